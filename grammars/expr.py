@@ -1,0 +1,243 @@
+"""Expressions over bytes, hash-consed, and their derivatives.
+
+The language of a constraint is an expression; the state of its automaton is an expression too, namely what may
+still follow (Brzozowski 1964; Owens, Reppy and Turon 2009). Alternatives that were weighed: Thompson automata
+cannot express `both` and `negate` without determinising everything first; LR/Earley items cannot either and need a
+parser per state. Derivatives give both for free, expand nothing that is not visited, keep counters symbolic
+(`repeat(x, 0, 10_000)` is one node), and, through `Ref`, cover recursion: a state is then the whole stack.
+
+Nodes are interned: equal expressions are the same object, so `is`, `hash` and memo tables are exact.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any
+
+from . import byteset
+from .byteset import Dag
+from .errors import InvalidConstraint
+
+INF = 1 << 60
+DEPTH = 40_000  # Python frames (not C stack) that a deeply nested expression may take
+
+sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
+
+
+class Kind(IntEnum):
+    EMPTY = 0  # no text
+    LEAF = 1  # a Dag: finite set of byte strings
+    TEXT = 2  # a literal
+    CAT = 3  # (head, tail)
+    ALT = 4  # a tuple of expressions
+    REPEAT = 5  # (body, low, high); high < 0: unbounded
+    AND = 6  # a tuple of expressions
+    NOT = 7  # complement over all byte strings; `negate` keeps it within UTF-8
+    REF = 8  # a recursive definition
+    HOLE = 9  # (value, follow, positions): a value that ends where literal text follows
+
+
+class Expr:
+    """An interned expression. Build with the functions below; compare with `is`."""
+
+    __slots__ = ("__weakref__", "args", "cuts_", "derived", "kind", "minlen_", "nullable_", "uid")
+
+    def __init__(self, kind: Kind, args: tuple[Any, ...], uid: int) -> None:
+        self.kind, self.args, self.uid = kind, args, uid
+        self.minlen_ = self.cuts_ = -1  # unknown until asked
+        self.nullable_: bool | None = None
+        self.derived: dict[int, Expr] | None = None
+
+    def __repr__(self) -> str:
+        from .show import show
+
+        return show(self)
+
+
+class Ref(Expr):
+    """A named definition, possibly recursive. Left recursion is refused when it is first used."""
+
+    __slots__ = ("body", "name", "solved")
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Kind.REF, (), next(_uids))
+        self.name = name
+        self.body: Expr | None = None
+        self.solved = False
+
+    def define(self, body: Expr) -> Ref:
+        self.body = body
+        return self
+
+    def resolved(self) -> Expr:
+        if self.body is None:
+            raise InvalidConstraint(f"the rule {self.name!r} is used but never defined")
+        return self.body
+
+
+_uids = itertools.count()
+_interned: weakref.WeakValueDictionary[tuple[Any, ...], Expr] = weakref.WeakValueDictionary()
+
+
+def _make(kind: Kind, args: tuple[Any, ...], key: tuple[Any, ...]) -> Expr:
+    found = _interned.get(key)
+    if found is None:
+        found = Expr(kind, args, next(_uids))
+        _interned[key] = found
+    return found
+
+
+def _leaf(dag: Dag | None) -> Expr:
+    return EMPTY if dag is None else _make(Kind.LEAF, (dag,), (Kind.LEAF, dag.uid))
+
+
+EMPTY = _make(Kind.EMPTY, (), (Kind.EMPTY,))
+EPS = _leaf(byteset.END)
+
+
+def chars(ranges: Iterable[tuple[int, int]]) -> Expr:
+    """One code point within inclusive ranges, as UTF-8 (surrogates are dropped)."""
+    return _leaf(byteset.code_points(ranges))
+
+
+def options(words: Iterable[str | bytes]) -> Expr:
+    """Exactly one of `words`; 100,000 of them are fine."""
+    return _leaf(byteset.options(w.encode() if isinstance(w, str) else w for w in words))
+
+
+def text(literal: str | bytes) -> Expr:
+    """The literal itself."""
+    data = literal.encode() if isinstance(literal, str) else bytes(literal)
+    return _make(Kind.TEXT, (data,), (Kind.TEXT, data)) if data else EPS
+
+
+def concat(*parts: Expr) -> Expr:
+    """One after the other."""
+    out = EPS
+    for part in reversed(parts):
+        out = _cat(part, out)
+    return out
+
+
+def _cat(head: Expr, tail: Expr) -> Expr:
+    if head is EMPTY or tail is EMPTY:
+        return EMPTY
+    if head is EPS:
+        return tail
+    if tail is EPS:
+        return head
+    spine = []
+    while head.kind is Kind.CAT:  # keep concatenations right-nested: the head is never a CAT
+        spine.append(head.args[0])
+        head = head.args[1]
+    spine.append(head)
+    for part in reversed(spine):
+        if part.kind is Kind.TEXT and tail.kind is Kind.TEXT:
+            tail = text(part.args[0] + tail.args[0])
+        elif part.kind is Kind.TEXT and tail.kind is Kind.CAT and tail.args[0].kind is Kind.TEXT:
+            tail = _cat_node(text(part.args[0] + tail.args[0].args[0]), tail.args[1])
+        else:
+            tail = _cat_node(part, tail)
+    return tail
+
+
+def _cat_node(head: Expr, tail: Expr) -> Expr:
+    return _make(Kind.CAT, (head, tail), (Kind.CAT, head.uid, tail.uid))
+
+
+def alt(*parts: Expr) -> Expr:
+    """Any of them."""
+    flat: dict[int, Expr] = {}
+    for part in parts:
+        for p in part.args if part.kind is Kind.ALT else (part,):
+            if p is ALL:
+                return ALL
+            if p is not EMPTY:
+                flat[p.uid] = p
+    return _nary(Kind.ALT, flat, EMPTY)
+
+
+def both(*parts: Expr) -> Expr:
+    """Texts that all of them accept."""
+    flat: dict[int, Expr] = {}
+    for part in parts:
+        for p in part.args if part.kind is Kind.AND else (part,):
+            if p is EMPTY:
+                return EMPTY
+            if p is not ALL:
+                flat[p.uid] = p
+    if any([p.kind is Kind.NOT and p.args[0].uid in flat for p in flat.values()]):
+        return EMPTY
+    return _nary(Kind.AND, flat, ALL)
+
+
+def _nary(kind: Kind, flat: dict[int, Expr], neutral: Expr) -> Expr:
+    if len(flat) < 2:
+        return next(iter(flat.values()), neutral)
+    order = sorted(flat)
+    return _make(kind, tuple([flat[uid] for uid in order]), (kind, *order))
+
+
+def complement(body: Expr) -> Expr:
+    """All byte strings, valid UTF-8 or not, that `body` does not accept."""
+    if body.kind is Kind.NOT:
+        inner: Expr = body.args[0]
+        return inner
+    return _make(Kind.NOT, (body,), (Kind.NOT, body.uid))
+
+
+ALL = complement(EMPTY)
+
+
+def negate(body: Expr) -> Expr:
+    """All texts (valid UTF-8) that `body` does not accept."""
+    return both(ANY_TEXT, complement(body))
+
+
+def repeat(body: Expr, low: int, high: int | None = None) -> Expr:
+    """`low` to `high` (None: any number) of `body`, one after the other."""
+    top = -1 if high is None else high
+    if low < 0 or (0 <= top < low):
+        raise InvalidConstraint(f"a repeat needs 0 <= low <= high, not {low}, {high}")
+    if top == 0 or body is EPS:
+        return EPS
+    if body is EMPTY:
+        return EPS if low == 0 else EMPTY
+    if (low, top) == (1, 1):
+        return body
+    if body.kind is Kind.REPEAT and body.args[1] <= 1 and body.args[2] < 0 and low <= 1:  # (x*)+, (x+)* and so on
+        return repeat(body.args[0], body.args[1] * low, None)
+    return _make(Kind.REPEAT, (body, low, top), (Kind.REPEAT, body.uid, low, top))
+
+
+def ref(name: str) -> Ref:
+    """A rule to be `define`d later, so that it may refer to itself."""
+    return Ref(name)
+
+
+def hole(value: Expr, follow: bytes, positions: tuple[int, ...] = ()) -> Expr:
+    """`value`, ended by the first occurrence of the literal `follow` after a complete value.
+
+    `positions`: how many bytes of `follow` are matched, for each way in which the value may have ended.
+    """
+    if value is EMPTY and not positions:
+        return EMPTY
+    return _make(Kind.HOLE, (value, follow, positions), (Kind.HOLE, value.uid, follow, positions))
+
+
+ANY_CHAR = chars([(0, 0x10FFFF)])
+ANY_TEXT = repeat(ANY_CHAR, 0, None)
+
+
+def matches(body: Expr, data: bytes) -> bool:
+    """Whether `data` is accepted, byte by byte by derivatives: slow, readable, the oracle of the fast paths."""
+    from .derive import derive, nullable, solve
+
+    solve(body)
+    for byte in data:
+        body = derive(body, byte)
+    return nullable(body)

@@ -1,0 +1,82 @@
+"""What goes into the engine and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sampling import Sampling
+
+Finish = Literal["stop", "complete", "length", "cancelled"]
+
+
+class Constraint(Protocol):
+    """The part of `lmprog.grammars.Constraint` that decoding needs; states are immutable ints."""
+
+    def start(self) -> int: ...
+    def mask(self, state: int, budget: int | None = None) -> NDArray[np.int32]: ...
+    def allowed(self, state: int, limit: int = 256, budget: int | None = None) -> NDArray[np.int32] | None: ...
+    def advance(self, state: int, token: int) -> int | None: ...
+    def accepting(self, state: int) -> bool: ...
+    def finished(self, state: int) -> bool: ...
+    def forced_tokens(self, state: int) -> list[int]: ...
+    def distance(self, state: int) -> int: ...
+
+
+class Vocab(Protocol):
+    """The part of `lmprog.grammars.Vocabulary` that decoding needs."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def eos(self) -> frozenset[int]: ...
+
+
+@dataclass
+class Request:
+    """Continue `ids` by at most `max_tokens` tokens.
+
+    Without a constraint the end comes at an EOS id of the vocabulary (unless `ignore_eos`) or at one of `stop_ids`.
+    With a constraint the result is always one of its complete values: it ends at EOS (where the constraint allows it),
+    when nothing can continue the value, or, with `open_end`, when the model picks a token that would leave the
+    language. `state` is where the constraint starts (None: `constraint.start()`). `logprobs=True` computes the full
+    row of logits for every sampled token, also where a mask would allow a narrow one.
+    """
+
+    ids: Sequence[int]
+    max_tokens: int
+    constraint: Constraint | None = None
+    state: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stop_ids: frozenset[int] = frozenset()
+    open_end: bool = False
+    logprobs: bool = False
+    ignore_eos: bool = False
+
+
+@dataclass
+class Result:
+    """The outcome of a request.
+
+    ids             generated tokens, forced ones included, without the EOS or stop id
+    finish          "stop": an EOS or stop id, or the model left the language at an open end; "complete": nothing can
+                    continue the value; "length": max_tokens are used up (with a constraint: by a complete value);
+                    "cancelled": cancelled, ids holds what there was
+    state           the constraint's last state, before any EOS
+    logprobs        log-probability of each token under the whole, unmasked distribution at temperature 1;
+                    nan for forced tokens and, unless the request asked for logprobs, for all
+    """
+
+    ids: list[int]
+    finish: Finish
+    state: int | None
+    prompt_tokens: int
+    prompt_tokens_computed: int
+    sampled_tokens: int
+    forced_tokens: int
+    logprobs: list[float]
+    seconds: float

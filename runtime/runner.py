@@ -1,0 +1,93 @@
+"""Between engine and model: one forward pass over a packed, ragged batch.
+
+    ids        7 8 9 | 4 | 5 5      all pending tokens of all sequences in one row, no padding
+    positions  0 1 2 | 9 | 3 4
+    slots      the KV slot that each of these tokens is to be written to
+    segments   for each sequence: its rows, and the slots of its whole prefix up to its last pending token
+    rows       the rows whose logits are wanted, `columns` which of them (None: all)
+
+A runner must write the keys and values of all tokens of a layer before it reads any: one segment's prefix may be
+another segment of the same batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pool import Slots
+from .radix import Ids
+from .scheduler import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The rows [row, row + n) of a batch: the last n tokens of the prefix whose KV is in the slots `table`."""
+
+    row: int
+    n: int
+    table: Slots
+
+
+@dataclass(frozen=True)
+class Batch:
+    """T tokens to compute; see the head of this file. ids, positions: int32 [T]; slots: int64 [T]; rows: int64 [R]."""
+
+    ids: Ids
+    positions: NDArray[np.int32]
+    slots: Slots
+    spans: list[Span]
+    rows: NDArray[np.int64]
+    columns: list[NDArray[np.int32] | None]
+
+
+class Runner(Protocol):
+    """What the engine needs of a model. A runner serves one engine."""
+
+    width: int  # logits in a row, at least the size of the vocabulary
+    context: int  # most positions
+
+    def reserve(self, slots: int | None) -> int:
+        """Make room for the KV of that many tokens (None: as many as the runner thinks fit); returns how many."""
+        ...
+
+    def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
+        """The logits of batch.rows: for each a row of `width` numbers, or of its columns only."""
+        ...
+
+
+def pack(step: Step) -> tuple[Batch, list[int]]:
+    """The batch of a step, and for each of its samples which of the batch's rows of logits it takes."""
+    spans, ids, positions, slots = [], [], [], []
+    for s in step.segments:
+        table = s.seq.table
+        spans.append(Span(s.row, s.end - s.start, table[: s.end]))
+        ids.append(s.seq.ids[s.start : s.end])
+        positions.append(np.arange(s.start, s.end, dtype=np.int32))
+        slots.append(table[s.start : s.end])
+    rows, columns, where = _wanted(step)
+    batch = Batch(
+        np.concatenate(ids), np.concatenate(positions), np.concatenate(slots), spans, np.array(rows, np.int64), columns
+    )
+    return batch, where
+
+
+def _wanted(step: Step) -> tuple[list[int], list[NDArray[np.int32] | None], list[int]]:
+    """Rows and columns without repetition (repeats of a prompt share a row; states of a constraint share columns)."""
+    rows: list[int] = []
+    columns: list[NDArray[np.int32] | None] = []
+    where: list[int] = []
+    seen: dict[tuple[int, int], int] = {}
+    for seq, row in step.samples:
+        assert seq.choice is not None
+        narrow = None if seq.request.logprobs else seq.choice.columns
+        key = (row, id(narrow))
+        if key not in seen:
+            seen[key] = len(rows)
+            rows.append(row)
+            columns.append(narrow)
+        where.append(seen[key])
+    return rows, columns, where

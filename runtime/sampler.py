@@ -1,0 +1,105 @@
+"""One token from one row of logits.
+
+Rows are handled one by one in numpy: on a CPU its argmax is ten times as fast as torch's, a full sort of a 262,144-wide
+row (35 ms) is never needed, and a request's tokens then cannot depend on its neighbours in the batch. Random numbers
+come from a generator of the request's own, one uniform number a token, mapped through the distribution function in the
+order of token ids.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .choice import Choice
+from .errors import SamplingError
+from .sampling import Sampling
+
+Row = NDArray[np.floating]
+
+
+def generator(sampling: Sampling) -> np.random.Generator | None:
+    if sampling.greedy:
+        return None
+    return np.random.Generator(np.random.Philox(sampling.seed))
+
+
+def pick(logits: Row, size: int, choice: Choice, sampling: Sampling, rng: np.random.Generator | None) -> int:
+    """A token id. `logits` is a full row, of which the first `size` are the vocabulary, or the choice's columns only."""
+    columns = choice.columns
+    if columns is None:
+        at = _pick_wide(logits[:size], choice.row, sampling, rng)
+        return at
+    values = logits if len(logits) == len(columns) else logits[columns]
+    return int(columns[_pick(values, sampling, rng)])
+
+
+def logprob(logits: Row, token: int) -> float:
+    """Log-probability of a token under a full row."""
+    top = logits.max()
+    return float(logits[token] - top - np.log(np.exp(logits - top).sum(dtype=np.float64)))
+
+
+def _pick_wide(logits: Row, row: NDArray[np.int32] | None, sampling: Sampling, rng: np.random.Generator | None) -> int:
+    if sampling.greedy:
+        best = int(logits.argmax())
+        if row is None or np.isnan(logits[best]) or row[best >> 5] >> (best & 31) & 1:
+            return _finite(logits, best)  # the best of all is the best of the allowed, if it is allowed
+    if row is not None:
+        bits = np.unpackbits(row.view(np.uint8), count=len(logits), bitorder="little")
+        logits = np.where(bits.view(np.bool_), logits, -np.inf)
+    return _pick(logits, sampling, rng)
+
+
+def _pick(logits: Row, sampling: Sampling, rng: np.random.Generator | None) -> int:
+    best = _finite(logits, int(logits.argmax()))
+    if sampling.greedy:
+        return best
+    assert rng is not None, "sampling needs a generator"
+    weights = np.exp((logits.astype(np.float64) - float(logits[best])) / sampling.temperature)
+    kept = _filtered(weights, sampling)
+    cumulated = (weights if kept is None else weights[kept]).cumsum()
+    at = int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right"))
+    return at if kept is None else int(kept[at])
+
+
+def _finite(logits: Row, best: int) -> int:
+    if np.isfinite(logits[best]):
+        return best
+    if np.isnan(logits[best]):
+        raise SamplingError("the model gave NaN logits")
+    raise SamplingError(f"the largest logit of the allowed tokens is {logits[best]}: nothing can be sampled")
+
+
+def _filtered(weights: NDArray[np.float64], sampling: Sampling) -> NDArray[np.intp] | None:
+    """The indices that top_k, top_p and min_p keep, ascending; None for all."""
+    kept = None
+    if 0 < sampling.top_k < len(weights):
+        kept = _top(weights, sampling.top_k)
+    if sampling.top_p < 1:
+        kept = _nucleus(weights, kept, sampling.top_p)
+    if sampling.min_p > 0:
+        candidates = np.arange(len(weights)) if kept is None else kept
+        kept = candidates[weights[candidates] >= sampling.min_p * weights.max()]
+    return None if kept is None else np.sort(kept)
+
+
+def _top(weights: NDArray[np.float64], k: int) -> NDArray[np.intp]:
+    """The k largest, largest first, ties by index."""
+    if k >= len(weights):
+        return np.argsort(-weights, kind="stable")
+    least = np.partition(weights, len(weights) - k)[len(weights) - k]
+    candidates = np.flatnonzero(weights >= least)
+    return candidates[np.argsort(-weights[candidates], kind="stable")][:k]
+
+
+def _nucleus(weights: NDArray[np.float64], kept: NDArray[np.intp] | None, p: float) -> NDArray[np.intp]:
+    """The fewest of the largest whose share is at least p."""
+    total = weights.sum() if kept is None else weights[kept].sum()
+    size = 256
+    while True:  # rarely more than one round: the whole row need not be sorted
+        ordered = _top(weights, size) if kept is None else kept
+        cumulated = weights[ordered].cumsum()
+        if cumulated[-1] >= p * total or len(ordered) == len(weights) or kept is not None:
+            return ordered[: int(np.searchsorted(cumulated, p * total)) + 1]
+        size *= 16

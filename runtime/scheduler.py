@@ -1,0 +1,281 @@
+"""What runs in the next step. Pure bookkeeping: no model, no clock, no thread.
+
+A prompt enters the prefix tree when its request is admitted, before any of it has been computed, and the tree's
+tokens are the unit of work: in each step the first sequence that needs a token computes it, and the others that need
+it read it from the pool. That holds within a step as well, as a forward pass writes the keys and values of all its
+tokens before it reads any. So N requests with a shared prefix compute each edge of the tree once, even when they
+arrive together and the prefix takes several chunks; and when the one that happened to compute it is cancelled or fails,
+the next one simply goes on. (Considered: holding requests back until their prefix is published. It costs one step of
+latency per branching point, and a leader's failure needs a hand-over.)
+
+What a slot holds (`stage`):
+
+    EMPTY   nothing valid: free, or taken by a token that is still to be computed
+    r >= 0  its token is row r of the step that is being planned or run
+    READY   its token's keys and values
+
+Along a sequence's table the stages are READY… row… EMPTY…, in this order: nothing is computed before its prefix.
+
+An exact repeat of a cached prompt still computes one token, its last, in a slot of its own: the logits are needed.
+Repeats that are under way together share that last token's row of logits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pool import SlotPool, Slots
+from .radix import Node, RadixTree
+from .sequence import Sequence
+
+EMPTY, READY = -2, -1
+WINDOW = 64  # waiting requests among which the longest cached prefix goes first
+PATIENCE = 8  # times that younger requests may overtake one
+
+
+@dataclass
+class Segment:
+    """The tokens [start, end) of a sequence, at rows [row, row + end - start) of the step."""
+
+    seq: Sequence
+    start: int
+    end: int
+    row: int
+
+
+@dataclass
+class Step:
+    """One forward pass: what it computes, and which sequences are sampled from which rows."""
+
+    segments: list[Segment] = field(default_factory=list)
+    samples: list[tuple[Sequence, int]] = field(default_factory=list)
+    tokens: int = 0
+
+
+class Scheduler:
+    """Continuous batching with chunked prefill over a slot pool and a prefix tree.
+
+    slots       size of the pool
+    max_tokens  most tokens a step computes; decodes go first, prefill fills up the rest in chunks
+    max_running most sequences under way at once
+    reuse       False: every request computes its whole prompt itself
+    """
+
+    def __init__(self, slots: int, max_tokens: int = 2048, max_running: int = 64, reuse: bool = True) -> None:
+        self.pool, self.tree = SlotPool(slots), RadixTree()
+        self.max_tokens, self.max_running, self.reuse = max_tokens, max_running, reuse
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.evicted = self.preempted = self.cached = 0
+        self._stage: NDArray[np.int64] = np.full(slots, EMPTY, np.int64)
+        self._arrivals = 0
+        self._suspects: list[Sequence] = []
+
+    # -- requests come and go ------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def add(self, seq: Sequence) -> None:
+        self._arrivals += 1
+        seq.arrival = self._arrivals
+        self.waiting.append(seq)
+
+    def remove(self, seq: Sequence) -> None:
+        """Take a sequence out, finished or not. What it computed stays cached."""
+        if seq in self.running:
+            self.running.remove(seq)
+            self._release(seq)
+        else:
+            self.waiting.remove(seq)
+
+    # -- a step --------------------------------------------------------------------------------------------------
+
+    def schedule(self) -> Step:
+        """Plan a step. Rows are assigned and slots taken; `commit` or `rollback` must follow."""
+        step = Step()
+        if self._suspects:
+            todo = [self._suspects.pop()]
+        else:
+            self._admit()
+            todo = sorted(self.running, key=lambda s: (s.pending > 1, s.arrival))
+        for seq in todo:
+            if seq.node is not None:  # not preempted meanwhile
+                self._plan(seq, step)
+        step.samples = [(seq, row) for seq in todo if seq.node is not None and (row := self._last_row(seq)) >= 0]
+        return step
+
+    def commit(self, step: Step) -> None:
+        """The step was computed."""
+        for segment in step.segments:
+            seq = segment.seq
+            self._stage[seq.table[segment.start : segment.end]] = READY
+            seq.done = max(seq.done, segment.end)
+            seq.computed += max(0, min(segment.end, seq.prompt) - segment.start)
+        for seq, _ in step.samples:
+            seq.done = seq.length
+
+    def rollback(self, step: Step) -> None:
+        """The step failed: nothing of it counts. Its sequences are then run one at a time, to find the culprit."""
+        for segment in step.segments:
+            self._stage[segment.seq.table[segment.start : segment.end]] = EMPTY
+        if len(step.segments) > 1:
+            self._suspects = [segment.seq for segment in step.segments]
+
+    # -- admission -----------------------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        room = self.max_tokens - sum(seq.pending for seq in self.running)
+        last = 0
+        for seq in self._candidates():
+            if room <= 0 or len(self.running) >= self.max_running or not self._start(seq):
+                break
+            self.waiting.remove(seq)
+            self.running.append(seq)
+            room -= seq.pending
+            last = max(last, seq.arrival)
+        for seq in list(self.waiting)[:WINDOW]:
+            seq.passed_over += seq.arrival < last
+
+    def _candidates(self) -> list[Sequence]:
+        """Longest cached prefix first, unless someone has been overtaken too often."""
+        if not self.waiting or len(self.running) >= self.max_running:
+            return []
+        window = [seq for seq, _ in zip(self.waiting, range(WINDOW), strict=False)]
+        if not self.reuse or any(seq.passed_over >= PATIENCE for seq in window):
+            return window
+        return sorted(window, key=lambda seq: -self.tree.peek(seq.ids[: seq.length]))
+
+    def _start(self, seq: Sequence) -> bool:
+        """Give a waiting sequence its shared slots. False if there are too few."""
+        tree = self.tree
+        ids = seq.ids[: seq.length]
+        node = tree.match(ids) if self.reuse else tree.root
+        tree.lock(node)
+        missing = seq.length - node.end
+        if missing + len(self.running) > self.pool.free + tree.evictable:
+            tree.unlock(node)
+            return False
+        seq.node = node
+        self.cached += node.end
+        if self.reuse and missing:
+            self._make_room(missing)
+            seq.node, _ = tree.insert(node, ids[node.end :], self.pool.take(missing))
+            tree.lock(seq.node)
+            tree.unlock(node)
+        if self.reuse:
+            seq.hold(tree.slots(seq.node))
+            seq.shared = seq.held
+        return True
+
+    # -- planning one sequence -----------------------------------------------------------------------------------
+
+    def _plan(self, seq: Sequence, step: Step) -> None:
+        start, room = self._first_empty(seq), self.max_tokens - step.tokens
+        if start == seq.length:
+            if self._last_row(seq) >= 0:
+                return  # someone else computes the last token in this step
+            start = seq.done = seq.length - 1  # all of it is cached
+            if seq.shared > start:
+                seq.shared = seq.held = start
+        end = min(seq.length, start + room)
+        if start >= end or not self._reserve(seq, end, step):
+            return
+        self._stage[seq.table[start:end]] = np.arange(step.tokens, step.tokens + end - start)
+        step.segments.append(Segment(seq, start, end, step.tokens))
+        step.tokens += end - start
+
+    def _first_empty(self, seq: Sequence) -> int:
+        """How many leading tokens are ready or planned; moves `done` on to those that are ready."""
+        stages = self._stage[seq.table[seq.done : seq.held]]
+        seq.done += int(np.count_nonzero(stages == READY))
+        return seq.done + int(np.count_nonzero(stages >= 0))
+
+    def _last_row(self, seq: Sequence) -> int:
+        """The row of this step that computes the sequence's last token, or a negative number."""
+        return int(self._stage[seq.table[seq.length - 1]]) if seq.held >= seq.length else EMPTY
+
+    def _reserve(self, seq: Sequence, end: int, step: Step) -> bool:
+        """Own slots up to `end`, by eviction and preemption at need. False if the sequence itself had to go."""
+        need = end - seq.held
+        if need <= 0:
+            return True
+        while need > self.pool.free + self.tree.evictable:
+            victim = self._victim(step)
+            self._preempt(victim)
+            if victim is seq:
+                return False
+        self._make_room(need)
+        seq.hold(self.pool.take(need))
+        return True
+
+    def _make_room(self, n: int) -> None:
+        if n > self.pool.free:
+            slots = self.tree.evict(n - self.pool.free)
+            self.evicted += len(slots)
+            self._free(slots)
+
+    def _victim(self, step: Step) -> Sequence:
+        """The youngest running sequence that this step does not need."""
+        needed = {id(segment.seq) for segment in step.segments}
+        return max((s for s in self.running if id(s) not in needed), key=lambda s: s.arrival)
+
+    def _preempt(self, seq: Sequence) -> None:
+        """Send a running sequence back to wait; it keeps its tokens and computes what is evicted meanwhile again."""
+        self.preempted += 1
+        self.running.remove(seq)
+        self._release(seq)
+        self.waiting.appendleft(seq)
+
+    # -- giving slots back ---------------------------------------------------------------------------------------
+
+    def _release(self, seq: Sequence) -> None:
+        """Turn what the sequence computed itself into cache, give back the rest, and unlock its path."""
+        node, tree = seq.node, self.tree
+        assert node is not None, "only running sequences hold slots"
+        done = min(seq.done, seq.held)
+        if self.reuse and done > node.end:
+            mine = max(seq.shared, node.end)
+            deeper, n = tree.insert(node, seq.ids[mine:done], seq.table[mine:done])
+            spare = [seq.table[seq.shared : mine + n], seq.table[done : seq.held]]
+            tree.lock(deeper)
+            tree.unlock(node)
+            node = deeper
+        else:
+            spare = [seq.table[seq.shared : seq.held]]
+        for slots in spare:
+            self._free(slots)
+        tree.unlock(node)
+        self._trim(node)
+        seq.release()
+
+    def _trim(self, node: Node) -> None:
+        """Cut off tokens that nobody is left to compute."""
+        while node.parent is not None and node.refs == 0 and not node.kids:
+            ready = int(np.count_nonzero(self._stage[node.slots] == READY))
+            if ready == len(node.slots):
+                return
+            parent = node.parent
+            self._free(self.tree.cut(node, ready))
+            node = parent
+
+    def _free(self, slots: Slots) -> None:
+        self._stage[slots] = EMPTY
+        self.pool.give(slots)
+
+    # -- checks --------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Every slot is in exactly one place: free, in the tree, or owned by one sequence."""
+        own = sum(seq.held - seq.shared for seq in self.running)
+        total = self.pool.free + self.tree.tokens + own
+        if total != self.pool.size:
+            raise AssertionError(
+                f"slots leak: {self.pool.free} free + {self.tree.tokens} in the tree + {own} owned by "
+                f"{len(self.running)} sequences = {total}, not {self.pool.size}"
+            )

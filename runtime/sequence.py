@@ -1,0 +1,108 @@
+"""A request under way."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pool import Slots
+from .radix import Ids, Node
+from .request import Finish, Request, Result
+
+if TYPE_CHECKING:
+    from .choice import Choice
+
+
+_I = TypeVar("_I", np.int32, np.int64)
+
+
+class Sequence:
+    """The tokens of one request, and the slots that hold their keys and values.
+
+        ids    [ prompt ................ | generated ...... ]
+        table  [ shared ........... | own ...... |            slots; shared ones belong to the tree (up to `shared`),
+               [ done ................ |  pending |           own ones to this sequence; `done` tokens have their KV
+
+    `held` entries of the table are valid. While not running there is no node and no table.
+    """
+
+    __slots__ = (
+        "arrival", "cancelled", "choice", "computed", "done", "error", "finish", "forced", "handle", "held", "ids",
+        "length", "logprobs", "node", "passed_over", "prompt", "request", "rng", "sampled", "shared", "started",
+        "state", "table",
+    )  # fmt: skip
+
+    def __init__(self, request: Request) -> None:
+        prompt = np.asarray(request.ids, np.int32)
+        self.request = request
+        self.prompt = self.length = len(prompt)
+        self.ids = np.empty(len(prompt) + min(request.max_tokens, 64), np.int32)
+        self.ids[: len(prompt)] = prompt
+        self.arrival = 0
+        self.passed_over = 0
+        self.release()
+        self.state: int | None = None
+        self.choice: Choice | None = None
+        self.rng: np.random.Generator | None = None
+        self.finish: Finish | None = None
+        self.error: BaseException | None = None
+        self.cancelled = False
+        self.computed = self.sampled = self.forced = 0
+        self.logprobs: list[float] = []
+        self.started = time.perf_counter()
+
+    def release(self) -> None:
+        """Forget the slots (the scheduler has given them back)."""
+        self.node: Node | None = None
+        self.table: Slots = np.zeros(0, np.int64)
+        self.held = self.shared = self.done = 0
+
+    def append(self, token: int, logprob: float) -> None:
+        if self.length == len(self.ids):
+            self.ids = _grown(self.ids)
+        self.ids[self.length] = token
+        self.length += 1
+        self.logprobs.append(logprob)
+
+    def hold(self, slots: Slots) -> None:
+        """Add slots to the table."""
+        while self.held + len(slots) > len(self.table):
+            self.table = _grown(self.table, self.held + len(slots))
+        self.table[self.held : self.held + len(slots)] = slots
+        self.held += len(slots)
+
+    @property
+    def pending(self) -> int:
+        return self.length - self.done
+
+    @property
+    def generated(self) -> Ids:
+        return self.ids[self.prompt : self.length]
+
+    @property
+    def remaining(self) -> int:
+        """Tokens that may still be generated."""
+        return self.request.max_tokens - (self.length - self.prompt)
+
+    def result(self) -> Result:
+        assert self.finish is not None
+        return Result(
+            ids=[int(t) for t in self.generated],
+            finish=self.finish,
+            state=self.state,
+            prompt_tokens=self.prompt,
+            prompt_tokens_computed=self.computed,
+            sampled_tokens=self.sampled,
+            forced_tokens=self.forced,
+            logprobs=self.logprobs,
+            seconds=time.perf_counter() - self.started,
+        )
+
+
+def _grown(array: NDArray[_I], least: int = 0) -> NDArray[_I]:
+    new = np.empty(max(least, 2 * len(array)), array.dtype)
+    new[: len(array)] = array
+    return new

@@ -1,3 +1,330 @@
+/* The two inner loops of the mask engine: running bytes through a lazily built automaton, and walking a vocabulary's
+ * byte trie through it.
+ *
+ * Dfa   a table of states x 256 bytes. A cell is a state, DEAD, or UNKNOWN; UNKNOWN cells are filled by the Python
+ *       callback expand(state, byte), which must call set() on them. The callback may add states, so the table may
+ *       move: pointers into it are read again after every call.
+ * Trie  the vocabulary's tokens in byte order as a preorder array; `skip` is the next node outside a subtree.
+ *
+ * Both are used under the GIL and under the constraint's own lock. */
+#define PY_SSIZE_T_CLEAN
 #include <Python.h>
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_walk", NULL, -1, NULL};
-PyMODINIT_FUNC PyInit__walk(void) { return PyModule_Create(&module); }
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEAD (-1)
+#define UNKNOWN (-2)
+
+typedef struct {
+    PyObject_HEAD
+    int32_t *table;
+    uint32_t *seen; /* the last walk that ended in this state */
+    uint32_t walks;
+    Py_ssize_t size, capacity;
+    PyObject *expand;
+} Dfa;
+
+static int dfa_init(Dfa *self, PyObject *args, PyObject *kwargs) {
+    PyObject *expand;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "O", &expand)) return -1;
+    Py_INCREF(expand);
+    Py_XSETREF(self->expand, expand);
+    return 0;
+}
+
+static int dfa_traverse(Dfa *self, visitproc visit, void *arg) {
+    Py_VISIT(self->expand);
+    return 0;
+}
+
+static int dfa_clear(Dfa *self) {
+    Py_CLEAR(self->expand);
+    return 0;
+}
+
+static void dfa_dealloc(Dfa *self) {
+    PyObject_GC_UnTrack(self);
+    dfa_clear(self);
+    free(self->table);
+    free(self->seen);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static PyObject *dfa_add(Dfa *self, PyObject *unused) {
+    (void)unused;
+    if (self->size == self->capacity) {
+        Py_ssize_t capacity = self->capacity ? self->capacity * 2 : 64;
+        int32_t *table = realloc(self->table, (size_t)capacity * 256 * sizeof(int32_t));
+        if (table) self->table = table;
+        uint32_t *seen = realloc(self->seen, (size_t)capacity * sizeof(uint32_t));
+        if (seen) self->seen = seen;
+        if (!table || !seen) return PyErr_NoMemory();
+        self->capacity = capacity;
+    }
+    int32_t *row = self->table + self->size * 256;
+    for (int i = 0; i < 256; i++) row[i] = UNKNOWN;
+    self->seen[self->size] = 0;
+    return PyLong_FromSsize_t(self->size++);
+}
+
+static PyObject *dfa_set(Dfa *self, PyObject *args) {
+    int state, low, high, to;
+    if (!PyArg_ParseTuple(args, "iiii", &state, &low, &high, &to)) return NULL;
+    if (state < 0 || state >= self->size || low < 0 || high > 256 || to < DEAD || to >= self->size) {
+        PyErr_SetString(PyExc_IndexError, "state or byte out of range");
+        return NULL;
+    }
+    int32_t *row = self->table + (Py_ssize_t)state * 256;
+    for (int i = low; i < high; i++) row[i] = to;
+    Py_RETURN_NONE;
+}
+
+/* The cell, expanded if need be; UNKNOWN means that a Python error is set. */
+static int32_t next_state(Dfa *self, int32_t state, int byte) {
+    int32_t to = self->table[(Py_ssize_t)state * 256 + byte];
+    if (to != UNKNOWN) return to;
+    PyObject *done = PyObject_CallFunction(self->expand, "ii", (int)state, byte);
+    if (!done) return UNKNOWN;
+    Py_DECREF(done);
+    to = self->table[(Py_ssize_t)state * 256 + byte];
+    if (to == UNKNOWN) PyErr_SetString(PyExc_RuntimeError, "expand() left the cell unknown");
+    return to;
+}
+
+static PyObject *dfa_run(Dfa *self, PyObject *args) {
+    int state;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "iy*", &state, &data)) return NULL;
+    int32_t s = state;
+    if (state < 0 || state >= self->size) {
+        PyBuffer_Release(&data);
+        PyErr_SetString(PyExc_IndexError, "no such state");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < data.len && s >= 0; i++) s = next_state(self, s, ((unsigned char *)data.buf)[i]);
+    PyBuffer_Release(&data);
+    return s == UNKNOWN ? NULL : PyLong_FromLong(s);
+}
+
+static PyMethodDef dfa_methods[] = {
+    {"add", (PyCFunction)dfa_add, METH_NOARGS, "add() -> state: a new state, nothing known about it"},
+    {"set", (PyCFunction)dfa_set, METH_VARARGS, "set(state, low, high, to): bytes low..high-1 lead to `to` (-1: dead)"},
+    {"run", (PyCFunction)dfa_run, METH_VARARGS, "run(state, data) -> state after the bytes, -1 when dead"},
+    {NULL, NULL, 0, NULL}};
+
+static PyTypeObject DfaType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._walk.Dfa",
+    .tp_doc = "Dfa(expand): a lazily filled transition table",
+    .tp_basicsize = sizeof(Dfa),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)dfa_init,
+    .tp_traverse = (traverseproc)dfa_traverse,
+    .tp_clear = (inquiry)dfa_clear,
+    .tp_dealloc = (destructor)dfa_dealloc,
+    .tp_methods = dfa_methods,
+};
+
+typedef struct {
+    int32_t skip;  /* next node that is not below this one */
+    int32_t token; /* first token that ends here, or -1 */
+    uint16_t depth;
+    uint8_t byte;
+} Node;
+
+typedef struct {
+    PyObject_HEAD
+    Node *nodes;
+    int32_t *same; /* the next token with the same bytes, or -1 */
+    Py_ssize_t size, tokens;
+    int depth;
+} Trie;
+
+static void trie_dealloc(Trie *self) {
+    free(self->nodes);
+    free(self->same);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static Py_ssize_t common(const char *a, Py_ssize_t n, const char *b, Py_ssize_t m) {
+    Py_ssize_t i = 0;
+    while (i < n && i < m && a[i] == b[i]) i++;
+    return i;
+}
+
+/* Appends the tokens of a list of (bytes, id), sorted by bytes; `open` holds the last node of every depth. */
+static int trie_fill(Trie *self, PyObject *list, int32_t *open) {
+    const char *last = "";
+    Py_ssize_t last_len = 0;
+    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(list); k++) {
+        char *data;
+        Py_ssize_t len;
+        int id;
+        PyObject *bytes;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, k), "Si", &bytes, &id)) return -1;
+        if (PyBytes_AsStringAndSize(bytes, &data, &len) < 0) return -1;
+        Py_ssize_t shared = common(last, last_len, data, len);
+        if (id < 0 || id >= self->tokens || len == 0 || len > UINT16_MAX || (shared == len && last_len > len)) {
+            PyErr_SetString(PyExc_ValueError, "tokens must be sorted, not empty, ids within the vocabulary");
+            return -1;
+        }
+        for (Py_ssize_t d = last_len; d > shared; d--) self->nodes[open[d - 1]].skip = (int32_t)self->size;
+        for (Py_ssize_t d = shared; d < len; d++) {
+            open[d] = (int32_t)self->size;
+            self->nodes[self->size++] = (Node){0, -1, (uint16_t)d, (uint8_t)data[d]};
+        }
+        Node *end = &self->nodes[open[len - 1]];
+        self->same[id] = end->token;
+        end->token = id;
+        if (len > self->depth) self->depth = (int)len;
+        last = data;
+        last_len = len;
+    }
+    for (Py_ssize_t d = last_len; d > 0; d--) self->nodes[open[d - 1]].skip = (int32_t)self->size;
+    return 0;
+}
+
+static int trie_init(Trie *self, PyObject *args, PyObject *kwargs) {
+    PyObject *list;
+    Py_ssize_t bytes = 0, longest = 0;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &list, &self->tokens)) return -1;
+    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(list); k++) {
+        PyObject *pair = PyList_GET_ITEM(list, k);
+        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyBytes_Check(PyTuple_GET_ITEM(pair, 0))) {
+            PyErr_SetString(PyExc_TypeError, "a list of (bytes, id) is needed");
+            return -1;
+        }
+        Py_ssize_t len = PyBytes_GET_SIZE(PyTuple_GET_ITEM(pair, 0));
+        bytes += len;
+        if (len > longest) longest = len;
+    }
+    self->nodes = malloc((size_t)(bytes + 1) * sizeof(Node));
+    self->same = malloc((size_t)(self->tokens + 1) * sizeof(int32_t));
+    int32_t *open = malloc((size_t)(longest + 1) * sizeof(int32_t));
+    int failed = -1;
+    if (!self->nodes || !self->same || !open) PyErr_NoMemory();
+    else failed = trie_fill(self, list, open);
+    free(open);
+    if (!failed) {
+        Node *fit = realloc(self->nodes, (size_t)(self->size + 1) * sizeof(Node));
+        if (fit) self->nodes = fit;
+    }
+    return failed;
+}
+
+typedef struct {
+    Dfa *dfa;
+    int32_t *mask, *ends, *ids;
+    Py_ssize_t limit, count;
+    PyObject *states;
+} Walk;
+
+static int reached(Walk *w, int32_t token, int32_t state) {
+    if (w->mask) w->mask[token >> 5] |= (int32_t)(1u << (token & 31));
+    if (w->ends) w->ends[token] = state;
+    if (w->count < w->limit) w->ids[w->count] = token;
+    w->count++;
+    if (w->dfa->seen[state] == w->dfa->walks) return 0;
+    w->dfa->seen[state] = w->dfa->walks;
+    PyObject *number = PyLong_FromLong(state);
+    int failed = !number || PyList_Append(w->states, number) < 0;
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
+static int walk_nodes(Trie *self, Walk *w, int32_t start, int32_t *stack) {
+    stack[0] = start;
+    for (Py_ssize_t i = 0; i < self->size;) {
+        const Node *node = &self->nodes[i];
+        int32_t from = stack[node->depth];
+        int32_t to = w->dfa->table[(Py_ssize_t)from * 256 + node->byte];
+        if (to < 0) {
+            if (to == UNKNOWN && (to = next_state(w->dfa, from, node->byte)) == UNKNOWN) return -1;
+            if (to == DEAD) {
+                i = node->skip;
+                continue;
+            }
+        }
+        stack[node->depth + 1] = to;
+        for (int32_t token = node->token; token >= 0; token = self->same[token])
+            if (reached(w, token, to) < 0) return -1;
+        i++;
+    }
+    return 0;
+}
+
+static int writable(PyObject *object, Py_buffer *view, Py_ssize_t items, int32_t **out) {
+    if (object == Py_None) return 0;
+    if (PyObject_GetBuffer(object, view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS) < 0) return -1;
+    *out = view->buf;
+    if (view->len >= items * (Py_ssize_t)sizeof(int32_t)) return 0;
+    PyErr_SetString(PyExc_ValueError, "the buffer is too small");
+    return -1;
+}
+
+/* walk(dfa, state, mask, ends, limit) -> (count, ids or None, end states) */
+static PyObject *trie_walk(Trie *self, PyObject *args) {
+    PyObject *dfa, *mask, *ends, *out = NULL;
+    int start;
+    Py_ssize_t limit;
+    if (!PyArg_ParseTuple(args, "O!iOOn", &DfaType, &dfa, &start, &mask, &ends, &limit)) return NULL;
+    Walk w = {.dfa = (Dfa *)dfa, .limit = limit < 0 ? 0 : limit};
+    if (start < 0 || start >= w.dfa->size) {
+        PyErr_SetString(PyExc_IndexError, "no such state");
+        return NULL;
+    }
+    Py_buffer mask_view = {0}, ends_view = {0};
+    int32_t *stack = malloc((size_t)(self->depth + 2) * sizeof(int32_t));
+    w.ids = malloc((size_t)(w.limit + 1) * sizeof(int32_t));
+    w.states = PyList_New(0);
+    w.dfa->walks++;
+    if (!stack || !w.ids || !w.states) PyErr_NoMemory();
+    else if (!writable(mask, &mask_view, (self->tokens + 31) / 32, &w.mask) &&
+             !writable(ends, &ends_view, self->tokens, &w.ends) && !walk_nodes(self, &w, start, stack)) {
+        PyObject *ids = w.count <= w.limit
+                            ? PyBytes_FromStringAndSize((char *)w.ids, w.count * (Py_ssize_t)sizeof(int32_t))
+                            : Py_NewRef(Py_None);
+        if (ids) out = Py_BuildValue("(nNO)", w.count, ids, w.states);
+    }
+    if (mask_view.obj) PyBuffer_Release(&mask_view);
+    if (ends_view.obj) PyBuffer_Release(&ends_view);
+    free(stack);
+    free(w.ids);
+    Py_XDECREF(w.states);
+    return out;
+}
+
+static PyMethodDef trie_methods[] = {
+    {"walk", (PyCFunction)trie_walk, METH_VARARGS,
+     "walk(dfa, state, mask, ends, limit) -> (count, ids or None, end states): sets the bits of the tokens that stay\n"
+     "alive in int32 `mask`, their end states in int32 `ends` (either may be None); ids as int32 bytes in byte order\n"
+     "of the tokens when there are at most `limit`"},
+    {NULL, NULL, 0, NULL}};
+
+static PyTypeObject TrieType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._walk.Trie",
+    .tp_doc = "Trie(sorted list of (bytes, id), vocabulary size)",
+    .tp_basicsize = sizeof(Trie),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)trie_init,
+    .tp_dealloc = (destructor)trie_dealloc,
+    .tp_methods = trie_methods,
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_walk", "Inner loops of the mask engine", -1, NULL,
+                                    NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__walk(void) {
+    if (PyType_Ready(&DfaType) < 0 || PyType_Ready(&TrieType) < 0) return NULL;
+    PyObject *m = PyModule_Create(&module);
+    if (!m || PyModule_AddObjectRef(m, "Dfa", (PyObject *)&DfaType) < 0 ||
+        PyModule_AddObjectRef(m, "Trie", (PyObject *)&TrieType) < 0) {
+        Py_XDECREF(m);
+        return NULL;
+    }
+    return m;
+}

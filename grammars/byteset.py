@@ -25,8 +25,8 @@ class Dag:
 
     def __init__(self, edges: tuple[tuple[int, int, Dag], ...], final: bool, uid: int) -> None:
         self.edges, self.final, self.uid = edges, final, uid
-        self.minlen = 0 if final else 1 + min(child.minlen for _, _, child in edges)
-        self.cuts = 0
+        self.minlen: int = 0 if final else 1 + min(child.minlen for _, _, child in edges)
+        self.cuts: int = 0
         for low, high, _ in edges:
             self.cuts |= 1 << low | 1 << (high + 1)
 

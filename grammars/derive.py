@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 
 from .errors import UnsupportedConstraint
-from .expr import ALL, EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, text
+from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, text
 
-SEARCH_LIMIT = 200_000  # derivatives looked at before a conjunction counts as undecidable
+SEARCH_LIMIT = 20_000  # derivatives looked at before a conjunction counts as undecidable
 
 _CUT_ALL = 1 | 1 << 256
 
@@ -65,13 +66,7 @@ def _cuts(e: Expr) -> int:
         case Kind.TEXT:
             return 3 << int(e.args[0][0])
         case Kind.CAT:
-            out = 0
-            while e.kind is Kind.CAT:
-                out |= cuts(e.args[0])
-                if not nullable(e.args[0]):
-                    return out
-                e = e.args[1]
-            return out | cuts(e)
+            return _cuts_cat(e)
         case Kind.ALT | Kind.AND:
             out = 0
             for part in e.args:
@@ -91,6 +86,16 @@ def _cuts(e: Expr) -> int:
             return out
         case _:
             return 0
+
+
+def _cuts_cat(e: Expr) -> int:
+    out = 0
+    while e.kind is Kind.CAT:
+        out |= cuts(e.args[0])
+        if not nullable(e.args[0]):
+            return out
+        e = e.args[1]
+    return out | cuts(e)
 
 
 def segments(e: Expr) -> Iterator[tuple[int, int]]:
@@ -194,7 +199,7 @@ def _minlen(e: Expr, of: Callable[[Expr], int]) -> int:
         case Kind.ALT:
             return min([of(x) for x in e.args])
         case Kind.REPEAT:
-            return min(INF, e.args[1] * of(e.args[0])) if e.args[1] else 0
+            return min(INF, int(e.args[1]) * of(e.args[0])) if e.args[1] else 0
         case Kind.REF:
             assert isinstance(e, Ref)
             solve(e)
@@ -203,38 +208,42 @@ def _minlen(e: Expr, of: Callable[[Expr], int]) -> int:
             value, follow, positions = e.args
             if _nullable(e, nullable):
                 return 0
-            return min([of(value), *[len(follow) - i for i in positions]])
+            ways: list[int] = [of(value), *[len(follow) - i for i in positions]]
+            return min(ways)
         case _:
             return _search(e)
 
 
 def lower(e: Expr) -> int:
     """A cheap bound below `minlen`: conjunctions count as their dearest part, complements as nothing."""
-    if e.minlen_ >= 0:
+    if e.minlen_ >= 0 and not (_solving and e.kind is Kind.REF):
         return e.minlen_
     match e.kind:
         case Kind.NOT:
             return 0
         case Kind.AND:
             return max([lower(x) for x in e.args])
-        case Kind.REF:
-            return max(e.minlen_, 0)
+        case Kind.REF:  # not solved yet
+            return 0
         case _:
             return _minlen(e, lower)
 
 
+_lock = threading.RLock()  # guards the two below
 _searching: set[int] = set()
+_solving: list[Ref] = []  # rules whose `minlen` is not known yet: no shortcut through it
 
 
 def _search(e: Expr) -> int:
     """A* over derivatives; what is learnt about the states on the shortest path is kept."""
-    if e.uid in _searching:
-        raise UnsupportedConstraint("recursion through an intersection or a complement cannot be decided")
-    _searching.add(e.uid)
-    try:
-        return _best_first(e)
-    finally:
-        _searching.discard(e.uid)
+    with _lock:
+        if e.uid in _searching:
+            raise UnsupportedConstraint("recursion through an intersection or a complement cannot be decided")
+        _searching.add(e.uid)
+        try:
+            return _best_first(e)
+        finally:
+            _searching.discard(e.uid)
 
 
 def _best_first(start: Expr) -> int:
@@ -257,7 +266,7 @@ def _best_first(start: Expr) -> int:
         if nullable(e):
             heapq.heappush(queue, (g, next(tick), g, e, EPS))
             continue
-        if e is not start and (e.minlen_ >= 0 or e.kind not in (Kind.AND, Kind.NOT)):
+        if e is not start and not _solving and (e.minlen_ >= 0 or e.kind not in (Kind.AND, Kind.NOT)):
             heapq.heappush(queue, (min(INF, g + minlen(e)), next(tick), g, e, EPS))
             continue
         for low, _high in segments(e):
@@ -283,12 +292,20 @@ def solve(root: Expr) -> None:
     """Nullability and `minlen` of all rules below `root`; refuses left recursion and undefined rules."""
     if isinstance(root, Ref) and root.solved:
         return
-    refs = [r for r in _refs(root) if not r.solved]
+    with _lock:
+        _solve([r for r in _refs(root) if not r.solved])
+
+
+def _solve(refs: list[Ref]) -> None:
     _fixpoint(refs, "nullable_", False, lambda r, memo: _round(r, memo, _nullable, "nullable_"))
     for r in refs:
         r.solved = True
         _refuse_left_recursion(r)
-    _fixpoint(refs, "minlen_", INF, lambda r, memo: _round(r, memo, _minlen, "minlen_"))
+    _solving.extend(refs)
+    try:
+        _fixpoint(refs, "minlen_", INF, lambda r, memo: _round(r, memo, _minlen, "minlen_"))
+    finally:
+        _solving.clear()
 
 
 def _refs(root: Expr) -> list[Ref]:
@@ -351,6 +368,3 @@ def _refuse_left_recursion(rule: Ref) -> None:
             todo.extend(e.args)
         elif e.kind in (Kind.REPEAT, Kind.NOT, Kind.HOLE):
             todo.append(e.args[0])
-
-
-__all__ = ["ALL", "cuts", "derive", "lower", "matches", "minlen", "nullable", "segment", "segments", "solve"]

@@ -22,7 +22,7 @@ from . import byteset
 from .byteset import Dag
 from .errors import InvalidConstraint
 
-INF = 1 << 60
+INF: int = 1 << 60
 DEPTH = 40_000  # Python frames (not C stack) that a deeply nested expression may take
 
 sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
@@ -95,8 +95,8 @@ def _leaf(dag: Dag | None) -> Expr:
     return EMPTY if dag is None else _make(Kind.LEAF, (dag,), (Kind.LEAF, dag.uid))
 
 
-EMPTY = _make(Kind.EMPTY, (), (Kind.EMPTY,))
-EPS = _leaf(byteset.END)
+EMPTY: Expr = _make(Kind.EMPTY, (), (Kind.EMPTY,))
+EPS: Expr = _leaf(byteset.END)
 
 
 def chars(ranges: Iterable[tuple[int, int]]) -> Expr:
@@ -170,7 +170,7 @@ def both(*parts: Expr) -> Expr:
                 return EMPTY
             if p is not ALL:
                 flat[p.uid] = p
-    if any([p.kind is Kind.NOT and p.args[0].uid in flat for p in flat.values()]):
+    if any(p.kind is Kind.NOT and p.args[0].uid in flat for p in flat.values()):
         return EMPTY
     return _nary(Kind.AND, flat, ALL)
 
@@ -190,7 +190,7 @@ def complement(body: Expr) -> Expr:
     return _make(Kind.NOT, (body,), (Kind.NOT, body.uid))
 
 
-ALL = complement(EMPTY)
+ALL: Expr = complement(EMPTY)
 
 
 def negate(body: Expr) -> Expr:
@@ -229,8 +229,8 @@ def hole(value: Expr, follow: bytes, positions: tuple[int, ...] = ()) -> Expr:
     return _make(Kind.HOLE, (value, follow, positions), (Kind.HOLE, value.uid, follow, positions))
 
 
-ANY_CHAR = chars([(0, 0x10FFFF)])
-ANY_TEXT = repeat(ANY_CHAR, 0, None)
+ANY_CHAR: Expr = chars([(0, 0x10FFFF)])
+ANY_TEXT: Expr = repeat(ANY_CHAR, 0, None)
 
 
 def matches(body: Expr, data: bytes) -> bool:

@@ -1,0 +1,127 @@
+"""A tokenizer's vocabulary as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._walk import Trie
+
+_UTF8_BYTES = frozenset({*range(0xC0), *range(0xC2, 0xF5)})
+
+
+class Vocabulary:
+    """`token_bytes[i]` is what token i stands for in text; None for special tokens, which are never text.
+
+    `eos`: ids that end a text. `encode`: bytes to ids as the tokenizer would (longest match from the left otherwise).
+    """
+
+    def __init__(
+        self,
+        token_bytes: Sequence[bytes | None],
+        eos: Iterable[int],
+        encode: Callable[[bytes], list[int]] | None = None,
+    ) -> None:
+        self.token_bytes = list(token_bytes)
+        self.eos = frozenset(eos)
+        for i in self.eos:
+            if not 0 <= i < len(self.token_bytes):
+                raise ValueError(f"eos id {i} is outside the vocabulary of {len(self.token_bytes)} tokens")
+            self.token_bytes[i] = None
+        self._encode = encode
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: Any, eos: Iterable[int] | None = None) -> Vocabulary:
+        """Of a Hugging Face tokenizer (byte-level BPE, SentencePiece with byte fallback, WordPiece)."""
+        from .tokenizers import plain_encoder, token_bytes
+
+        ids = [tokenizer.eos_token_id] if eos is None else list(eos)
+        return cls(token_bytes(tokenizer), [i for i in ids if i is not None], plain_encoder(tokenizer))
+
+    @property
+    def size(self) -> int:
+        return len(self.token_bytes)
+
+    @property
+    def words(self) -> int:
+        """int32 words of a mask row."""
+        return (self.size + 31) // 32
+
+    @cached_property
+    def trie(self) -> Trie:
+        return Trie(sorted((t, i) for i, t in enumerate(self.token_bytes) if t), self.size)
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """int32 [V]: bytes of each token, 0 for special ones."""
+        return np.fromiter((len(t) if t else 0 for t in self.token_bytes), np.int32, self.size)
+
+    @cached_property
+    def longest(self) -> int:
+        """Bytes of the longest token."""
+        return int(self.lengths.max(initial=1))
+
+    @cached_property
+    def complete(self) -> bool:
+        """Every byte of UTF-8 text is a token by itself, so any text can be spelt."""
+        return {t[0] for t in self.token_bytes if t and len(t) == 1} >= _UTF8_BYTES
+
+    @cached_property
+    def ids(self) -> dict[bytes, int]:
+        """Token bytes to the least id that spells them."""
+        return {t: i for i, t in reversed(list(enumerate(self.token_bytes))) if t}
+
+    @cached_property
+    def eos_row(self) -> npt.NDArray[np.int32]:
+        """A mask row with the EOS ids alone."""
+        row = np.zeros(self.words, np.uint32)
+        for i in self.eos:
+            row[i >> 5] |= np.uint32(1 << (i & 31))
+        return row.view(np.int32)
+
+    def encode(self, data: bytes) -> list[int]:
+        """Ids that spell exactly `data`: the tokenizer's own choice wherever it has one."""
+        if self._encode is not None:
+            try:
+                ids = self._encode(data)
+                if self.decode(ids) == data:
+                    return ids
+            except UnicodeDecodeError:
+                pass  # a piece of a code point
+        return self.longest_match(data)
+
+    def longest_match(self, data: bytes) -> list[int]:
+        """Greedy spelling from the left; ValueError when a byte cannot be spelt."""
+        out, at = [], 0
+        while at < len(data):
+            for size in range(min(self.longest, len(data) - at), 0, -1):
+                token = self.ids.get(data[at : at + size])
+                if token is not None:
+                    out.append(token)
+                    at += size
+                    break
+            else:
+                raise ValueError(f"no token spells byte {data[at]:#04x}")
+        return out
+
+    def decode(self, ids: Iterable[int]) -> bytes:
+        """The bytes of `ids`; special tokens give none."""
+        return b"".join([self.token_bytes[i] or b"" for i in ids])
+
+    def extendable(self, tail: bytes) -> bool:
+        """Whether some token starts with `tail` and is longer."""
+        from bisect import bisect_right
+
+        at = bisect_right(self._sorted, tail)
+        return at < len(self._sorted) and self._sorted[at].startswith(tail)
+
+    @cached_property
+    def _sorted(self) -> list[bytes]:
+        return sorted({t for t in self.token_bytes if t})
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.size} tokens, eos={sorted(self.eos)})"

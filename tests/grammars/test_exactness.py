@@ -1,0 +1,268 @@
+"""Masks, distances, budgets and forced text against brute force over small alphabets."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from lmprog.grammars.constraint import Automatic
+from lmprog.grammars.derive import derive, minlen, nullable, solve
+from lmprog.grammars.errors import BudgetError, EmptyLanguage, UnsupportedConstraint
+from lmprog.grammars.expr import (
+    ANY_TEXT,
+    EMPTY,
+    INF,
+    Expr,
+    alt,
+    both,
+    chars,
+    concat,
+    matches,
+    negate,
+    options,
+    ref,
+    repeat,
+    text,
+)
+from lmprog.grammars.vocabulary import Vocabulary
+
+ALPHABET = "ab é"
+TOKENS = ["a", "b", " ", "ab", "ba", "aab", "bb", "é", "aé", " a", "b "]
+
+
+def vocabulary(tokens: list[str], spare: int = 1) -> Vocabulary:
+    return Vocabulary([t.encode() for t in tokens] + [None] * spare, {len(tokens)})
+
+
+def random_expr(rng: random.Random, depth: int = 3) -> Expr:
+    if depth == 0:
+        return rng.choice(
+            [
+                text(rng.choice(["a", "b", "ab", "é", "ba "])),
+                chars([(ord("a"), ord("b"))]),
+                options(rng.sample(["a", "ab", "b", "", "aé"], 3)),
+            ]
+        )
+    below = [random_expr(rng, depth - 1) for _ in range(2)]
+    match rng.randrange(7):
+        case 0 | 1:
+            return concat(*below)
+        case 2:
+            return alt(*below)
+        case 3:
+            low = rng.randrange(3)
+            return repeat(below[0], low, rng.choice([None, low + rng.randrange(3)]))
+        case 4:
+            return both(*below)
+        case 5:
+            return both(repeat(chars([(97, 98), (32, 32)]), 0, 5), negate(below[0]))
+        case _:
+            rule = ref("r")
+            return rule.define(alt(below[0], concat(text("a"), rule, text("b"))))
+
+
+def solved(seed: int) -> Expr:
+    """A random expression; the few whose emptiness is out of reach (recursion under an intersection) are passed over."""
+    for attempt in itertools.count():
+        e = random_expr(random.Random(f"{seed}.{attempt}"))
+        try:
+            solve(e)
+            minlen(e)
+        except UnsupportedConstraint:
+            continue
+        return e
+    raise AssertionError
+
+
+def language(e: Expr, size: int) -> set[str]:
+    return {
+        w
+        for n in range(size + 1)
+        for w in map("".join, itertools.product(ALPHABET, repeat=n))
+        if matches(e, w.encode())
+    }
+
+
+def after(e: Expr, data: bytes) -> Expr:
+    for byte in data:
+        e = derive(e, byte)
+    return e
+
+
+@functools.cache
+def brute_distances(e: Expr, vocab: Vocabulary, horizon: int) -> int:
+    """Breadth-first over token strings, by derivatives alone."""
+    seen, layer = {e.uid}, [e]
+    for n in range(horizon + 1):
+        if any(nullable(x) for x in layer):
+            return n
+        found = [after(x, t) for x in layer for t in vocab.token_bytes if t]
+        layer = [x for x in {y.uid: y for y in found if y is not EMPTY}.values() if x.uid not in seen]
+        seen |= {x.uid for x in layer}
+    return INF
+
+
+def allowed(row: np.ndarray, vocab: Vocabulary) -> set[int]:
+    return set(np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")[: vocab.size]).tolist())
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("tokens", [TOKENS, ["ab", "b", "aé", "é", " "]], ids=["spells all", "cannot spell all"])
+def test_masks_equal_brute_force(seed: int, tokens: list[str]) -> None:
+    rng = random.Random(seed)
+    e = solved(seed)
+    vocab = vocabulary(tokens)
+    horizon = 10
+    if brute_distances(e, vocab, horizon) >= INF:
+        with pytest.raises(EmptyLanguage):
+            Automatic(e, vocab)
+        return
+    c = Automatic(e, vocab)
+    for _walk in range(4):
+        s, done = c.start(), b""
+        for _ in range(6):
+            here = after(e, done)
+            expected = {
+                i
+                for i, t in enumerate(vocab.token_bytes)
+                if t and brute_distances(after(here, t), vocab, horizon) < INF
+            }
+            if nullable(here):
+                expected |= vocab.eos
+            assert allowed(c.mask(s), vocab) == expected
+            assert c.accepting(s) == nullable(here)
+            assert c.distance(s) == brute_distances(here, vocab, horizon)
+            ids = c.allowed(s)
+            assert ids is not None
+            assert set(ids.tolist()) == expected
+            for budget in (1, 2, 3):
+                fits = {
+                    i
+                    for i in expected - vocab.eos
+                    if brute_distances(after(here, vocab.token_bytes[i] or b""), vocab, horizon) < budget
+                }
+                fits |= expected & vocab.eos
+                if fits:
+                    assert allowed(c.mask(s, budget), vocab) == fits
+                else:
+                    with pytest.raises(BudgetError):
+                        c.mask(s, budget)
+            steps = sorted(expected - vocab.eos)
+            assert all(c.advance(s, t) is None for t in range(vocab.size) if t not in expected)
+            if not steps:
+                break
+            token = rng.choice(steps)
+            done += vocab.token_bytes[token] or b""
+            advanced = c.advance(s, token)
+            assert advanced is not None
+            s = advanced
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_minlen_is_the_shortest_word(seed: int) -> None:
+    e = solved(seed + 1000)
+
+    words = [len(w.encode()) for w in language(e, 5)]
+
+    if words:
+        assert minlen(e) == min(words)
+    else:
+        assert minlen(e) > 5
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_value_ends_where_the_text_that_follows_begins(seed: int) -> None:
+    """Generate at random with `follow`; the value is the shortest one that the follow text completes."""
+    rng = random.Random(seed)
+    e, follow = solved(seed + 2000), rng.choice(["b", "a ", "ba", "é", "aa"])
+    vocab = vocabulary(TOKENS)
+    if minlen(e) >= INF:
+        return
+    c = Automatic(e, vocab)
+    for _ in range(20):
+        s, out = c.start(b"b", follow.encode()), b""
+        for left in range(40, 0, -1):
+            if c.finished(s):
+                break
+            ids = c.allowed(s, budget=left)
+            assert ids is not None
+            token = int(rng.choice(ids.tolist()))
+            if token in vocab.eos:
+                break
+            out += vocab.token_bytes[token] or b""
+            advanced = c.advance(s, token)
+            assert advanced is not None
+            s = advanced
+        assert c.accepting(s)
+        assert out.startswith(b"b")
+        body = out[1:]
+        used = c.followed(s)
+        value = body[: len(body) - used]
+        assert body[len(value) :] == follow.encode()[:used]
+        assert matches(e, value)
+        earlier = [n for n in range(len(value)) if matches(e, body[:n]) and body[n:].startswith(follow.encode())]
+        assert earlier == []
+
+
+def test_forced_text_keeps_a_straddling_token_open() -> None:
+    vocab = vocabulary(["a", "b", "x", "y", "bx", "ab"])
+    c = Automatic(concat(text("ab"), chars([(ord("x"), ord("y"))])), vocab)
+
+    assert c.forced(c.start()) == b"ab"
+    assert c.forced_tokens(c.start()) == [5]
+
+    c = Automatic(concat(text("aab"), chars([(ord("x"), ord("y"))])), vocabulary(["a", "b", "x", "y", "bx"]))
+
+    assert c.forced_tokens(c.start()) == [0, 0]  # "b" waits: "bx" could cover it
+
+
+def test_prefix_tokens_may_straddle_the_border() -> None:
+    vocab = vocabulary(["a", "b", " ", " a"])
+    c = Automatic(options(["ab", "b"]), vocab)
+    s = c.start(prefix=b" ")
+
+    assert allowed(c.mask(s), vocab) == {2, 3}
+    assert c.forced_tokens(s) == []
+
+
+def test_a_state_after_eos_is_finished() -> None:
+    vocab = vocabulary(["a", "b"])
+    c = Automatic(repeat(text("a"), 1, None), vocab)
+    s = c.start()
+
+    assert c.advance(s, 2) is None
+    s = c.advance(s, 0) or 0
+    assert not c.finished(s)
+    end = c.advance(s, 2)
+    assert end is not None
+    assert c.finished(end)
+
+
+def test_wide_counters_cost_nothing() -> None:
+    vocab = Vocabulary([bytes((i,)) for i in range(256)] + [None], {256})
+    c = Automatic(repeat(chars([(97, 122)]), 0, 10**6), vocab)
+    s = c.start()
+    for _ in range(50):
+        s = c.advance(s, ord("x")) or 0
+
+    assert allowed(c.mask(s), vocab) == {*range(97, 123), 256}
+
+
+def test_a_hundred_thousand_options() -> None:
+    words = [f"item-{i:05d}" for i in range(100_000)]
+    vocab = Vocabulary([bytes((i,)) for i in range(256)] + [None], {256})
+    c = Automatic(options(words), vocab)
+
+    assert c.forced(c.start()) == b"item-"
+    assert c.distance(c.start()) == 10
+
+
+def test_any_text_is_utf8() -> None:
+    assert matches(ANY_TEXT, "aé€😀".encode())
+    assert not matches(ANY_TEXT, b"\xed\xa0\x80")  # a surrogate
+    assert not matches(ANY_TEXT, b"\xc0\x80")  # overlong
+    assert not matches(ANY_TEXT, "é".encode()[:1])

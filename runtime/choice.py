@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..grammars.errors import BudgetError
 from .errors import SamplingError
-from .request import Constraint, Vocab
+from .request import Constraint
 from .sequence import Sequence
 
 NARROW = 1024  # columns up to which multiplying only those rows of the output matrix is far cheaper than all
@@ -115,9 +115,7 @@ def _choose(seq: Sequence, constraint: Constraint, eos: frozenset[int]) -> bool:
         return False
     seq.choice = Choice(columns=columns)
     if len(columns) == 0:
-        raise SamplingError(
-            f"the constraint allows no token after {len(seq.generated)} tokens: its masks contradict it"
-        )
+        raise SamplingError(f"the constraint allows no token after {len(seq.generated)} tokens, but is not finished")
     if len(columns) > len(eos) + 1:
         return False
     tokens = [int(t) for t in columns if int(t) not in eos]
@@ -134,8 +132,3 @@ def _open_choice(constraint: Constraint, state: int, budget: int) -> Choice:
     """Anything: a token outside the language ends the value. Except what stays inside it but breaks the budget."""
     legal, fits = constraint.mask(state), constraint.mask(state, budget=budget)
     return ANYTHING if fits is legal or np.array_equal(fits, legal) else Choice(row=fits | ~legal)
-
-
-def check_vocab(vocab: Vocab, width: int) -> None:
-    if vocab.size > width:
-        raise ValueError(f"the vocabulary has {vocab.size} tokens, but the model gives {width} logits")

@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence as Items
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class Engine:
         self._handles: dict[Sequence, Handle] = {}
         self._thread: threading.Thread | None = None
         self._closed: str | None = None
-        atexit.register(_close, weakref.ref(self))  # a thread inside the model must not outlive the interpreter
+        _OPEN.add(self)
 
     # -- the caller's side ---------------------------------------------------------------------------------------
 
@@ -68,14 +69,13 @@ class Engine:
         return self.submit_many([request])[0]
 
     def submit_many(self, requests: Items[Request]) -> list[Handle]:
-        """Start several requests together: their common prefixes are computed once. All of them or, on an error, none."""
+        """Start several requests together, so that repeats share even their last token. On an error none is started."""
         seqs = [self._enter(request) for request in requests]
         with self._wake:
             if self._closed is not None:
                 raise EngineClosed(self._closed)
-            for seq in seqs:
-                self._handles[seq] = Handle(lambda seq=seq: self._request_cancel(seq))
-            handles = [self._handles[seq] for seq in seqs]
+            handles = [Handle(partial(self._request_cancel, seq)) for seq in seqs]
+            self._handles.update(zip(seqs, handles, strict=True))
             self._inbox.extend(seqs)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="lmprog-engine", daemon=True)
@@ -280,6 +280,11 @@ class _Guard:
         return False
 
 
-def _close(engine: weakref.ref[Engine]) -> None:
-    if (alive := engine()) is not None:
-        alive.close()
+def _close_all() -> None:
+    """A thread that is inside the model when the interpreter goes would take the process down."""
+    for engine in list(_OPEN):
+        engine.close()
+
+
+_OPEN: weakref.WeakSet[Engine] = weakref.WeakSet()
+atexit.register(_close_all)

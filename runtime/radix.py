@@ -121,7 +121,8 @@ class RadixTree:
     def cut(self, node: Node, keep: int) -> Slots:
         """Drop all but the first `keep` ids of an unused leaf; the caller owns the slots returned."""
         assert node.parent is not None, "the root owns nothing"
-        assert node.refs == 0 and not node.kids, "only unused leaves may be cut"
+        assert node.refs == 0, "a node in use may not be cut"
+        assert not node.kids, "only leaves may be cut"
         slots, lost = node.slots[keep:], len(node.ids) - keep
         self.tokens -= lost
         self.evictable -= lost

@@ -25,11 +25,10 @@ def generator(sampling: Sampling) -> np.random.Generator | None:
 
 
 def pick(logits: Row, size: int, choice: Choice, sampling: Sampling, rng: np.random.Generator | None) -> int:
-    """A token id. `logits` is a full row, of which the first `size` are the vocabulary, or the choice's columns only."""
+    """A token id. `logits`: a full row (its first `size` columns are the vocabulary), or the choice's columns only."""
     columns = choice.columns
     if columns is None:
-        at = _pick_wide(logits[:size], choice.row, sampling, rng)
-        return at
+        return _pick_wide(logits[:size], choice.row, sampling, rng)
     values = logits if len(logits) == len(columns) else logits[columns]
     return int(columns[_pick(values, sampling, rng)])
 

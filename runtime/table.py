@@ -32,9 +32,9 @@ class TableRunner:
         """From a function of the ids so far → probabilities of the next token (they are normalised here)."""
 
         def logits(prefix: tuple[int, ...]) -> NDArray[np.float64]:
-            probs = np.asarray(next_probs(prefix), np.float64)
+            probs: NDArray[np.float64] = np.asarray(next_probs(prefix), np.float64)
             with np.errstate(divide="ignore"):
-                return np.log(probs / probs.sum())
+                return np.asarray(np.log(probs / probs.sum()))
 
         return cls(logits, width, context)
 

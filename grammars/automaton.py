@@ -81,7 +81,7 @@ class Automaton:
         if not nullable(e):
             return False
         if e.kind is Kind.HOLE:
-            value, follow, positions = e.args
+            value, _, positions = e.args
             if value is EMPTY:
                 return True
             return not positions and self._barren(self.state(value))

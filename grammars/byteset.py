@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -20,7 +21,7 @@ class Dag:
     """A state: `edges` are disjoint (low byte, high byte, next state) in order, `final` says the text may end here."""
 
     __slots__ = ("__weakref__", "cuts", "edges", "final", "minlen", "uid")
-    _table: weakref.WeakValueDictionary[tuple[object, ...], Dag] = weakref.WeakValueDictionary()
+    _table: ClassVar[weakref.WeakValueDictionary[tuple[object, ...], Dag]] = weakref.WeakValueDictionary()
     _uids = itertools.count()
 
     def __init__(self, edges: tuple[tuple[int, int, Dag], ...], final: bool, uid: int) -> None:

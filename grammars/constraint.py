@@ -80,7 +80,7 @@ class Automatic:
             raise EmptyLanguage(f"{name} accepts no text that this vocabulary can spell")
 
     def start(self, prefix: bytes = b"", follow: bytes = b"") -> State:
-        """The state before `prefix` + value. The value ends before the first occurrence of `follow`, if that is given."""
+        """The state before `prefix` + value; the value ends before the first `follow`, if one is given."""
         found = self._starts.get((prefix, follow))
         if found is None:
             with self._lock:

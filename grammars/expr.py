@@ -153,7 +153,7 @@ def alt(*parts: Expr) -> Expr:
     """Any of them."""
     flat: dict[int, Expr] = {}
     for part in parts:
-        for p in part.args if part.kind is Kind.ALT else (part,):
+        for p in _members(part, Kind.ALT):
             if p is ALL:
                 return ALL
             if p is not EMPTY:
@@ -165,7 +165,7 @@ def both(*parts: Expr) -> Expr:
     """Texts that all of them accept."""
     flat: dict[int, Expr] = {}
     for part in parts:
-        for p in part.args if part.kind is Kind.AND else (part,):
+        for p in _members(part, Kind.AND):
             if p is EMPTY:
                 return EMPTY
             if p is not ALL:
@@ -173,6 +173,10 @@ def both(*parts: Expr) -> Expr:
     if any(p.kind is Kind.NOT and p.args[0].uid in flat for p in flat.values()):
         return EMPTY
     return _nary(Kind.AND, flat, ALL)
+
+
+def _members(e: Expr, kind: Kind) -> tuple[Expr, ...]:
+    return e.args if e.kind is kind else (e,)
 
 
 def _nary(kind: Kind, flat: dict[int, Expr], neutral: Expr) -> Expr:

@@ -1,7 +1,7 @@
 """Hugging Face tokenizers seen as bytes: what each token stands for, and plain encoding of data.
 
 The rules are read from the tokenizer's own decoder: byte-level alphabets (GPT-2), `▁` for a space with `<0xNN>` byte
-fallback (SentencePiece), `##` continuations (WordPiece).
+fallback (SentencePiece).
 """
 
 from __future__ import annotations
@@ -41,21 +41,22 @@ def token_bytes(tokenizer: Any) -> list[bytes | None]:
 
 
 def _rule(state: dict[str, Any]) -> Callable[[str], bytes]:
-    kinds = {part.get("type"): part for part in _parts(state.get("decoder"))}
+    kinds = {part.get("type") for part in _parts(state.get("decoder"), "decoders")}
     if "ByteLevel" in kinds:
         alphabet = byte_alphabet()
         return lambda token: _byte_level(token, alphabet)
     if "WordPiece" in kinds:
-        mark = kinds["WordPiece"].get("prefix", "##")
-        return lambda token: token.removeprefix(mark).encode() if token.startswith(mark) else b" " + token.encode()
-    space = "▁" if {"Metaspace", "Replace"} & set(kinds) else None
+        raise UnsupportedConstraint("a WordPiece vocabulary cannot spell arbitrary text")
+    space = "▁" if {"Metaspace", "Replace"} & kinds else None
     return lambda token: _sentencepiece(token, space, "ByteFallback" in kinds)
 
 
-def _parts(decoder: dict[str, Any] | None) -> list[dict[str, Any]]:
-    if decoder is None:
+def _parts(stage: dict[str, Any] | None, below: str) -> list[dict[str, Any]]:
+    """A pipeline stage of tokenizer.json as the list of its steps."""
+    if stage is None:
         return []
-    return decoder.get("decoders", [decoder]) if decoder.get("type") == "Sequence" else [decoder]
+    steps: list[dict[str, Any]] = stage[below] if stage.get("type") == "Sequence" else [stage]
+    return steps
 
 
 def _byte_level(token: str, alphabet: dict[str, int]) -> bytes:
@@ -69,10 +70,27 @@ def _sentencepiece(token: str, space: str | None, fallback: bool) -> bytes:
 
 
 def plain_encoder(tokenizer: Any) -> Callable[[bytes], list[int]]:
-    """Bytes of text to ids; what looks like a special token is text like any other."""
+    """Bytes of text to ids: no space is put before the text, and what looks like a special token is text."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    if not _without_prefix_space(state):
+        return lambda data: list(tokenizer.encode(data.decode(), add_special_tokens=False, split_special_tokens=True))
+    from tokenizers import Tokenizer
 
-    def encode(data: bytes) -> list[int]:
-        ids: list[int] = tokenizer.encode(data.decode(), add_special_tokens=False, split_special_tokens=True)
-        return ids
+    plain = Tokenizer.from_str(json.dumps(state))
+    plain.encode_special_tokens = True
+    return lambda data: list(plain.encode(data.decode(), add_special_tokens=False).ids)
 
-    return encode
+
+def _without_prefix_space(state: dict[str, Any]) -> bool:
+    """Take out of a tokenizer.json what puts a space before the text; whether there was anything."""
+    changed = False
+    normalizer = state.get("normalizer")
+    kept = [step for step in _parts(normalizer, "normalizers") if step["type"] != "Prepend"]
+    if len(kept) < len(_parts(normalizer, "normalizers")):
+        state["normalizer"], changed = {"type": "Sequence", "normalizers": kept}, True
+    for step in _parts(state.get("pre_tokenizer"), "pretokenizers"):
+        if step["type"] == "Metaspace" and step.get("prepend_scheme", "always") != "never":
+            step["prepend_scheme"], changed = "never", True
+        if step["type"] == "ByteLevel" and step.get("add_prefix_space"):
+            step["add_prefix_space"], changed = False, True
+    return changed

@@ -44,6 +44,7 @@ class Constraint(Protocol):
     def forced(self, s: State) -> bytes: ...
     def forced_tokens(self, s: State) -> list[int]: ...
     def distance(self, s: State) -> int: ...
+    def fits(self, s: State, budget: int) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -212,6 +213,11 @@ class Automatic:
         """The least number of tokens to a state where the value may end; exact."""
         with self._lock:
             return self._distances.exact(s)
+
+    def fits(self, s: State, budget: int) -> bool:
+        """Whether a complete value is at most `budget` tokens away: `distance(s) <= budget`, mostly without a search."""
+        with self._lock:
+            return self._distances.within(s, budget)
 
     def _row(self, s: State, budget: int | None) -> Row:
         row = self._rows.get(s)

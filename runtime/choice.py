@@ -33,7 +33,8 @@ def begin(seq: Sequence) -> None:
     if constraint is None:
         return
     seq.state = constraint.start() if request.state is None else request.state
-    if (least := constraint.distance(seq.state)) > request.max_tokens:
+    if not constraint.fits(seq.state, request.max_tokens):
+        least = constraint.distance(seq.state)
         raise BudgetError(f"the shortest complete value takes {least} tokens, max_tokens is {request.max_tokens}")
 
 
@@ -81,7 +82,7 @@ def _append_forced(seq: Sequence, constraint: Constraint) -> bool:
     tokens = constraint.forced_tokens(seq.state)
     while tokens:
         state = _after(constraint, seq.state, tokens)
-        if state is not None and constraint.distance(state) <= seq.remaining - len(tokens):
+        if state is not None and constraint.fits(state, seq.remaining - len(tokens)):
             _force(seq, tokens, state)
             return True
         tokens = tokens[:-1]

@@ -178,7 +178,7 @@ def _capped(scores: Tensor, softcap: float | None) -> Tensor:
 
 
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
-    """Over the last axis of [..., Hkv, G, n, S], at least in float32; a sink is one more score a head, with no value."""
+    """Over the last axis of [..., Hkv, G, n, S], at least in float32; a sink is one more score, without a value."""
     kind = scores.dtype if scores.dtype == torch.float64 else torch.float32
     if sinks is None:
         return torch.softmax(scores, -1, dtype=kind).to(scores.dtype)

@@ -1,8 +1,8 @@
 """The output projection during a step: only the rows that are sampled, and of the columns only the allowed ones.
 
 The head's `forward` is replaced while the model runs (not the logits afterwards), so that whatever the model does to
-its logits, a softcap or a scale, still happens. Such post-processing must be elementwise, as the logits come as one flat
-row of pieces; the comparison at load time would show it.
+its logits, a softcap or a scale, still happens. Such post-processing must be elementwise, as the logits come as one
+flat row of pieces; the comparison at load time would show it.
 """
 
 from __future__ import annotations

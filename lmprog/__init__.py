@@ -1,0 +1,88 @@
+"""lmprog: a prompt language that compiles to token masks, with its own batched, prefix-reusing decoding runtime.
+
+    import lmprog as lp
+    from lmprog import gen, program, select
+
+Names are imported when they are first used: `import lmprog` costs nothing and needs no model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .decoders import Argmax as Argmax
+    from .decoders import Decoder as Decoder
+    from .decoders import Sample as Sample
+    from .errors import BudgetError as BudgetError
+    from .errors import ContextOverflow as ContextOverflow
+    from .errors import EmptyLanguage as EmptyLanguage
+    from .errors import EngineClosed as EngineClosed
+    from .errors import HoleError as HoleError
+    from .errors import HoleInString as HoleInString
+    from .errors import InvalidConstraint as InvalidConstraint
+    from .errors import LmprogError as LmprogError
+    from .errors import ModelMismatch as ModelMismatch
+    from .errors import ModelNotFound as ModelNotFound
+    from .errors import NoModel as NoModel
+    from .errors import OutOfSlots as OutOfSlots
+    from .errors import ProgramError as ProgramError
+    from .errors import RequestError as RequestError
+    from .errors import RoleError as RoleError
+    from .errors import RunCancelled as RunCancelled
+    from .errors import SamplingError as SamplingError
+    from .errors import ScriptError as ScriptError
+    from .errors import UnsupportedConstraint as UnsupportedConstraint
+    from .grammars import Grammar as Grammar
+    from .grammars import any_text as any_text
+    from .grammars import choices as choices
+    from .grammars import from_type as from_type
+    from .grammars import json_schema as json_schema
+    from .grammars import literal as literal
+    from .grammars import regex as regex
+    from .holes import Hole as Hole
+    from .holes import gen as gen
+    from .holes import select as select
+    from .models import LanguageModel as LanguageModel
+    from .models import using as using
+    from .programs import Program as Program
+    from .programs import program as program
+    from .prompt import Prompt as Prompt
+    from .run import Capture as Capture
+    from .run import Captures as Captures
+    from .run import Run as Run
+    from .run import Usage as Usage
+    from .runtime.load import load as load
+
+_ERRORS = (
+    "BudgetError ContextOverflow EmptyLanguage EngineClosed HoleError HoleInString InvalidConstraint LmprogError "
+    "ModelMismatch ModelNotFound NoModel OutOfSlots ProgramError RequestError RoleError RunCancelled SamplingError ScriptError "
+    "UnsupportedConstraint"
+)
+_HOMES = {
+    ".decoders": "Argmax Decoder Sample",
+    ".errors": _ERRORS,
+    ".grammars": "Grammar any_text choices from_type json_schema literal regex",
+    ".holes": "Hole gen select",
+    ".models": "LanguageModel using",
+    ".programs": "Program program",
+    ".prompt": "Prompt",
+    ".run": "Capture Captures Run Usage",
+    ".runtime.load": "load",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,86 @@
+"""Many rows through one program: threads that mostly wait, and the runtime batches what they ask for."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+from .errors import ProgramError
+from .models import Canceller
+from .run import Run, Usage
+
+RunRow = Callable[[int, tuple[Any, ...], dict[str, Any], Canceller], Run[Any]]
+
+
+class Bar(Protocol):
+    """Told of each row that is done."""
+
+    def __call__(self, usage: Usage, failed: bool) -> None: ...
+
+
+def map_rows(
+    run: RunRow, rows: Iterable[Any], *, progress: bool, errors: str, concurrency: int, title: str
+) -> list[Any]:
+    """`Program.map` without its options."""
+    if errors not in ("raise", "return"):
+        raise ProgramError(f'errors is "raise" or "return", not {errors!r}')
+    if concurrency < 1:
+        raise ProgramError(f"concurrency is 1 or more, not {concurrency!r}")
+    total = len(rows) if isinstance(rows, Sized) else None
+    values: dict[int, Any] = {}
+    with _bar(progress, title, total) as bar:
+        for index, row, done in _done(run, rows, concurrency):
+            error = done.exception()
+            if error is not None and (errors == "raise" or not isinstance(error, Exception)):
+                error.add_note(f"in row {index} of {title}.map: {_short(row)}")
+                raise error
+            values[index] = done.result().value if error is None else error
+            bar(done.result().usage if error is None else Usage(), error is not None)
+    return [values[index] for index in range(len(values))]
+
+
+def _done(run: RunRow, rows: Iterable[Any], concurrency: int) -> Iterator[tuple[int, Any, Future[Run[Any]]]]:
+    """Rows as they are done. Leaving early, by whatever exception, cancels all that is under way and waits for it."""
+    canceller = Canceller()
+    waiting = iter(enumerate(rows))
+    running: dict[Future[Run[Any]], tuple[int, Any]] = {}
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="lmprog-map")
+    try:
+        while True:
+            while len(running) < concurrency and (item := next(waiting, None)) is not None:
+                index, row = item
+                args, kwargs = _arguments(row)
+                context = contextvars.copy_context()
+                running[pool.submit(context.run, run, index, args, kwargs, canceller)] = item
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield *running.pop(future), future
+    finally:
+        if running:
+            canceller.cancel()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _arguments(row: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(row, tuple):
+        return row, {}
+    if isinstance(row, dict) and all(isinstance(key, str) for key in row):
+        return (), row
+    return (row,), {}
+
+
+def _bar(progress: bool, title: str, total: int | None) -> AbstractContextManager[Bar]:
+    if not progress:
+        return nullcontext(lambda usage, failed: None)
+    from .progress import RowsBar
+
+    return RowsBar(title, total)
+
+
+def _short(row: Any) -> str:
+    text = repr(row)
+    return text if len(text) <= 100 else f"{text[:99]}…"

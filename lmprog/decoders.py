@@ -1,0 +1,87 @@
+"""Decoders: values that say how tokens are chosen. The innermost one wins: program, `p.decoding(...)`, hole."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import SamplingError
+from .runtime.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Argmax:
+    """The most probable token at every step."""
+
+    def sampling(self) -> Sampling:
+        return Sampling()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw each token. With a `seed` a run is reproducible; each hole (and each row of `map`) derives its own from it.
+
+    Raises SamplingError for values out of range (NaN temperature, top_p outside (0, 1], ...).
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        self.sampling()
+
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, self.top_p, self.top_k, self.min_p, self.seed)
+
+
+Decoder = Argmax | Sample
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a single hole says about decoding; None leaves it to the decoder around it."""
+
+    decoder: Decoder | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.decoder is not None:
+            check_decoder(self.decoder)
+        dataclasses.replace(Sampling(temperature=1.0), **self.given())  # out of range: SamplingError on the user's line
+
+    def given(self) -> dict[str, Any]:
+        fields = ("temperature", "top_p", "top_k", "min_p", "seed")
+        return {name: value for name in fields if (value := getattr(self, name)) is not None}
+
+    def fixes_seed(self) -> bool:
+        return self.seed is not None or (self.decoder is not None and self.decoder.sampling().seed is not None)
+
+    def over(self, around: Decoder) -> Sampling:
+        """These settings laid over the decoder around the hole."""
+        merged: Sampling = dataclasses.replace((self.decoder or around).sampling(), **self.given())
+        useless = [name for name in ("top_p", "top_k", "min_p") if getattr(self, name) is not None]
+        if useless and merged.temperature == 0:
+            raise SamplingError(f"{useless[0]} has no effect at temperature 0: give temperature=… as well")
+        return merged
+
+
+def check_decoder(decoder: object) -> None:
+    if not isinstance(decoder, Argmax | Sample):
+        raise SamplingError(f"a decoder is Argmax() or Sample(...), not {decoder!r}")
+
+
+def derive_seed(seed: int | None, *path: int | str) -> int | None:
+    """A seed of its own for each place, the same on every machine and in every order of execution."""
+    if seed is None:
+        return None
+    key = "/".join(str(part) for part in (seed, *path)).encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1

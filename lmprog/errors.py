@@ -1,0 +1,94 @@
+"""Every error that lmprog raises on purpose.
+
+LmprogError
+├── ConstraintError          (grammars) `where` names the place
+│   ├── UnsupportedConstraint   understood, but cannot be enforced exactly
+│   ├── InvalidConstraint       the schema, regex or grammar itself is broken
+│   ├── EmptyLanguage           nothing satisfies the constraint
+│   └── BudgetError             no complete value fits in the token budget
+├── ModelNotFound            (runtime) no such model on this machine
+├── ModelMismatch            (runtime) our logits differ from the stock model's
+├── ContextOverflow          (runtime) the prompt is longer than the model's context
+├── OutOfSlots               (runtime) one sequence needs more KV slots than there are
+├── EngineClosed             (runtime) the model was closed
+├── RequestError             (runtime) a request that cannot be run: no chat template for roles, ids out of range
+├── SamplingError            (runtime) bad temperature, NaN logits, ...
+└── ProgramError             the program itself
+    ├── HoleError               a hole is described wrongly
+    │   └── HoleInString        a hole inside an f-string, or joined to a string
+    ├── RoleError               roles mixed with plain text, or used in the wrong place
+    ├── NoModel                 nothing says which model to run on
+    ├── RunCancelled            the run was cancelled from outside
+    └── ScriptError             a scripted answer is not one that the hole allows
+"""
+
+from __future__ import annotations
+
+from .grammars.errors import (
+    BudgetError,
+    ConstraintError,
+    EmptyLanguage,
+    InvalidConstraint,
+    LmprogError,
+    UnsupportedConstraint,
+)
+from .runtime.errors import (
+    ContextOverflow,
+    EngineClosed,
+    ModelMismatch,
+    ModelNotFound,
+    OutOfSlots,
+    RequestError,
+    SamplingError,
+)
+
+__all__ = [
+    "BudgetError",
+    "ConstraintError",
+    "ContextOverflow",
+    "EmptyLanguage",
+    "EngineClosed",
+    "HoleError",
+    "HoleInString",
+    "InvalidConstraint",
+    "LmprogError",
+    "ModelMismatch",
+    "ModelNotFound",
+    "NoModel",
+    "OutOfSlots",
+    "ProgramError",
+    "RequestError",
+    "RoleError",
+    "RunCancelled",
+    "SamplingError",
+    "ScriptError",
+    "UnsupportedConstraint",
+]
+
+
+class ProgramError(LmprogError):
+    """The program itself is at fault."""
+
+
+class HoleError(ProgramError):
+    """A hole is described wrongly: two language sources, an unknown limit, no options, ..."""
+
+
+class HoleInString(HoleError):
+    """A hole was put into a string, where it would be lost."""
+
+
+class RoleError(ProgramError):
+    """Chat roles mixed with plain text, or text where no role is open."""
+
+
+class NoModel(ProgramError):
+    """Nothing says which model the program runs on."""
+
+
+class RunCancelled(ProgramError):
+    """The run was cancelled from outside (Ctrl-C during `map`, a cancelled `acall`)."""
+
+
+class ScriptError(ProgramError):
+    """A scripted answer is missing, or is not one that the hole allows."""

@@ -1,0 +1,191 @@
+"""One hole, one request: from a hole and the text around it to a value's bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .errors import BudgetError
+from .grammars import Constraint, any_text, compile
+from .grammars.expr import ANY_CHAR, ANY_TEXT, Expr, alt, both, concat, negate, text
+from .holes import Hole
+from .models import LanguageModel
+from .run import Usage
+from .runtime.request import Request, Result
+from .runtime.sampling import Sampling
+from .transcript import Transcript, spell
+
+DEFAULT_TOKENS = 512  # the budget of a hole that names none; more when its shortest value needs more
+
+Submit = Callable[[Request], Result]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A hole as it stands in a run. `follow`: bytes known to come after it."""
+
+    hole: Hole
+    follow: bytes
+    heal: bool
+    sampling: Sampling
+    logprobs: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`followed`: how many bytes of the task's `follow` the model has already written."""
+
+    value: bytes
+    tokens: tuple[int, ...]
+    finish: str
+    followed: int
+    logprob: float | None
+    usage: Usage
+
+
+def fill(task: Task, transcript: Transcript, model: LanguageModel, submit: Submit) -> Answer:
+    """Have the model fill the hole at the end of `transcript`, which then holds the value too.
+
+    Raises BudgetError when no value fits in the hole's `max_tokens`, ContextOverflow when the text is too long.
+    """
+    return _Filling(task, transcript, model, submit).run()
+
+
+class _Filling:
+    def __init__(self, task: Task, transcript: Transcript, model: LanguageModel, submit: Submit) -> None:
+        self.task, self.hole, self.transcript, self.model = task, task.hole, transcript, model
+        self.constraint: Constraint = compile(language_of(task.hole), model.vocab)
+        self.submit = submit
+        self.follow = b"" if task.hole.stop else task.follow  # a stop alone decides where the value ends
+        self.usage = Usage()
+
+    def run(self) -> Answer:
+        if self.constraint.finished(self.constraint.start(b"", self.follow)):  # the only value is the empty one
+            return Answer(b"", (), "complete", 0, None, self.usage)
+        if self.task.heal:
+            answer = self._attempt(heal=True)
+            if answer is not None:
+                return answer
+        answer = self._attempt(heal=False)
+        assert answer is not None
+        return answer
+
+    def _attempt(self, heal: bool) -> Answer | None:
+        """None: with the healed border the value does not fit in the budget."""
+        sent, prefix, backed = self._border(heal)
+        state = self.constraint.start(prefix, self.follow)
+        try:
+            result = self._request(sent, state, backed)
+        except BudgetError:
+            if not backed:
+                raise
+            return None
+        value, followed = self._value(result, prefix)
+        covering = _covering(self.model.vocab.token_bytes, result.ids, len(prefix), len(value))
+        finish = result.finish
+        limit = self.hole.max_tokens
+        if limit is not None and len(covering) > limit:  # possible when backed-up text took fewer tokens than before
+            if self.hole.grammar is not None:
+                return None
+            covering, finish = covering[:limit], "length"
+            value, followed = self._cut(result, covering, prefix), 0
+        self.transcript.filled(sent, result.ids, len(prefix) + len(value) + followed)
+        tokens = tuple([result.ids[i] for i in covering])
+        return Answer(value, tokens, finish, followed, self._logprob(result, covering), self.usage)
+
+    def _border(self, heal: bool) -> tuple[list[int], bytes, int]:
+        plain, _ = self.transcript.border(heal=False)
+        sent, prefix = self.transcript.border(heal=True) if heal else (plain, b"")
+        backed = len(plain) - len(sent)
+        if not sent:  # no BOS, and no text that stays: something must be there to continue
+            sent = [min(self.model.vocab.eos)]
+        return sent, prefix, backed
+
+    def _request(self, sent: Sequence[int], state: int, backed: int) -> Result:
+        limit = self._limit(sent, state, backed)
+        open_end = self.hole.grammar is not None and not self.follow and not self.hole.stop
+        request = Request(
+            sent,
+            limit + backed,
+            self.constraint,
+            state,
+            self.task.sampling,
+            open_end=open_end,
+            logprobs=self.task.logprobs,
+        )
+        result = self.submit(request)
+        self.usage += Usage(
+            1,
+            result.prompt_tokens,
+            result.prompt_tokens_computed,
+            result.sampled_tokens,
+            result.forced_tokens,
+            result.seconds,
+        )
+        return result
+
+    def _limit(self, sent: Sequence[int], state: int, backed: int) -> int:
+        if self.hole.max_tokens is not None:
+            return self.hole.max_tokens
+        least = self.constraint.distance(state) if self.hole.grammar is not None else 1
+        room = self.model.context - len(sent) - backed
+        return max(least, min(room, max(DEFAULT_TOKENS, 2 * least)))
+
+    def _value(self, result: Result, prefix: bytes) -> tuple[bytes, int]:
+        """The bytes of the value, and how many of `follow` come behind it."""
+        data = spell(self.model.vocab, result.ids)[len(prefix) :]
+        if self.hole.stop:
+            return _without_stop(data, self.hole.stop), 0
+        followed = self.constraint.followed(result.state) if self.follow and result.state is not None else 0
+        return data[: len(data) - followed], followed
+
+    def _cut(self, result: Result, covering: range, prefix: bytes) -> bytes:
+        """The value that the `covering` tokens alone give, without a code point that is cut in two."""
+        data = spell(self.model.vocab, result.ids[: covering.stop])[len(prefix) :]
+        return data.decode(errors="ignore").encode()
+
+    def _logprob(self, result: Result, covering: range) -> float | None:
+        if not self.task.logprobs:
+            return None
+        return sum(p for i in covering if not math.isnan(p := result.logprobs[i]))
+
+
+def language_of(hole: Hole) -> Expr:
+    """The language that is generated: the hole's own or, with stops, its texts up to and with the first stop.
+
+    A text may not go on behind a stop, and ends with a stop, or (by EOS, or when the budget is used up) without one.
+    """
+    value = (hole.grammar or any_text()).expr
+    if not hole.stop:
+        return value
+    stop = alt(*[text(s) for s in minimal(hole.stop)])
+    first = negate(concat(ANY_TEXT, stop, ANY_CHAR, ANY_TEXT))
+    if hole.grammar is None:
+        return first
+    free = negate(concat(ANY_TEXT, stop, ANY_TEXT))
+    return both(first, alt(both(value, free), concat(value, stop)))
+
+
+def minimal(stops: Sequence[str]) -> list[str]:
+    """Without the stops that contain another one: that one always comes first."""
+    return [s for s in dict.fromkeys(stops) if not any(other in s for other in stops if other != s)]
+
+
+def _without_stop(data: bytes, stops: Sequence[str]) -> bytes:
+    for stop in minimal(stops):
+        if data.endswith(stop.encode()):
+            return data[: -len(stop.encode())]
+    return data
+
+
+def _covering(token_bytes: Sequence[bytes | None], ids: Sequence[int], begin: int, size: int) -> range:
+    """The positions of the tokens that share a byte with [begin, begin + size)."""
+    first = last = at = 0
+    for i, token in enumerate(ids):
+        if at <= begin:
+            first = i
+        if at < begin + size:
+            last = i + 1
+        at += len(token_bytes[token] or b"")
+    return range(first, last) if size else range(first, first)

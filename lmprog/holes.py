@@ -1,0 +1,188 @@
+"""Holes: inert values that describe a language. `p(...)` fills them; nothing else does."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+from .decoders import Decoder, Settings
+from .errors import HoleError, HoleInString
+from .grammars import Grammar, any_text
+from .languages import language, options_language
+
+Boundary = Literal["heal", "token"]
+
+IN_STRING = """\
+a hole was put into a string, where it would be lost as text. Give it to p as a part of its own:
+
+    p(f"Kind: {{gen(...)}}")        # wrong
+    p("Kind: ", gen(...))         # right: {hole}
+"""
+IN_TEXT = re.compile(r"<hole [^\n]* at 0x[0-9a-f]+>")
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Hole:
+    """A place for the model to fill. Made by `gen` and `select`.
+
+    `grammar` is the language of its value, None for free text; `kind` says it in a few words. Holes are inert: they
+    can be kept, shared and used again; equality is identity.
+    """
+
+    kind: str
+    grammar: Grammar | None
+    parse: Callable[[str], Any]
+    name: str | None = None
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    settings: Settings = field(default=Settings())
+    boundary: Boundary | None = None
+
+    def matches(self, text: str) -> bool:
+        """Whether `text` is a value that this hole could get; needs no model."""
+        if any(stop in text for stop in self.stop):
+            return False
+        return (self.grammar or any_text()).matches(text)
+
+    def __repr__(self) -> str:
+        name = f"{self.name}: " if self.name else ""
+        return f"<hole {name}{self.kind} at {id(self):#x}>"
+
+    def _in_string(self, *_: object) -> NoReturn:
+        raise HoleInString(IN_STRING.format(hole=repr(self)))
+
+    def __str__(self) -> str:
+        self._in_string()
+
+    def __format__(self, spec: str) -> str:
+        self._in_string()
+
+    def __add__(self, other: object) -> NoReturn:
+        self._in_string()
+
+    __radd__ = __mod__ = __rmod__ = __add__
+
+
+def gen(
+    type: Any = str,
+    *,
+    regex: str | None = None,
+    json: Any = None,
+    grammar: Grammar | str | None = None,
+    choices: Iterable[Any] | None = None,
+    where: Any = None,
+    stop: str | Sequence[str] | None = None,
+    max_tokens: int | None = None,
+    min_tokens: int | None = None,
+    decoder: Decoder | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    min_p: float | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    boundary: Boundary | None = None,
+    **limits: Any,
+) -> Hole:
+    """A hole for a value of a language. Give at most one source of the language:
+
+    type      `str` (free text, the default), int, float, bool, date, Literal[...], Enum, list[...], a pydantic model,
+              a dataclass, a TypedDict: the value is of that Python type. Limits (`ge`, `gt`, `le`, `lt`, `max_length`,
+              ...) narrow it
+    regex     a Python regular expression that the whole value matches
+    json      a JSON Schema (dict or text): the value is what json.loads gives; or a pydantic model
+    grammar   a Grammar, which also says how its text is read
+    choices   options, as in `select`
+
+    Free text ends before the text that follows it in the same `p(...)`, before a `stop` string, at the model's end of
+    text, or when `max_tokens` run out. Everything else is always complete within `max_tokens`, or it is a
+    BudgetError. A stop string is neither part of the value nor of the run's text.
+
+    `temperature`, `top_p`, `top_k`, `min_p`, `seed` override the decoder around the hole one by one, `decoder` as a
+    whole. `boundary="token"` switches token healing off.
+
+    Raises HoleError for a wrong description, InvalidConstraint or UnsupportedConstraint for a wrong or unsupported
+    regex, schema or type, SamplingError for decoding settings out of range.
+
+    >>> gen(regex="[a-z]+").matches("moon")
+    True
+    >>> gen(int, ge=1, le=12).matches("13")
+    False
+    """
+    if where is not None:
+        raise HoleError(
+            f"where={where!r} is not supported yet: give the condition as a regex=, as limits such as ge= and le=, "
+            "or check the value in the program"
+        )
+    if min_tokens is not None:
+        raise HoleError("min_tokens is not supported: bound the value's length by regex='.{20,}' or min_length=")
+    sources = {"type": None if type is str else type, "regex": regex, "json": json, "grammar": grammar}
+    sources["choices"] = choices
+    given = {key: value for key, value in sources.items() if value is not None}
+    if len(given) > 1:
+        raise HoleError(
+            f"a hole has one language source; {' and '.join(given)} were given (compose with lp.Grammar: a & b)"
+        )
+    source, value = next(iter(given.items()), ("type", str))
+    kind, language_, parse = language(source, value, limits)
+    settings = Settings(decoder, temperature, top_p, top_k, min_p, seed)
+    return Hole(kind, language_, parse, *_checked(name, stop, max_tokens), settings, _boundary(boundary))
+
+
+def select(
+    options: Iterable[Any],
+    *,
+    name: str | None = None,
+    decoder: Decoder | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+    boundary: Boundary | None = None,
+) -> Hole:
+    """A hole for one of `options`. Options that are not texts stand for their `str()`; the value is the option itself.
+
+    Raises HoleError when there are no options, or when two have the same text.
+
+    >>> select([1, 2, 3]).matches("2")
+    True
+    """
+    kind, grammar, parse = options_language(options)
+    settings = Settings(decoder, temperature, seed=seed)
+    return Hole(kind, grammar, parse, *_checked(name, None, None), settings, _boundary(boundary))
+
+
+def _checked(
+    name: str | None, stop: str | Sequence[str] | None, max_tokens: int | None
+) -> tuple[str | None, tuple[str, ...], int | None]:
+    if name is not None and (not isinstance(name, str) or not name):
+        raise HoleError(f"a hole's name is a text that is not empty, not {name!r}")
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    for text in stops:
+        if not isinstance(text, str) or not text:
+            raise HoleError(f"a stop is a text that is not empty, not {text!r}")
+    if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
+        raise HoleError(f"max_tokens is a whole number of 1 or more, not {max_tokens!r}")
+    return name, stops, max_tokens
+
+
+def _boundary(boundary: Boundary | None) -> Boundary | None:
+    if boundary not in (None, "heal", "token"):
+        raise HoleError(f'boundary is "heal" or "token", not {boundary!r}')
+    return boundary
+
+
+def text_of(part: object) -> str:
+    """The text that a part of `p(...)` stands for. Refuses what would be lost or garbled."""
+    if isinstance(part, str):
+        text = builtins.str(part)  # the value of a subclass as it prints
+    elif isinstance(part, bytes | bytearray | memoryview):
+        raise TypeError(f"p(...) takes text, not {type(part).__name__}: decode it first, as in data.decode()")
+    elif isinstance(part, Grammar):
+        raise HoleError("p(...) was given a Grammar: make a hole of it, p(gen(grammar=...))")
+    else:
+        text = str(part)
+    if "<hole " in text and IN_TEXT.search(text):
+        raise HoleInString(IN_STRING.format(hole=IN_TEXT.search(text)[0]))  # type: ignore[index]
+    return text

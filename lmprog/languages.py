@@ -1,0 +1,128 @@
+"""From what `gen` and `select` are told to a grammar, a way to read its texts, and a few words that describe it.
+
+A program describes its holes anew in every run, so what is built from equal descriptions is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from .errors import HoleError, InvalidConstraint
+from .grammars import Grammar, choices, literal
+
+Language = tuple[str, Grammar | None, Callable[[str], Any]]
+
+
+def language(source: str, value: Any, limits: dict[str, Any]) -> Language:
+    """The language of one source ("type", "regex", "json", "grammar", "choices") and its value."""
+    if limits and source != "type":
+        raise HoleError(f"{next(iter(limits))}= limits a type, as in gen(int, ge=0); it cannot go with {source}=")
+    return _SOURCES[source](value, limits)
+
+
+def _type(tp: Any, limits: dict[str, Any]) -> Language:
+    if tp is str and not limits:
+        return "str", None, str
+    kind = ", ".join([type_name(tp), *(f"{key}={value!r}" for key, value in limits.items())])
+    grammar = _from_type(tp, limits)
+    return kind, grammar, grammar.parse
+
+
+def _from_type(tp: Any, limits: dict[str, Any]) -> Grammar:
+    from .grammars import from_type
+
+    try:
+        return _known_type(tp, tuple(limits.items()))
+    except TypeError:  # a type or limit that cannot be hashed
+        return from_type(tp, **limits)
+
+
+@lru_cache(maxsize=256)
+def _known_type(tp: Any, limits: tuple[tuple[str, Any], ...]) -> Grammar:
+    from .grammars import from_type
+
+    return from_type(tp, **dict(limits))
+
+
+def _regex(pattern: Any, limits: dict[str, Any]) -> Language:
+    if not isinstance(pattern, str):
+        raise HoleError(f"regex= takes the pattern as a text, not {type(pattern).__name__}")
+    return f"/{pattern}/", _known_regex(pattern), str
+
+
+@lru_cache(maxsize=1024)
+def _known_regex(pattern: str) -> Grammar:
+    from .grammars import regex
+
+    return regex(pattern)
+
+
+def _json(schema: Any, limits: dict[str, Any]) -> Language:
+    if isinstance(schema, type):  # a pydantic model, a dataclass, a TypedDict
+        return _type(schema, limits)
+    if not isinstance(schema, str | bool | dict):
+        raise HoleError(f"json= takes a schema (dict, or JSON text) or a model class, not {type(schema).__name__}")
+    grammar = _known_schema(schema if isinstance(schema, str) else _dumps(schema))
+    return "json", grammar, grammar.parse
+
+
+def _dumps(schema: bool | dict[str, Any]) -> str:
+    try:
+        return json.dumps(schema)
+    except (TypeError, ValueError) as error:
+        raise InvalidConstraint(f"the schema is not JSON: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _known_schema(schema: str) -> Grammar:
+    try:
+        loaded = json.loads(schema)
+    except json.JSONDecodeError as error:
+        raise InvalidConstraint(f"the schema is not JSON: {error}") from None
+    from .grammars import json_schema
+
+    return json_schema(loaded, whitespace="compact")
+
+
+def _grammar(grammar: Any, limits: dict[str, Any]) -> Language:
+    if not isinstance(grammar, Grammar | str):
+        raise HoleError(f"grammar= takes a Grammar or a text, not {type(grammar).__name__}")
+    whole = literal(grammar)
+    return whole.name or "grammar", whole, whole.parse
+
+
+def _choices(options: Any, limits: dict[str, Any]) -> Language:
+    return options_language(options)
+
+
+_SOURCES = {"type": _type, "regex": _regex, "json": _json, "grammar": _grammar, "choices": _choices}
+
+
+def options_language(options: Iterable[Any]) -> Language:
+    """The language of a choice; a text is read as the option that it was made of."""
+    if isinstance(options, str | bytes):
+        raise HoleError(f"options are a list, not one {type(options).__name__}: write select([...])")
+    by_text: dict[str, Any] = {}
+    for option in options:
+        if isinstance(option, bytes | bytearray):
+            raise HoleError(f"an option is text, not bytes: {option!r}")
+        text = str(option)
+        if text in by_text:
+            raise HoleError(f"two options have the same text: {text!r}")
+        by_text[text] = option
+    if not by_text:
+        raise HoleError("there are no options to choose from: give at least one")
+    shown = [repr(text) for text in list(by_text)[:4]] + ["…"] * (len(by_text) > 4)
+    return f"one of {', '.join(shown)}", _known_options(tuple(by_text)), by_text.__getitem__
+
+
+@lru_cache(maxsize=256)
+def _known_options(options: tuple[str, ...]) -> Grammar:
+    return choices(options)
+
+
+def type_name(tp: Any) -> str:
+    return tp.__name__ if isinstance(tp, type) and not hasattr(tp, "__args__") else str(tp).replace("typing.", "")

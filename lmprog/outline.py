@@ -1,0 +1,104 @@
+"""What a program would send, without a model: its text up to the first thing that depends on a hole's value.
+
+Nothing is guessed. An unknown value can be appended again, as ⟨name⟩; whatever else is asked of it (a branch, a
+length, an attribute) ends the outline, as the real text would depend on the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from .decoders import Decoder
+from .errors import ProgramError
+from .holes import Hole
+from .prompt import Prompt, Roles
+
+
+class Asked(BaseException):
+    """Something was asked of an unknown value. Not an Exception, so that a program's own handlers let it pass."""
+
+
+class Unknown:
+    """Stands in for the value of the hole `name`."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __str__(self) -> str:
+        return f"⟨{self._name}⟩"
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            self._ask()
+        return str(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _ask(self, *_: object) -> NoReturn:
+        raise Asked(self._name)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self._ask()
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _ask
+    __bool__ = __len__ = __iter__ = __contains__ = __getitem__ = __call__ = __next__ = _ask
+    __int__ = __float__ = __index__ = __round__ = __abs__ = __neg__ = __invert__ = _ask
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _ask
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __divmod__ = __rdivmod__ = _ask
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __enter__ = __exit__ = _ask
+
+
+class Outline:
+    """A session that writes holes instead of filling them."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.holes = 0
+        self.roles = Roles()
+
+    def text(self, text: str) -> None:
+        self.roles.text()
+        self.pieces.append(text)
+
+    def fill(self, hole: Hole, follow: str) -> Unknown:
+        self.roles.hole()
+        name = hole.name or str(self.holes)
+        self.holes += 1
+        self.pieces.append(f"⟨{name}: {hole.kind}⟩")
+        return Unknown(name)
+
+    def open(self, role: str, name: str | None) -> None:
+        self.roles.begin(role)
+        self.pieces.append(f"[{role}]\n")
+
+    def close(self) -> None:
+        self.roles.end()
+        self.pieces.append("\n\n")
+
+    @contextlib.contextmanager
+    def decoding(self, decoder: Decoder) -> Iterator[None]:
+        yield
+
+
+def outline(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The outline of a program's function. Errors that come before the first hole are the program's own."""
+    session = Outline()
+    p = Prompt(session)
+    try:
+        function(p, *args, **kwargs)
+    except Asked as asked:
+        session.pieces.append(f"⟨… the rest depends on {asked}⟩")
+    except ProgramError:
+        raise
+    except Exception as error:
+        if not session.holes:
+            raise
+        session.pieces.append(f"⟨… the rest depends on a value: {error!r}⟩")  # a stand-in is not of the value's type
+    finally:
+        p.end()
+    return "".join(session.pieces)

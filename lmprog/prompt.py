@@ -1,0 +1,134 @@
+"""`p`, the first parameter of every program, and what stands behind it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from .decoders import Decoder, check_decoder
+from .errors import ProgramError, RoleError
+from .holes import Hole, text_of
+
+
+class Session(Protocol):
+    """Where the parts go: a live run, or the outline that `Program.prompt` prints."""
+
+    def text(self, text: str) -> None: ...
+    def fill(self, hole: Hole, follow: str) -> Any: ...
+    def open(self, role: str, name: str | None) -> None: ...
+    def close(self) -> None: ...
+    def decoding(self, decoder: Decoder) -> AbstractContextManager[None]: ...
+
+
+class Prompt:
+    """Calling it appends parts; holes among them are filled, and their values returned.
+
+    A chat is made of roles: `p.system(...)`, `p.user(...)`, `with p.assistant(): p(...)`, `with p.tool(name): p(...)`.
+    A run is a chat from its first role on, and then all its text is inside of roles; holes are for the assistant.
+    """
+
+    __slots__ = ("_over", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._over = False
+
+    def __call__(self, *parts: object) -> Any:
+        """Append `parts` in order: texts, holes, and values with a `str()`; bytes are refused.
+
+        Returns None without holes, the value of the only one, or the tuple of their values.
+        """
+        self._check()
+        ready = [part if isinstance(part, Hole) else text_of(part) for part in parts]
+        values = []
+        for i, part in enumerate(ready):
+            if isinstance(part, Hole):
+                values.append(self._session.fill(part, _text_until_hole(ready[i + 1 :])))
+            elif part:
+                self._session.text(part)
+        return values[0] if len(values) == 1 else tuple(values) or None
+
+    def system(self, *parts: object) -> None:
+        """A system message."""
+        with self._role("system"):
+            self(*parts)
+
+    def user(self, *parts: object) -> None:
+        """A message of the user."""
+        with self._role("user"):
+            self(*parts)
+
+    def assistant(self) -> AbstractContextManager[None]:
+        """The model's turn: text and holes inside the `with` block make up its message."""
+        return self._role("assistant")
+
+    def tool(self, name: str | None = None) -> AbstractContextManager[None]:
+        """A tool's answer: the text inside the `with` block."""
+        return self._role("tool", name)
+
+    @contextlib.contextmanager
+    def _role(self, role: str, name: str | None = None) -> Iterator[None]:
+        self._check()
+        self._session.open(role, name)
+        try:
+            yield
+        finally:
+            self._session.close()
+
+    def decoding(self, decoder: Decoder) -> AbstractContextManager[None]:
+        """Holes inside the `with` block are decoded by `decoder`, unless they say otherwise themselves."""
+        self._check()
+        check_decoder(decoder)
+        return self._session.decoding(decoder)
+
+    def end(self) -> None:
+        """No more text: called when the program has returned."""
+        self._over = True
+
+    def _check(self) -> None:
+        if self._over:
+            raise ProgramError("this run is over: p cannot be used after its program has returned")
+
+
+class Roles:
+    """Which role is open, and whether text may come now. Shared by all sessions."""
+
+    def __init__(self) -> None:
+        self.kind = ""  # "plain" or "chat" from the first text or role on
+        self.open = ""
+
+    def begin(self, role: str) -> None:
+        if self.kind == "plain":
+            raise RoleError(
+                f"the {role} role comes after plain text: a run is either plain text or a chat. "
+                "Put all text into roles, as in p.user(...)"
+            )
+        if self.open:
+            raise RoleError(f"the {role} role begins inside of the {self.open} role: end that one first")
+        self.kind, self.open = "chat", role
+
+    def end(self) -> None:
+        self.open = ""
+
+    def text(self) -> None:
+        if self.kind == "chat" and not self.open:
+            raise RoleError(
+                "text outside of a role: in a chat write p.user(...), p.system(...) or `with p.assistant(): p(...)`"
+            )
+        self.kind = self.kind or "plain"
+
+    def hole(self) -> None:
+        self.text()
+        if self.open not in ("", "assistant"):
+            raise RoleError(f"a hole in the {self.open} role: the model writes inside `with p.assistant():` only")
+
+
+def _text_until_hole(parts: Sequence[str | Hole]) -> str:
+    texts = []
+    for part in parts:
+        if isinstance(part, Hole):
+            break
+        texts.append(part)
+    return "".join(texts)

@@ -1,0 +1,149 @@
+"""What a run leaves behind: value, text, captures, usage and trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One filled hole.
+
+    span      character offsets into the run's text: `run.text[slice(*capture.span)] == capture.text`
+    tokens    the generated token ids that cover the text; the first and the last may reach over its border
+    finish    "stop", "complete" or "length", as in the runtime's Result
+    logprob   log-probability of the sampled tokens among `tokens` under the model without any mask;
+              None unless the run was asked for `logprobs=True`
+    """
+
+    name: str
+    value: Any
+    text: str
+    span: Span
+    tokens: tuple[int, ...]
+    finish: str
+    logprob: float | None = None
+
+
+class Captures(Mapping[str, Capture]):
+    """Captures by name, or by position: `captures["kind"]`, `captures[0]`.
+
+    A hole without a name is called by its position ("0", "1", ...). When a name was used several times (in a loop),
+    the name gives the last one and `all(name)` every one.
+    """
+
+    def __init__(self, items: Iterable[Capture] = ()) -> None:
+        self._items = tuple(items)
+        self._last = {capture.name: capture for capture in self._items}
+
+    def __getitem__(self, key: str | int) -> Capture:
+        if isinstance(key, int):
+            return self._items[key]
+        if key not in self._last:
+            raise KeyError(f"no hole named {key!r}; this run has {', '.join(self._last) or 'none'}")
+        return self._last[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._last)
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def all(self, name: str | None = None) -> tuple[Capture, ...]:
+        """Every capture in the order of the run, or those called `name`."""
+        return tuple([c for c in self._items if name is None or c.name == name])
+
+    def __repr__(self) -> str:
+        return f"Captures({', '.join(f'{c.name}={c.text!r}' for c in self._items)})"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run cost. `prompt_tokens_computed` is what the prefix cache did not have; seconds are wall time."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    prompt_tokens_computed: int = 0
+    sampled_tokens: int = 0
+    forced_tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*[getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage)])
+
+    @property
+    def cached(self) -> float:
+        """The share of prompt tokens that came from the prefix cache."""
+        return 1 - self.prompt_tokens_computed / self.prompt_tokens if self.prompt_tokens else 0.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step of a run: text was appended, a hole was opened or closed, a chat role began or ended.
+
+    `span` is where in the run's text; `name` is the hole's or the role's; `detail` is the hole's kind when it opens
+    and how it finished when it closes.
+    """
+
+    kind: Literal["text", "open", "close", "role", "end"]
+    span: Span
+    name: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Run(Generic[T]):
+    """A finished run of a program.
+
+    `value` is what the function returned, `text` all the text with the holes filled in. `messages` are the roles and
+    contents of a chat run, empty otherwise; in a chat run `text` shows each message under its role, without the
+    special tokens of the model's template.
+    """
+
+    value: T
+    text: str
+    captures: Captures
+    usage: Usage
+    trace: tuple[Event, ...] = ()
+    messages: tuple[dict[str, str], ...] = field(default=())
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= 200 else f"{self.text[:100]}…{self.text[-99:]}"
+        return f"Run(value={self.value!r}, text={text!r}, captures={self.captures!r}, usage={self.usage!r})"
+
+    def show(self) -> None:
+        """Print the text with its holes marked, the captures and the usage, to the terminal."""
+        from .show import show
+
+        show(self)
+
+
+class Recorder:
+    """Collects the text, captures and events of a run while it goes on."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+        self.captures: list[Capture] = []
+        self.events: list[Event] = []
+        self.usage = Usage()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def add(self, text: str) -> Span:
+        begin = self._length
+        self._pieces.append(text)
+        self._length += len(text)
+        return begin, self._length
+
+    def event(self, kind: Literal["text", "open", "close", "role", "end"], text: str, name: str, detail: str) -> Span:
+        span = self.add(text)
+        self.events.append(Event(kind, span, name, detail))
+        return span

@@ -1,0 +1,136 @@
+"""A live run: the text, the tokens and the captures, while a program's body goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .chat import Chat
+from .decoders import Argmax, Decoder, derive_seed
+from .errors import LmprogError, RunCancelled
+from .fill import Answer, Task, fill
+from .holes import Boundary, Hole
+from .models import Canceller, LanguageModel
+from .prompt import Roles
+from .run import Capture, Captures, Recorder, Run
+from .runtime.sampling import Sampling
+from .transcript import Transcript
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a program runs: from its decorator, laid over by the call."""
+
+    decoder: Decoder | None = None
+    seed: int | None = None
+    boundary: Boundary = "heal"
+    logprobs: bool = False
+
+    def base_seed(self) -> int | None:
+        if self.seed is not None or self.decoder is None:
+            return self.seed
+        return self.decoder.sampling().seed
+
+    def for_row(self, index: int) -> Options:
+        return replace(self, seed=derive_seed(self.base_seed(), "row", index))
+
+
+class Live:
+    """A session on a model. Used by one thread; `canceller` may be used by any."""
+
+    def __init__(self, model: LanguageModel, options: Options, canceller: Canceller) -> None:
+        self.model, self.options, self.canceller = model, options, canceller
+        self.transcript = Transcript(model.vocab, [] if model.bos is None else [model.bos])
+        self.recorder = Recorder()
+        self.roles = Roles()
+        self.chat = Chat(model)
+        self._decoders: list[tuple[Decoder, int | None]] = [(options.decoder or Argmax(), options.base_seed())]
+        self._began = time.perf_counter()
+
+    def text(self, text: str) -> None:
+        self.roles.text()
+        self.recorder.event("text", text, "", "")
+        if self.roles.open in ("", "assistant"):
+            self.transcript.append(text)
+        self.chat.add(text)
+
+    def fill(self, hole: Hole, follow: str) -> Any:
+        self.roles.hole()
+        index = len(self.recorder.captures)
+        name = hole.name or str(index)
+        self.recorder.event("open", "", name, hole.kind)
+        try:
+            return self._fill(hole, name, self._task(hole, index, follow))
+        except LmprogError as error:
+            if not isinstance(error, RunCancelled):
+                error.add_note(f"in the hole {name!r}: {hole.kind}")
+            raise
+
+    def _fill(self, hole: Hole, name: str, task: Task) -> Any:
+        answer = fill(task, self.transcript, self.model, lambda request: self.canceller.submit(self.model, request))
+        self.transcript.skip(answer.followed)
+        self.recorder.usage += answer.usage
+        return self._capture(hole, name, answer).value
+
+    def _capture(self, hole: Hole, name: str, answer: Answer) -> Capture:
+        text = answer.value.decode()
+        span = self.recorder.event("close", text, name, answer.finish)
+        self.chat.add(text)
+        value = hole.parse(text)
+        capture = Capture(name, value, text, span, answer.tokens, answer.finish, answer.logprob)
+        self.recorder.captures.append(capture)
+        return capture
+
+    def _task(self, hole: Hole, index: int, follow: str) -> Task:
+        heal = (hole.boundary or self.options.boundary) == "heal"
+        return Task(hole, end_mark(follow), heal, self._sampling(hole, index), self.options.logprobs)
+
+    def _sampling(self, hole: Hole, index: int) -> Sampling:
+        decoder, seed = self._decoders[-1]
+        merged = hole.settings.over(decoder)
+        if hole.settings.fixes_seed():
+            return merged
+        return replace(merged, seed=derive_seed(seed, index))
+
+    def open(self, role: str, name: str | None) -> None:
+        self.roles.begin(role)
+        self.recorder.event("role", f"[{role}]\n", role, name or "")
+        ids = self.chat.begin(role, name)
+        if ids is not None:
+            self.transcript.restart(ids)
+
+    def close(self) -> None:
+        self.recorder.event("end", "\n\n", self.roles.open, "")
+        self.chat.end(self.transcript)
+        self.roles.end()
+
+    @contextlib.contextmanager
+    def decoding(self, decoder: Decoder) -> Iterator[None]:
+        seed = decoder.sampling().seed
+        self._decoders.append((decoder, self._decoders[-1][1] if seed is None else seed))
+        try:
+            yield
+        finally:
+            self._decoders.pop()
+
+    def finished(self, value: Any) -> Run[Any]:
+        recorder = self.recorder
+        usage = replace(recorder.usage, seconds=time.perf_counter() - self._began)
+        return Run(
+            value, recorder.text, Captures(recorder.captures), usage, tuple(recorder.events), tuple(self.chat.messages)
+        )
+
+
+def end_mark(follow: str) -> bytes:
+    """The part of the following text that ends a value: its first line with the line break, or the line breaks that
+    it begins with. A model writes that much when it ends a value; the rest of a long text it would seldom repeat.
+    """
+    body = follow.lstrip("\n")
+    breaks = follow[: len(follow) - len(body)]
+    if breaks:
+        return breaks.encode()
+    line, newline, _ = follow.partition("\n")
+    return (line + newline).encode()

@@ -1,0 +1,89 @@
+"""The text of a run as the model sees it: token ids already fixed, then bytes that are not tokens yet.
+
+Why not just ids, or just text: text that is appended in pieces must cost the same tokens as text appended at once, so
+tokenising waits until a hole needs it; and what the model generated must never be tokenised anew, as another spelling
+of the same bytes is another context. `ids` is therefore what was sent or generated, `pending` what came since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Spelling(Protocol):
+    """The part of a Vocabulary that is needed here."""
+
+    @property
+    def token_bytes(self) -> Sequence[bytes | None]: ...
+    def encode(self, data: bytes) -> list[int]: ...
+    def extendable(self, tail: bytes) -> bool: ...
+
+
+class Transcript:
+    """`ids` (fixed) + `pending` (bytes). `begin`: ids that come before all text, such as BOS."""
+
+    def __init__(self, vocab: Spelling, begin: Sequence[int] = ()) -> None:
+        self.vocab = vocab
+        self.ids = list(begin)
+        self.pending = b""
+        self._written = 0
+
+    def append(self, text: str) -> None:
+        data = text.encode()
+        known = min(self._written, len(data))
+        self._written -= known
+        self.pending += data[known:]
+
+    def skip(self, size: int) -> None:
+        """The next `size` bytes of text are among `ids` already: the model wrote them behind a value."""
+        self._written = size
+
+    def restart(self, ids: Sequence[int]) -> None:
+        """Begin anew from ids that are all fixed (a rendered chat template)."""
+        self.ids, self.pending = list(ids), b""
+
+    def border(self, heal: bool) -> tuple[list[int], bytes]:
+        """The ids to send, and the bytes that the hole must repeat before its value.
+
+        The tail of the pending text is backed up while a longer token could cover it, so that the border between
+        text and value does not force a spelling that the model would not choose (token healing).
+        """
+        ids = self.vocab.encode(self.pending)
+        keep = len(ids) - backed_up(self.vocab, ids) if heal else len(ids)
+        if not self.ids:
+            keep = max(keep, 1)  # something must be left to continue
+        return self.ids + ids[:keep], spell(self.vocab, ids[keep:])
+
+    def filled(self, sent: Sequence[int], generated: Sequence[int], end: int) -> None:
+        """Take over what was generated after `sent`: its first `end` bytes.
+
+        A token that reaches over `end` goes, and its bytes before `end` become pending text.
+        """
+        kept, at = 0, 0
+        for token in generated:
+            size = len(self.vocab.token_bytes[token] or b"")
+            if at + size > end:
+                break
+            kept, at = kept + 1, at + size
+        self.ids = [*sent, *generated[:kept]]
+        self.pending = spell(self.vocab, generated[kept:])[: end - at]
+
+
+def spell(vocab: Spelling, ids: Sequence[int]) -> bytes:
+    return b"".join([vocab.token_bytes[i] or b"" for i in ids])
+
+
+def backed_up(vocab: Spelling, ids: Sequence[int]) -> int:
+    """How many of the last `ids` are backed up: the most whose bytes together begin some longer token."""
+    most, tail = 0, b""
+    for count, token in enumerate(reversed(ids), start=1):
+        tail = (vocab.token_bytes[token] or b"") + tail
+        if len(tail) > LONGEST:
+            break
+        if vocab.extendable(tail):
+            most = count
+    return most
+
+
+LONGEST = 64  # bytes: no token that matters at a border is longer

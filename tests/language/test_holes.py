@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+import lmprog as lp
+from lmprog import gen, select
+
+ACCEPT = [
+    (gen(), ["", "anything\nat all ☕"], []),
+    (gen(stop="\n"), ["one line"], ["two\nlines"]),
+    (gen(regex="[a-z]+"), ["moon"], ["", "Moon", "moon "]),
+    (gen(int, ge=0, le=999), ["0", "999"], ["-1", "1000", "x"]),
+    (gen(bool), ["true", "false"], ["True", "maybe"]),
+    (gen(choices=["a", "ab"]), ["a", "ab"], ["abc", ""]),
+    (gen(grammar=lp.regex("a|b") + "!"), ["a!", "b!"], ["a", "!"]),
+    (gen(json={"type": "integer", "minimum": 3}), ["3"], ["2"]),
+    (gen(json='{"enum": ["x"]}'), ['"x"'], ["x"]),
+    (select([1, 2, "three"]), ["1", "three"], ["4"]),
+]
+
+
+@pytest.mark.parametrize("case", ACCEPT, ids=lambda case: case[0].kind)
+def test_matches(case: tuple[lp.Hole, list[str], list[str]]) -> None:
+    hole, good, bad = case
+
+    assert [hole.matches(text) for text in good] == [True] * len(good)
+    assert [hole.matches(text) for text in bad] == [False] * len(bad)
+
+
+WRONG: list[tuple[type[Exception], str, dict[str, Any]]] = [
+    (lp.HoleError, "one language source; regex and choices", {"regex": "a", "choices": ["a"]}),
+    (lp.HoleError, "one language source; type and json", {"type": int, "json": {}}),
+    (lp.HoleError, "no options", {"choices": []}),
+    (lp.HoleError, "same text: '1'", {"choices": [1, "1"]}),
+    (lp.HoleError, "options are a list", {"choices": "abc"}),
+    (lp.HoleError, "not bytes", {"choices": [b"abc"]}),
+    (lp.HoleError, "ge= limits a type", {"regex": "[0-9]+", "ge": 1}),
+    (lp.HoleError, "where='len", {"where": "len(x) < 3"}),
+    (lp.HoleError, "where=", {"where": str.isdigit}),
+    (lp.HoleError, "min_tokens", {"min_tokens": 3}),
+    (lp.HoleError, "max_tokens is a whole number", {"max_tokens": 0}),
+    (lp.HoleError, "max_tokens is a whole number", {"max_tokens": 2.5}),
+    (lp.HoleError, "a stop is", {"stop": ["a", ""]}),
+    (lp.HoleError, "name is a text", {"name": ""}),
+    (lp.HoleError, "boundary is", {"boundary": "exact"}),
+    (lp.HoleError, "json= takes", {"json": 3}),
+    (lp.HoleError, "regex= takes", {"regex": 3}),
+    (lp.HoleError, "grammar= takes", {"grammar": 3}),
+    (lp.InvalidConstraint, "not JSON", {"json": "{"}),
+    (lp.InvalidConstraint, "not JSON", {"json": {"enum": [object()]}}),
+    (lp.InvalidConstraint, "", {"regex": "(a"}),
+    (lp.UnsupportedConstraint, "", {"regex": r"(a)\1"}),
+    (lp.SamplingError, "temperature", {"temperature": math.nan}),
+    (lp.SamplingError, "temperature", {"temperature": math.inf}),
+    (lp.SamplingError, "top_p", {"top_p": 0.0}),
+    (lp.SamplingError, "a decoder is", {"decoder": "greedy"}),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "arguments"), WRONG, ids=lambda x: str(x)[:40])
+def test_wrong_descriptions_are_typed_errors(error: type[Exception], message: str, arguments: dict[str, Any]) -> None:
+    with pytest.raises(error, match=message):
+        gen(**arguments)
+
+
+def test_an_unknown_limit_is_an_error() -> None:
+    with pytest.raises(lp.LmprogError, match="colour"):
+        gen(int, colour=3)
+
+
+STRINGS = [
+    lambda h: f"{h}",
+    lambda h: f"{h:>10}",
+    lambda h: f"{h!s}",
+    lambda h: "%s" % h,  # noqa: UP031
+    lambda h: "{}".format(h),  # noqa: UP032
+    lambda h: "a " + h,
+    lambda h: h + " a",
+    str,
+]
+
+
+@pytest.mark.parametrize("use", STRINGS)
+def test_a_hole_in_a_string_shows_the_mend(use: Any) -> None:
+    with pytest.raises(lp.HoleInString, match=r'p\("Kind: ", gen'):
+        use(gen(int, name="n"))
+
+
+@pytest.mark.parametrize("part", [lambda h: f"{h!r}", lambda h: f"{h=}", lambda h: [h], lambda h: {"x": (h,)}])
+def test_a_hole_that_leaks_by_its_repr_is_caught(part: Any) -> None:
+    @lp.program
+    def leak(p: lp.Prompt) -> None:
+        p("text ", part(gen(int)), "\n")
+
+    with pytest.raises(lp.HoleInString):
+        leak.prompt()
+
+
+def test_repr_says_what_it_is() -> None:
+    assert repr(gen(int, ge=0, name="n")).startswith("<hole n: int, ge=0 at 0x")
+    assert repr(select(list("abcdef"))).startswith("<hole one of 'a', 'b', 'c', 'd', … at")
+
+
+def test_holes_can_be_shared_and_are_compared_by_identity() -> None:
+    a, b = gen(int), gen(int)
+
+    assert (a == a, a == b, len({a, b})) == (True, False, 2)

@@ -15,6 +15,8 @@
 
 #define DEAD (-1)
 #define UNKNOWN (-2)
+#define MIXED (-3)
+#define ERROR (-4)
 
 typedef struct {
     PyObject_HEAD
@@ -108,7 +110,47 @@ static PyObject *dfa_run(Dfa *self, PyObject *args) {
     return s == UNKNOWN ? NULL : PyLong_FromLong(s);
 }
 
+/* Edges of a byte graph: {node, low, high, next node}, sorted by node; node 0 is the start, next -1 the end. */
+typedef struct {
+    const int32_t (*edges)[4];
+    Py_ssize_t count;
+} Graph;
+
+/* Folds into *to where the words of the graph lead from `state`; 0 to go on, MIXED at a difference, ERROR. */
+static int32_t fold(Dfa *self, int32_t state, const Graph *graph, int32_t node, int32_t *to) {
+    for (Py_ssize_t i = 0; i < graph->count; i++) {
+        if (graph->edges[i][0] != node) continue;
+        for (int byte = graph->edges[i][1]; byte <= graph->edges[i][2]; byte++) {
+            int32_t next = next_state(self, state, byte), after = graph->edges[i][3];
+            if (next == UNKNOWN) return ERROR;
+            if (next >= 0 && after >= 0) {
+                int32_t below = fold(self, next, graph, after, to);
+                if (below) return below;
+            } else if (*to == UNKNOWN) *to = next;
+            else if (*to != next) return MIXED;
+        }
+    }
+    return 0;
+}
+
+static PyObject *dfa_common(Dfa *self, PyObject *args) {
+    int state;
+    Py_buffer edges;
+    if (!PyArg_ParseTuple(args, "iy*", &state, &edges)) return NULL;
+    int32_t to = UNKNOWN, failed = ERROR;
+    if (state < 0 || state >= self->size) PyErr_SetString(PyExc_IndexError, "no such state");
+    else {
+        Graph graph = {edges.buf, edges.len / (Py_ssize_t)sizeof(int32_t[4])};
+        failed = fold(self, state, &graph, 0, &to);
+    }
+    PyBuffer_Release(&edges);
+    return failed == ERROR ? NULL : PyLong_FromLong(failed ? failed : to);
+}
+
 static PyMethodDef dfa_methods[] = {
+    {"common", (PyCFunction)dfa_common, METH_VARARGS,
+     "common(state, edges) -> the one state to which all words of a byte graph lead (int32 rows of node, low, high,\n"
+     "next node; -1: end), -1 when all are dead, -3 when they differ"},
     {"add", (PyCFunction)dfa_add, METH_NOARGS, "add() -> state: a new state, nothing known about it"},
     {"set", (PyCFunction)dfa_set, METH_VARARGS, "set(state, low, high, to): bytes low..high-1 lead to `to` (-1: dead)"},
     {"run", (PyCFunction)dfa_run, METH_VARARGS, "run(state, data) -> state after the bytes, -1 when dead"},

@@ -7,10 +7,13 @@ from which no accepted end can be reached is dead, so every state that exists is
 from __future__ import annotations
 
 from ._walk import Dfa
+from .byteset import Dag
 from .derive import derive, minlen, nullable, segment, segments
-from .expr import EMPTY, INF, Expr, Kind
+from .expr import EMPTY, INF, Expr, Kind, _cat, repeat
+from .slices import covers_plain, plain_edges
 
-DEAD = -1
+DEAD, MIXED = -1, -3
+_PLAIN = plain_edges()
 
 
 class Automaton:
@@ -20,6 +23,7 @@ class Automaton:
         self.exprs: list[Expr] = []
         self.dfa = Dfa(self._expand)
         self._numbers: dict[int, int] = {}
+        self._plain: dict[int, int] = {}
 
     def state(self, e: Expr) -> int:
         """The state of an expression (DEAD when it accepts nothing)."""
@@ -40,6 +44,15 @@ class Automaton:
     def run(self, state: int, data: bytes) -> int:
         """The state after `data`, or DEAD."""
         return self.dfa.run(state, data)
+
+    def after_plain(self, state: int) -> int:
+        """The one state to which every plain code point leads (see slices.py); DEAD, or MIXED when they differ."""
+        found = self._plain.get(state)
+        if found is None:
+            shorter = _one_less(self.exprs[state])
+            found = self.dfa.common(state, _PLAIN) if shorter is None else self.state(shorter)
+            self._plain[state] = found
+        return found
 
     def accepting(self, state: int) -> bool:
         return nullable(self.exprs[state])
@@ -89,3 +102,28 @@ class Automaton:
 
     def _barren(self, state: int) -> bool:
         return all(self.dfa.run(state, bytes((low,))) == DEAD for low, _ in segments(self.exprs[state]))
+
+
+def _one_less(e: Expr) -> Expr | None:
+    """What a plain code point leaves of a counted class followed by something that is not plain; None if unsure."""
+    head, tail = e.args if e.kind is Kind.CAT else (e, None)
+    if head.kind is not Kind.REPEAT or head.args[0].kind is not Kind.LEAF or not covers_plain(head.args[0].args[0]):
+        return None
+    body, low, high = head.args
+    fewer = repeat(body, max(low - 1, 0), high - 1 if high > 0 else None)
+    if tail is None:
+        return fewer
+    return _cat(fewer, tail) if low > 0 or _starts_otherwise(tail) else None
+
+
+def _starts_otherwise(e: Expr) -> bool:
+    """Surely no plain code point can come first."""
+    while e.kind is Kind.CAT and not nullable(e.args[0]):
+        e = e.args[0]
+    if e.kind is Kind.TEXT:
+        return e.args[0][:1] in b'"\\'
+    return e.kind is Kind.LEAF and _first_bytes(e.args[0]) <= {0x22, 0x5C}
+
+
+def _first_bytes(dag: Dag) -> set[int]:
+    return {byte for low, high, _ in dag.edges for byte in range(low, high + 1)}

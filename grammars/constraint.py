@@ -14,17 +14,20 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .automaton import DEAD, Automaton
+from ._walk import Trie
+from .automaton import DEAD, MIXED, Automaton
 from .distance import Distances
 from .errors import BudgetError, EmptyLanguage
 from .expr import EMPTY, Expr, concat, hole, text
 from .grammar import Grammar
+from .slices import LONGEST
 from .vocabulary import Vocabulary
 
 State = int
 Mask = npt.NDArray[np.int32]
 
 NARROW = 1024  # a state that allows at most this many tokens keeps their ids
+SLICED = 4096  # least size of a vocabulary whose plain tokens are taken in bulk
 STEPS = 1 << 18  # token transitions remembered per constraint
 ROWS = 4096  # mask rows kept per constraint (4 * V / 32 bytes each)
 
@@ -234,14 +237,36 @@ class Automatic:
 
     def _new_row(self, s: State) -> Row:
         mask = np.zeros(self.vocab.words, np.int32)
-        _, packed, ends = self.vocab.trie.walk(self._automaton.dfa, s, mask, None, NARROW)
-        ids = None if packed is None else np.frombuffer(packed, np.int32)
-        if not self.vocab.complete:
+        if self.vocab.complete and self.vocab.size >= SLICED:
+            ids, ends = self._plain(s, mask) or self._walk(self.vocab.trie, s, mask)
+        else:
+            ids, ends = self._walk(self.vocab.trie, s, mask)
             alive = [end for end in ends if not self._distances.infinite(end)]
             if len(alive) < len(ends):
                 mask, ids, ends = *self._only(s, set(alive)), alive
         need = max((self._automaton.minlen(end) for end in ends), default=0)
         return _keep(self._rows, s, self._finish(s, mask, ids, need, ends), ROWS)
+
+    def _walk(self, trie: Trie, s: State, mask: Mask) -> tuple[Mask | None, list[State]]:
+        _, packed, ends = trie.walk(self._automaton.dfa, s, mask, None, NARROW)
+        return None if packed is None else np.frombuffer(packed, np.int32), ends
+
+    def _plain(self, s: State, mask: Mask) -> tuple[Mask | None, list[State]] | None:
+        """The row with the plain tokens taken in bulk (see slices.py); None where they are not treated alike."""
+        slices = self.vocab.slices
+        at, chain = s, list[State]()
+        while len(chain) < LONGEST and (after := self._automaton.after_plain(at)) != DEAD:
+            if after == MIXED:
+                return None
+            chain.append(after)
+            if after == at:  # and so on for ever
+                chain += [at] * (LONGEST - len(chain))
+            at = after
+        ids, ends = self._walk(slices.rest, s, mask)
+        if slices.counts[len(chain)]:
+            mask |= slices.upto[len(chain)]
+            ids = self._unpacked(mask) if ids is not None and slices.counts[len(chain)] <= NARROW else None
+        return ids, list({*ends, *(end for n, end in enumerate(chain, 1) if slices.counts[n] > slices.counts[n - 1])})
 
     def _new_tight(self, s: State, row: Row, budget: int) -> Row:
         """The row without the tokens after which no complete value fits in `budget - 1` more."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._walk import Trie
+from .slices import Slices
 
 _UTF8_BYTES = frozenset({*range(0xC0), *range(0xC2, 0xF5)})
 
@@ -54,6 +55,10 @@ class Vocabulary:
     @cached_property
     def trie(self) -> Trie:
         return Trie(sorted((t, i) for i, t in enumerate(self.token_bytes) if t), self.size)
+
+    @cached_property
+    def slices(self) -> Slices:
+        return Slices(self.token_bytes)
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int32]:

@@ -1,0 +1,65 @@
+"""The shortcut for plain text gives the same rows as the full walk."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from lmprog.grammars import Vocabulary
+from lmprog.grammars.constraint import SLICED, Automatic
+from lmprog.grammars.expr import ANY_TEXT, Expr, both, chars, concat, hole, options, repeat, text
+
+PLAIN = chars([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
+QUOTED = concat(text('"'), repeat(PLAIN, 2, 9), text('"'))
+CASES = {
+    "string": concat(text('"'), repeat(PLAIN, 0, None), text('"')),
+    "counted string": QUOTED,
+    "counted to the end": repeat(PLAIN, 1, 30),
+    "any text": ANY_TEXT,
+    "letters": repeat(chars([(97, 122), (0xE9, 0xE9)]), 1, None),
+    "must hold": both(repeat(PLAIN, 2, 7), concat(ANY_TEXT, text("oo"), ANY_TEXT)),
+    "lines": repeat(concat(repeat(chars([(0x20, 0x10FFFF)]), 0, 5), text("\n")), 1, None),
+    "hole": hole(ANY_TEXT, b"\nend"),
+    "hole that plain text may end": hole(ANY_TEXT, b"end"),
+    "options": concat(options(["good", "gold", "go"]), QUOTED),
+}
+
+
+def big_vocabulary() -> Vocabulary:
+    rng = random.Random(0)
+    pieces = [*"abcdefgo ", "é", "日", "😀", '"', "\\", "\n", "\t", "oo", "nd"]
+    tokens: list[bytes | None] = [bytes((i,)) for i in range(256)]
+    words = {"".join(rng.choices(pieces, k=rng.randrange(1, 22))).encode() for _ in range(SLICED)}
+    cut = {w[:-1] for w in words if w[-1] >= 0x80}
+    return Vocabulary([*tokens, *sorted(words | cut), None], {256 + len(words | cut)})
+
+
+VOCAB = big_vocabulary()
+
+
+def full_row(c: Automatic, s: int) -> tuple[np.ndarray, set[int]]:
+    mask = np.zeros(VOCAB.words, np.int32)
+    _, _, ends = VOCAB.trie.walk(c._automaton.dfa, s, mask, None, 0)
+    return mask | VOCAB.eos_row if c.accepting(s) else mask, set(ends)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_equal_the_full_walk(name: str) -> None:
+    expr: Expr = CASES[name]
+    c, rng = Automatic(expr, VOCAB), random.Random(name)
+    for _ in range(8):
+        s = c.start()
+        for _ in range(8):
+            mask, ends = full_row(c, s)
+            row = c._row(s, None)
+
+            assert np.array_equal(row.mask, mask)
+            assert set(row.ends) == ends
+            if row.ids is not None:
+                assert np.array_equal(row.ids, c._unpacked(mask))
+            steps = [int(i) for i in c._unpacked(mask) if i not in VOCAB.eos]
+            if not steps:
+                break
+            s = c.advance(s, rng.choice(steps)) or 0

@@ -4,6 +4,7 @@ from .choices import choices
 from .constraint import Constraint, State, compile
 from .errors import BudgetError, ConstraintError, EmptyLanguage, InvalidConstraint, LmprogError, UnsupportedConstraint
 from .grammar import Grammar, any_text, literal
+from .regex import regex
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "choices",
     "compile",
     "literal",
+    "regex",
 ]

@@ -14,7 +14,7 @@ Parse = Callable[[str], Any]
 
 @dataclass(frozen=True, repr=False)
 class Grammar:
-    """A set of texts, immutable and hashable; made by `regex`, `choices`, `json_schema`, `from_type`, … and by operators.
+    """A set of texts, immutable and hashable; made by `regex`, `choices`, `json_schema`, `from_type` and by operators.
 
     `a + b` one after the other, `a | b` either, `a & b` both at once, `~a` every other text; a `str` stands for itself.
     `parse(text)` gives the Python value that a text of the grammar stands for; where nothing better is known that is

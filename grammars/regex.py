@@ -1,0 +1,51 @@
+"""Regular expressions as grammars."""
+
+from __future__ import annotations
+
+from .errors import UnsupportedConstraint
+from .expr import ANY_TEXT, EPS, Expr, chars
+from .grammar import Grammar
+from .regex_compile import Alphabet, Compiler, Entries
+from .regex_context import FREE
+from .regex_nodes import Chars, Node, Repeat
+from .regex_parse import Dialect, parse
+from .unicode_sets import ALL
+
+PLAIN = Alphabet(chars, ANY_TEXT)
+_ANYTHING = Repeat(Chars(ALL), 0, None)
+
+
+def regex(pattern: str, *, dialect: Dialect = "python") -> Grammar:
+    """The texts that `pattern` matches as a whole, as `re.fullmatch` does.
+
+    `dialect` is "python" or "ecma" (ECMA-262 with the `u` flag). Look-ahead, bounded look-behind, anchors and word
+    boundaries are exact; `\\p{...}` knows the general categories in both dialects.
+
+    Raises `InvalidConstraint` when the pattern is broken and `UnsupportedConstraint` for back-references, possessive
+    repeats, atomic and conditional groups, with the position.
+
+    >>> regex(r"(?!admin)[a-z]{3,10}").matches("adam")
+    True
+    """
+    return Grammar(whole(pattern, dialect, PLAIN))
+
+
+def whole(pattern: str, dialect: Dialect, alphabet: Alphabet) -> Expr:
+    """The texts, spelled in `alphabet`, that match from end to end."""
+    return _compiled(pattern, dialect, alphabet, EPS, None)
+
+
+def search(pattern: str, dialect: Dialect, alphabet: Alphabet) -> Expr:
+    """The texts, spelled in `alphabet`, that hold a match somewhere: JSON Schema's reading."""
+    return _compiled(pattern, dialect, alphabet, alphabet.text, _ANYTHING)
+
+
+def _compiled(pattern: str, dialect: Dialect, alphabet: Alphabet, after: Expr, before: Node | None) -> Expr:
+    try:
+        compiler = Compiler(alphabet)
+        entries: Entries = compiler.before(parse(pattern, dialect), {FREE: after})
+        if before is not None:
+            entries = compiler.before(before, entries)
+        return compiler.finish(entries)
+    except RecursionError:
+        raise UnsupportedConstraint("the regex is nested too deeply") from None

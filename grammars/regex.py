@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .errors import UnsupportedConstraint
-from .expr import ANY_TEXT, EPS, Expr, chars
+from .expr import ANY_TEXT, EPS, Expr, chars, options
 from .grammar import Grammar
 from .regex_compile import Alphabet, Compiler, Entries
 from .regex_context import FREE
@@ -11,7 +11,7 @@ from .regex_nodes import Chars, Node, Repeat
 from .regex_parse import Dialect, parse
 from .unicode_sets import ALL
 
-PLAIN = Alphabet(chars, ANY_TEXT)
+PLAIN = Alphabet(chars, options, ANY_TEXT)
 _ANYTHING = Repeat(Chars(ALL), 0, None)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from itertools import groupby
 
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, Expr, Ref, alt, both, complement, concat, ref, repeat
@@ -31,9 +32,10 @@ _NOTHING = Alt(())
 
 @dataclass(frozen=True)
 class Alphabet:
-    """How one code point of a set is spelled, and any text of such code points."""
+    """How one code point of a set is spelled, one of some words, and any text of such code points."""
 
     chars: Callable[[Ranges], Expr]
+    options: Callable[[list[str]], Expr]
     text: Expr
 
 
@@ -55,12 +57,22 @@ class Compiler:
             case Chars(ranges):
                 return self.alphabet.chars(ranges)
             case Cat(parts):
-                return concat(*map(self.plain, parts))
+                pieces = [(_literal(part), part) for part in parts]
+                runs = groupby(pieces, lambda piece: piece[0] is not None)
+                return concat(*[self.run(list(run), literal) for literal, run in runs])
             case Alt(parts):
-                return alt(*map(self.plain, parts))
+                words = [_literal(part) for part in parts]
+                rest = [self.plain(part) for word, part in zip(words, parts, strict=True) if word is None]
+                known = [word for word in words if word is not None]
+                return alt(self.alphabet.options(known), *rest) if known else alt(*rest)
             case Repeat(body, low, high):
                 return repeat(self.plain(body), low, high)
         raise AssertionError(node)
+
+    def run(self, pieces: list[tuple[str | None, Node]], literal: bool) -> Expr:
+        if literal:
+            return self.alphabet.options(["".join([word or "" for word, _ in pieces])])
+        return concat(*[self.plain(node) for _, node in pieces])
 
     def before(self, node: Node, after: Entries) -> Entries:
         if is_plain(node) and after.keys() == {FREE}:
@@ -212,6 +224,18 @@ def is_plain(node: Node) -> bool:
         case Repeat(body):
             return is_plain(body)
     return False
+
+
+@lru_cache(maxsize=4096)
+def _literal(node: Node) -> str | None:
+    """The one text that a node matches, if it is written as such."""
+    match node:
+        case Chars(((low, high),)) if low == high and not 0xD800 <= low < 0xE000:
+            return chr(low)
+        case Cat(parts):
+            words = [_literal(part) for part in parts]
+            return None if None in words else "".join([word or "" for word in words])
+    return None
 
 
 def _may_be_empty(node: Node) -> bool:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -29,6 +29,13 @@ ECMA_SPACE: Ranges = (
 )  # fmt: skip
 
 _PLANES = (range(0x323B0), range(0xE0000, 0xE0200))  # all assigned code points but private use
+_CASED = (
+    range(0x3000),
+    range(0xA640, 0xAC00),
+    range(0xFB00, 0x10000),
+    range(0x10400, 0x11900),
+    range(0x16E00, 0x1E950),
+)
 _PRIVATE: Ranges = ((0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
 
 _LONG_NAMES = {
@@ -115,6 +122,7 @@ def _categories() -> dict[str, Ranges]:
     return out
 
 
+@cache
 def _assigned() -> str:
     """All code points in order, up to the last one that is a letter, a digit or a space."""
     return "".join(map(chr, _PLANES[0]))
@@ -122,25 +130,26 @@ def _assigned() -> str:
 
 def ignore_case(ranges: Ranges, ascii_only: bool = False) -> Ranges:
     """The set that `ranges` becomes under Python's IGNORECASE flag: a character is looked up by its lower case."""
-    lower, classes = _case_tables()
     if ascii_only:
-        lower, classes = {c: small for c, small in lower.items() if c < 128}, {}
-    wanted = {small for c, small in lower.items() if contains(ranges, c)}
-    wanted.update(c for c in classes if contains(ranges, c))
-    wanted.update([other for c in wanted & classes.keys() for other in classes[c]])
-    kept = union(intersect(ranges, invert(of(lower))), of(wanted))
-    return union(kept, of(c for c, small in lower.items() if contains(kept, small)))
+        return union(ranges, of(c ^ 32 for c in (*range(65, 91), *range(97, 123)) if contains(ranges, c)))
+    codes, cases = _case_tables()
+    cased = [codes[i] for low, high in ranges for i in range(bisect_left(codes, low), bisect_right(codes, high))]
+    return union(ranges, of(other for c in cased for other in cases[c]))
 
 
 @cache
-def _case_tables() -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
-    """(upper → simple lower case, lower → other lower case letters with the same upper case)."""
+def _case_tables() -> tuple[list[int], dict[int, list[int]]]:
+    """(all characters with case in order, for each of them all that match it when case is ignored)."""
     lower: dict[int, int] = {}
-    groups: dict[str, list[int]] = {}
-    for c in _assigned():
-        small, big = c.lower(), c.upper()
-        if small != c:
+    groups: dict[str, set[int]] = {}
+    for c in map(chr, chain(*_CASED)):
+        small = c.lower()
+        if small != c or c.upper() != c:
             lower[ord(c)] = ord(small[0])  # U+0130 alone has a longer one; its simple mapping is the first letter
-        elif big != c:
-            groups.setdefault(big, []).append(ord(c))
-    return lower, {c: tuple(g) for g in groups.values() if len(g) > 1 for c in g}
+    for c in lower.values():
+        groups.setdefault(chr(c).upper(), set()).add(c)  # distinct lower case letters with one upper case match, too
+    back: dict[int, list[int]] = {}
+    for c, small in lower.items():
+        back.setdefault(small, []).append(c)
+    matched = {small: [c for other in group for c in back[other]] for group in groups.values() for small in group}
+    return sorted(lower), {c: matched[small] for c, small in lower.items()}

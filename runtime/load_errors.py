@@ -3,7 +3,8 @@
 LmprogError
 ├── ModelNotFound
 │   └── BrokenModel    there is something, but not a causal language model that can be loaded
-└── CacheError         the default model's folder cannot be made: no space, no permission
+├── CacheError         the default model's folder cannot be made: no space, no permission
+└── InvalidOption      an option of `load` that cannot be
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class BrokenModel(ModelNotFound):
 
 class CacheError(LmprogError):
     """A folder in the user's cache cannot be made."""
+
+
+class InvalidOption(LmprogError, ValueError):
+    """An unknown dtype, or a device that is not there."""

@@ -1,0 +1,126 @@
+"""Finding a model on this machine and making it ready. Nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelNotFound
+from .load_errors import BrokenModel, InvalidOption
+from .model import Model
+
+DTYPES = ("float32", "bfloat16", "float16", "float64", "auto")
+
+_loaded: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    dtype: str = "float32",
+    device: str | None = None,
+    slots: int | None = None,
+    reuse: bool = True,
+) -> Model:
+    """A model ready to run, from files on this machine.
+
+    path    a Hugging Face folder of a causal language model, or a hub id that is in the Hugging Face cache already;
+            None: the default model, Gemma 3 270M (extra `lmprog[demo]`), converted at the first call on a machine
+    dtype   of the weights: "float32", "bfloat16", "float16", "float64", or "auto" as stored. A CPU
+            without bfloat16 units is slowest with anything but float32
+    device  such as "cpu" or "cuda:1"; None: the first GPU, else the CPU
+    slots   tokens whose keys and values are kept (None: chosen for the model)
+    reuse   share and keep the keys and values of common prefixes
+
+    While a model is in use and open, loading the same files with the same options returns that same model, so closing
+    it closes it for all.
+
+    Raises:
+        ModelNotFound: neither a folder nor in the Hugging Face cache; the message says what to do.
+        BrokenModel: there is something, but not a causal language model that can be loaded.
+        ModelMismatch: the architecture does not run exactly under lmprog's attention.
+        CacheError: the default model cannot be converted for want of space or permission.
+        InvalidOption: an unknown dtype or device.
+    """
+    folder, name = find(path)
+    device = _checked(dtype, device)
+    with _lock:
+        key = (folder, _fingerprint(folder), dtype, device, slots, reuse)
+        model = _loaded.get(key)
+        if model is None or model.closed:
+            model = _loaded[key] = _load(folder, name, dtype, device, slots, reuse)
+    return model
+
+
+def find(path: str | Path | None) -> tuple[Path, str]:
+    """The folder of a model, and its name for messages. Raises ModelNotFound or BrokenModel."""
+    if path is None:
+        from .default_model import default_model_folder
+
+        folder = default_model_folder()
+        return folder, "gemma-3-270m"
+    folder = Path(path).expanduser().absolute()
+    if not folder.exists():
+        return _in_hub_cache(str(path), folder), str(path)
+    if not (folder / "config.json").is_file():
+        raise BrokenModel(f"{folder} is not a Hugging Face model folder: it has no config.json")
+    return folder, folder.name
+
+
+def _in_hub_cache(repo: str, tried: Path) -> Path:
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    where = constants.HF_HUB_CACHE
+    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repo) and not repo.startswith("."):
+        found = try_to_load_from_cache(repo, "config.json")
+        if isinstance(found, str):
+            return Path(found).parent
+        raise ModelNotFound(
+            f"no model {repo!r}: there is no folder {tried}, and the Hugging Face cache ({where}) does not hold it. "
+            f"lmprog never downloads by itself: run `hf download {repo}` first, or name a folder."
+        )
+    raise ModelNotFound(f"no model {repo!r}: there is no folder {tried}, nor is it a hub id like Qwen/Qwen3-0.6B")
+
+
+def _checked(dtype: str, device: str | None) -> str:
+    import torch
+
+    if dtype not in DTYPES:
+        raise InvalidOption(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidOption(f"device {device!r} cannot be used: {error}") from error
+    return device
+
+
+def _fingerprint(folder: Path) -> tuple[Any, ...]:
+    """Changes with the files, so that a folder written anew is loaded anew."""
+    with os.scandir(folder) as entries:
+        return tuple(sorted((entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries))
+
+
+def _load(folder: Path, name: str, dtype: str, device: str, slots: int | None, reuse: bool) -> Model:
+    from ..grammars.tokenizers import token_bytes
+    from ..grammars.vocabulary import Vocabulary
+    from .chat import ChatFormat
+    from .hf import HFRunner
+    from .hf_files import eos_ids, load_tokenizer, load_weights
+    from .plain_text import PlainText
+
+    tokenizer = load_tokenizer(folder)
+    weights = load_weights(folder, dtype, device)
+    runner = HFRunner(weights)
+    tokens = token_bytes(tokenizer)[: runner.width]  # some tokenizers have image tokens that the model has no row for
+    turn_end = ChatFormat(tokenizer, lambda text: []).turn_end() if tokenizer.chat_template else None
+    eos = eos_ids(tokenizer, weights, turn_end, len(tokens))
+    vocab = Vocabulary(tokens, eos, PlainText(tokenizer, tokens))
+    bos = tokenizer.bos_token_id if tokenizer.encode("a")[:1] == [tokenizer.bos_token_id] else None
+    return Model(runner, vocab, name=name, tokenizer=tokenizer, bos=bos, slots=slots, reuse=reuse)

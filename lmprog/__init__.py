@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .errors import ModelNotFound as ModelNotFound
     from .errors import NoModel as NoModel
     from .errors import OutOfSlots as OutOfSlots
+    from .errors import PartError as PartError
     from .errors import ProgramError as ProgramError
     from .errors import RequestError as RequestError
     from .errors import RoleError as RoleError
@@ -55,11 +56,11 @@ if TYPE_CHECKING:
     from .run import Usage as Usage
     from .runtime.load import load as load
 
-_ERRORS = (
-    "BudgetError ContextOverflow EmptyLanguage EngineClosed HoleError HoleInString InvalidConstraint LmprogError "
-    "ModelMismatch ModelNotFound NoModel OutOfSlots ProgramError RequestError RoleError RunCancelled SamplingError ScriptError "
-    "UnsupportedConstraint"
-)
+_ERRORS = """
+BudgetError ContextOverflow EmptyLanguage EngineClosed HoleError HoleInString InvalidConstraint LmprogError
+ModelMismatch ModelNotFound NoModel OutOfSlots PartError ProgramError RequestError RoleError RunCancelled SamplingError
+ScriptError UnsupportedConstraint
+"""
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",
     ".errors": _ERRORS,

@@ -16,6 +16,7 @@ LmprogError
 └── ProgramError             the program itself
     ├── HoleError               a hole is described wrongly
     │   └── HoleInString        a hole inside an f-string, or joined to a string
+    ├── PartError               p(...) was given what is not text; a TypeError too
     ├── RoleError               roles mixed with plain text, or used in the wrong place
     ├── NoModel                 nothing says which model to run on
     ├── RunCancelled            the run was cancelled from outside
@@ -56,6 +57,7 @@ __all__ = [
     "ModelNotFound",
     "NoModel",
     "OutOfSlots",
+    "PartError",
     "ProgramError",
     "RequestError",
     "RoleError",
@@ -76,6 +78,10 @@ class HoleError(ProgramError):
 
 class HoleInString(HoleError):
     """A hole was put into a string, where it would be lost."""
+
+
+class PartError(ProgramError, TypeError):
+    """p(...) was given what is not text: bytes, a Grammar, half a surrogate pair."""
 
 
 class RoleError(ProgramError):

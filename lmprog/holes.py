@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 from .decoders import Decoder, Settings
-from .errors import HoleError, HoleInString
+from .errors import HoleError, HoleInString, PartError
 from .grammars import Grammar, any_text
 from .languages import language, options_language
 
@@ -175,14 +174,18 @@ def _boundary(boundary: Boundary | None) -> Boundary | None:
 
 def text_of(part: object) -> str:
     """The text that a part of `p(...)` stands for. Refuses what would be lost or garbled."""
-    if isinstance(part, str):
-        text = builtins.str(part)  # the value of a subclass as it prints
-    elif isinstance(part, bytes | bytearray | memoryview):
-        raise TypeError(f"p(...) takes text, not {type(part).__name__}: decode it first, as in data.decode()")
-    elif isinstance(part, Grammar):
-        raise HoleError("p(...) was given a Grammar: make a hole of it, p(gen(grammar=...))")
-    else:
-        text = str(part)
-    if "<hole " in text and IN_TEXT.search(text):
-        raise HoleInString(IN_STRING.format(hole=IN_TEXT.search(text)[0]))  # type: ignore[index]
+    if isinstance(part, bytes | bytearray | memoryview):
+        raise PartError(f"p(...) takes text, not {type(part).__name__}: decode it first, as in data.decode()")
+    if isinstance(part, Grammar):
+        raise PartError("p(...) was given a Grammar: make a hole of it, p(gen(grammar=...))")
+    text = str(part)
+    if "<hole " in text and (leaked := IN_TEXT.search(text)):
+        raise HoleInString(IN_STRING.format(hole=leaked[0]))
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise PartError(
+                f"character {error.start} of the text is half a surrogate pair, {text[error.start]!r}"
+            ) from None
     return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ class LanguageModel(Protocol):
     @property
     def context(self) -> int: ...
     def submit(self, request: Request) -> Handle: ...
-    def chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True) -> list[int]: ...
+    def chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]: ...
 
 
 _override: ContextVar[LanguageModel | None] = ContextVar("lmprog.using", default=None)

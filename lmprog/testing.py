@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import RoleError, ScriptError
+from .errors import ScriptError
 from .grammars import Vocabulary
-from .runtime.engine import Engine
-from .runtime.handle import Handle
+from .runtime.model import Model
 from .runtime.request import Request, Result
 from .runtime.table import TableRunner
 
@@ -37,36 +36,15 @@ SPACED = (' "', '": ', '", ', "\n\n", ".\n", ",\n", "  ", "    ", ": ", ", ", " 
 HALVES = ("日".encode()[:2], "🙂".encode()[:3], b'"\xe6')  # tokens that end inside of a code point
 
 
-class _EngineModel:
-    """A vocabulary and a function of the ids so far, on the real engine. Special ids follow the text tokens."""
-
-    def __init__(self, name: str, vocab: Vocabulary, bos: int, runner: TableRunner, **engine: Any) -> None:
-        self.name, self.vocab, self.bos, self.context = name, vocab, bos, runner.context
-        self.tokenizer = None
-        self.engine = Engine(runner, vocab, **engine)
-
-    def submit(self, request: Request) -> Handle:
-        return self.engine.submit(request)
-
-    def encode(self, text: str) -> list[int]:
-        return self.vocab.encode(text.encode())
-
-    def close(self) -> None:
-        self.engine.close()
-
-    def __repr__(self) -> str:
-        return f"<{self.name}: {self.vocab.size} tokens>"
-
-
 class _Chats:
     """A chat template of one special token for each role and one for the end of a message."""
 
     vocab: Vocabulary
-    bos: int
+    bos: int | None
     roles: int  # the id of the first role's token
 
-    def chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True) -> list[int]:
-        ids = [self.bos]
+    def chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
+        ids = [] if self.bos is None else [self.bos]
         for message in messages:
             content = self.vocab.encode(message["content"].encode())
             ids += [self.roles + ROLES.index(message["role"]), *content, min(self.vocab.eos)]
@@ -80,28 +58,29 @@ def _chat_vocabulary(texts: Sequence[bytes]) -> tuple[Vocabulary, int, int]:
     return Vocabulary([*texts, *special], eos={end}), end + 1, end + 2
 
 
-class RandomModel(_Chats, _EngineModel):
+class RandomModel(_Chats, Model):
     """A model with random weights: every context has its own random logits, the same for the same `seed`.
 
     Its vocabulary has every byte, words, numbers, pieces of JSON, and tokens that end inside of a code point.
-    `spread` is the standard deviation of the logits; further options go to the Engine (slots, max_batch_tokens, ...).
+    `spread` is the standard deviation of the logits.
     """
 
-    def __init__(self, seed: int = 0, *, spread: float = 3.0, context: int = 1 << 16, **engine: Any) -> None:
+    def __init__(self, seed: int = 0, *, spread: float = 3.0, context: int = 1 << 16, slots: int | None = None) -> None:
         texts = [bytes((b,)) for b in range(256)]
-        texts += [
-            w.encode() for w in dict.fromkeys([*WORDS, *(f" {w}" for w in WORDS), *PIECES]) if len(w.encode()) > 1
-        ]
+        words = WORDS.split()
+        pieces = dict.fromkeys([*words, *(f" {word}" for word in words), *PIECES.split(), *SPACED])
+        texts += [data for piece in pieces if len(data := piece.encode()) > 1]
         vocab, bos, self.roles = _chat_vocabulary([*texts, *HALVES])
 
         def logits(ids: tuple[int, ...]) -> NDArray[np.float64]:
             key = hashlib.blake2b(np.asarray((seed, *ids), np.int64).tobytes(), digest_size=8).digest()
             return np.random.default_rng(int.from_bytes(key, "little")).standard_normal(vocab.size) * spread
 
-        super().__init__(f"RandomModel({seed})", vocab, bos, TableRunner(logits, vocab.size, context), **engine)
+        runner = TableRunner(logits, vocab.size, context)
+        super().__init__(runner, vocab, name=f"RandomModel({seed})", bos=bos, slots=slots)
 
 
-class TableModel(_EngineModel):
+class TableModel(Model):
     """An exact model: `next_probs(prefix_ids)` gives the probabilities of `tokens` + [end] after a prefix.
 
     The prefix holds ids of `tokens` (positions in that list); the engine's beginning-of-text is not in it.
@@ -113,16 +92,12 @@ class TableModel(_EngineModel):
         next_probs: Callable[[tuple[int, ...]], Sequence[float]],
         *,
         context: int = 1 << 16,
-        **engine: Any,
     ) -> None:
         texts: list[bytes | None] = [t.encode() if isinstance(t, str) else t for t in tokens]
         end = len(texts)
         vocab = Vocabulary([*texts, None], eos={end})
         runner = TableRunner.from_probs(lambda ids: next_probs(ids[1:]), end + 1, context)
-        super().__init__("TableModel", vocab, end, runner, **engine)
-
-    def chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True) -> list[int]:
-        raise RoleError("a TableModel has no chat template: use RandomModel or Scripted")
+        super().__init__(runner, vocab, name="TableModel", bos=end)
 
 
 class Scripted(_Chats):

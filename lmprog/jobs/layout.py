@@ -1,0 +1,68 @@
+"""How a document becomes a prompt: instructions, fields and examples first, so that all documents share them.
+
+A base model continues the pattern of the examples; the document comes last, then its JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .documents import Fields, source
+from .errors import JobError
+
+INSTRUCTIONS = "Read each text and write down as JSON what it says."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`prefix` is the same for all documents of a job."""
+
+    prefix: str
+
+    def suffix(self, text: str) -> str:
+        return f"Text:\n{text.strip()}\n\nJSON:\n"
+
+
+def layout(schema: Any, examples: Iterable[tuple[str, Any]] = (), instructions: str | None = None) -> Layout:
+    """The prompt of a job. Examples are pairs of a text and its answer."""
+    head = [instructions or _said(schema), *_fields(schema)]
+    frame = Layout("\n".join(head) + "\n\n")
+    shots = [frame.suffix(text) + compact(answer, schema) + "\n\n" for text, answer in examples]
+    return Layout(frame.prefix + "".join(shots))
+
+
+def _said(schema: Any) -> str:
+    described = schema.get("description") if isinstance(schema, dict) else None
+    return f"{INSTRUCTIONS} Wanted: {described}" if described else INSTRUCTIONS
+
+
+def _fields(schema: Any) -> list[str]:
+    properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
+    lines = [f"- {name}: {part['description']}" for name, part in properties.items() if _described(part)]
+    return ["", *lines] if lines else []
+
+
+def _described(part: Any) -> bool:
+    return isinstance(part, dict) and bool(part.get("description"))
+
+
+def compact(value: Any, schema: Any = None) -> str:
+    """JSON as the model is asked to write it: no spaces, properties in the schema's order."""
+    if isinstance(schema, dict) and isinstance(value, dict):
+        order = [name for name in schema.get("properties", ()) if name in value]
+        value = {name: value[name] for name in [*order, *(name for name in value if name not in order)]}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_examples(path: str | Path, fields: Fields) -> list[tuple[str, Any]]:
+    """The examples of a file: documents with their truth. Raises JobError for a broken one."""
+    examples = []
+    for doc in source(path, fields).read():
+        if doc.problem is not None or doc.truth is None:
+            raise JobError(doc.problem or f"{path}, line {doc.line}: an example needs its answer as {fields.truth!r}")
+        examples.append((doc.text, doc.truth))
+    return examples

@@ -1,0 +1,170 @@
+"""What a job extracts: a JSON Schema, or a Python type that has one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..grammars import Grammar, json_schema
+from ..grammars.errors import InvalidConstraint
+from .errors import JobError, OutputError
+
+# Keywords beside or above which an object must stay open: their meaning depends on properties declared elsewhere.
+COMBINING = {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "$ref", "$dynamicRef", "dependentSchemas"}
+OPEN = {"additionalProperties", "unevaluatedProperties", "patternProperties"}
+INTO_ONE = ("items", "contains", "additionalProperties")
+INTO_MANY = ("properties", "$defs", "definitions")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The schema (closed: see `closed`), its grammar, and `read`, which turns an answer into the value that users get.
+
+    `read` raises OutputError when the schema, read by an independent validator, or the type refuses the answer.
+    """
+
+    schema: Any
+    grammar: Grammar
+    read: Callable[[str], Any]
+
+    @property
+    def fields(self) -> list[str]:
+        """The top-level properties, in order."""
+        return list(self.schema.get("properties", ())) if isinstance(self.schema, dict) else []
+
+
+def target(spec: Any) -> Target:
+    """The target of a schema file, `module:Name`, `file.py:Name`, a schema as a dict, or a Python type.
+
+    Raises JobError when it cannot be found, InvalidConstraint and UnsupportedConstraint as `json_schema` does.
+    """
+    if isinstance(spec, str | Path):
+        spec = _from_name(str(spec))
+    if isinstance(spec, bool | Mapping):
+        return _from_schema(spec)
+    return _from_type(spec)
+
+
+def _from_schema(schema: Any) -> Target:
+    closed_schema = closed(schema)
+    grammar = json_schema(closed_schema, whitespace="compact")
+    return Target(closed_schema, grammar, _checker(schema))
+
+
+def _checker(schema: Any) -> Callable[[str], Any]:
+    import jsonschema_rs
+
+    try:
+        validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise InvalidConstraint(f"the schema cannot be used for validation: {error}") from error
+
+    def read(text: str) -> Any:
+        value = json.loads(text)
+        for error in validator.iter_errors(value):
+            raise OutputError(f"{error.message} (at {_pointer(error.instance_path)})")
+        return value
+
+    return read
+
+
+def _pointer(path: list[str | int]) -> str:
+    return "/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _from_type(tp: Any) -> Target:
+    import pydantic
+
+    try:
+        adapter = pydantic.TypeAdapter(tp)
+        schema = closed(adapter.json_schema())
+    except pydantic.errors.PydanticUserError as error:
+        raise JobError(f"{tp!r} is no type with a JSON Schema: {error}") from error
+
+    def read(text: str) -> Any:
+        try:
+            return adapter.validate_json(text)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise OutputError(f"{first['msg']} (at {_pointer(list(first['loc']))})") from error
+
+    return Target(schema, json_schema(schema, whitespace="compact"), read)
+
+
+def closed(schema: Any) -> Any:
+    """The schema with every plain object closed: an answer has the declared properties and no invented ones.
+
+    Only objects that declare properties and say nothing about others are closed, and none that is combined with another
+    schema, so that every answer is valid under the schema as it was given.
+
+    >>> closed({"properties": {"a": {"type": "integer"}}})
+    {'properties': {'a': {'type': 'integer'}}, 'additionalProperties': False}
+    """
+    if not isinstance(schema, Mapping) or COMBINING & schema.keys() - {"$ref"}:
+        return schema
+    result = dict(schema)
+    for key in INTO_ONE:
+        if key in result:
+            result[key] = closed(result[key])
+    for key in INTO_MANY:
+        if isinstance(result.get(key), Mapping):
+            result[key] = {name: closed(part) for name, part in result[key].items()}
+    if "properties" in result and not (OPEN | COMBINING) & result.keys():
+        result["additionalProperties"] = False
+    return result
+
+
+def _from_name(name: str) -> Any:
+    if Path(name).is_file():
+        return _from_file(Path(name))
+    module, colon, attribute = name.rpartition(":")
+    if not colon:
+        raise JobError(f"there is no schema at {name} (a JSON Schema file, or module:Name of a type)")
+    value: Any = _import(module)
+    for part in attribute.split("."):
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            raise JobError(f"{module} has no {attribute!r}") from None
+    return value
+
+
+def _from_file(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise JobError(f"{path} is not a JSON Schema file: {error}") from error
+    except OSError as error:
+        raise JobError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _import(name: str) -> ModuleType:
+    """A module by name (from the current folder too) or by the path of its file."""
+    try:
+        if name.endswith(".py"):
+            return _import_file(Path(name))
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        return importlib.import_module(name)
+    except Exception as error:  # whatever the user's module raises
+        raise JobError(f"cannot import {name}: {type(error).__name__}: {error}") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    alias = f"lmprog_schema_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(alias, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module  # pydantic looks annotations up there
+    spec.loader.exec_module(module)
+    return module

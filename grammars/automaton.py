@@ -6,40 +6,48 @@ from which no accepted end can be reached is dead, so every state that exists is
 
 from __future__ import annotations
 
-from ._walk import Dfa
-from .byteset import Dag
-from .derive import derive, minlen, nullable, segment, segments
-from .expr import EMPTY, INF, Expr, Kind, _cat, repeat
-from .slices import covers_plain, plain_edges
+from typing import Generic, TypeVar
+
+from ._native import Dfa
+from .algebra import Algebra
+from .expr import INF
+from .slices import plain_edges
 
 DEAD, MIXED = -1, -3
 _PLAIN = plain_edges()
 
+H = TypeVar("H")
 
-class Automaton:
+
+class Automaton(Generic[H]):
     """Not thread-safe: the constraint that owns it holds a lock."""
 
-    def __init__(self) -> None:
-        self.exprs: list[Expr] = []
+    def __init__(self, algebra: Algebra[H]) -> None:
+        self.algebra = algebra
         self.dfa = Dfa(self._expand)
-        self._numbers: dict[int, int] = {}
+        self.handles: list[H] = []
+        self._numbers: dict[H, int] = {}
         self._plain: dict[int, int] = {}
 
-    def state(self, e: Expr) -> int:
+    def __len__(self) -> int:
+        return len(self.handles)
+
+    def state(self, h: H | None) -> int:
         """The state of an expression (DEAD when it accepts nothing)."""
-        number = self._numbers.get(e.uid)
-        if number is not None:
-            return number
-        if e is EMPTY or minlen(e) >= INF:
+        if h is None or self.algebra.minlen(h) >= INF:
             return DEAD
-        number = self._numbers[e.uid] = self.dfa.add()
-        self.exprs.append(e)
+        return self._number(h)
+
+    def _number(self, h: H) -> int:
+        number = self._numbers.get(h)
+        if number is None:
+            number = self._numbers[h] = self.dfa.add()
+            self.handles.append(h)
         return number
 
     def _expand(self, state: int, byte: int) -> None:
-        e = self.exprs[state]
-        low, high = segment(e, byte)
-        self.dfa.set(state, low, high, self.state(derive(e, low)))
+        low, high, after = self.algebra.expand(self.handles[state], byte)
+        self.dfa.set(state, low, high, DEAD if after is None else self._number(after))
 
     def run(self, state: int, data: bytes) -> int:
         """The state after `data`, or DEAD."""
@@ -49,81 +57,58 @@ class Automaton:
         """The one state to which every plain code point leads (see slices.py); DEAD, or MIXED when they differ."""
         found = self._plain.get(state)
         if found is None:
-            shorter = _one_less(self.exprs[state])
-            found = self.dfa.common(state, _PLAIN) if shorter is None else self.state(shorter)
-            self._plain[state] = found
+            shorter = self.algebra.one_less(self.handles[state])
+            found = self._plain[state] = self.dfa.common(state, _PLAIN) if shorter is None else self.state(shorter)
         return found
 
     def accepting(self, state: int) -> bool:
-        return nullable(self.exprs[state])
+        return self.algebra.nullable(self.handles[state])
 
     def minlen(self, state: int) -> int:
         """The least number of bytes to an accepting state."""
-        return minlen(self.exprs[state])
+        return self.algebra.minlen(self.handles[state])
 
     def lower(self, state: int) -> int:
         """A lower bound of `minlen` that also holds where `follow` may end a value early."""
-        e = self.exprs[state]
-        return 1 if e.kind is Kind.HOLE and e.args[2] else minlen(e)
+        parts = self.algebra.parts(self.handles[state])
+        return self.minlen(state) if parts is None or not parts[2] else 1
 
     def only_byte(self, state: int) -> int | None:
         """The one byte that may come next; None when there are several or none."""
-        only: int | None = None
-        for low, high in segments(self.exprs[state]):
-            if self.dfa.run(state, bytes((low,))) != DEAD:
-                if only is not None or high - low > 1:
-                    return None
-                only = low
-        return only
+        byte = self.algebra.only(self.handles[state])
+        return None if byte < 0 else byte
 
     def shortest(self, state: int) -> bytes:
         """A shortest accepted completion."""
         out = bytearray()
         while left := self.minlen(state):
-            state, byte = next(
-                (after, low)
-                for low, _ in segments(self.exprs[state])
-                if (after := self.dfa.run(state, bytes((low,)))) != DEAD and self.minlen(after) < left
-            )
+            byte, state = self._nearer(state, left)
             out.append(byte)
         return bytes(out)
 
+    def _nearer(self, state: int, left: int) -> tuple[int, int]:
+        low = 0
+        while True:
+            _, high, after = self.algebra.expand(self.handles[state], low)
+            if after is not None and self.algebra.minlen(after) < left:
+                return low, self._number(after)
+            low = high
+
     def ended(self, state: int) -> bool:
         """The value is complete and nothing can continue it (what is left of a hole's `follow` is not part of it)."""
-        e = self.exprs[state]
-        if not nullable(e):
+        h = self.handles[state]
+        if not self.algebra.nullable(h):
             return False
-        if e.kind is Kind.HOLE:
-            value, _, positions = e.args
-            if value is EMPTY:
-                return True
-            return not positions and self._barren(self.state(value))
-        return self._barren(state)
+        parts = self.algebra.parts(h)
+        if parts is None:
+            return self.algebra.only(h) == -1
+        value, _, positions = parts
+        return value is None or (not positions and self.algebra.only(value) == -1)
 
-    def _barren(self, state: int) -> bool:
-        return all(self.dfa.run(state, bytes((low,))) == DEAD for low, _ in segments(self.exprs[state]))
-
-
-def _one_less(e: Expr) -> Expr | None:
-    """What a plain code point leaves of a counted class followed by something that is not plain; None if unsure."""
-    head, tail = e.args if e.kind is Kind.CAT else (e, None)
-    if head.kind is not Kind.REPEAT or head.args[0].kind is not Kind.LEAF or not covers_plain(head.args[0].args[0]):
-        return None
-    body, low, high = head.args
-    fewer = repeat(body, max(low - 1, 0), high - 1 if high > 0 else None)
-    if tail is None:
-        return fewer
-    return _cat(fewer, tail) if low > 0 or _starts_otherwise(tail) else None
-
-
-def _starts_otherwise(e: Expr) -> bool:
-    """Surely no plain code point can come first."""
-    while e.kind is Kind.CAT and not nullable(e.args[0]):
-        e = e.args[0]
-    if e.kind is Kind.TEXT:
-        return e.args[0][:1] in b'"\\'
-    return e.kind is Kind.LEAF and _first_bytes(e.args[0]) <= {0x22, 0x5C}
-
-
-def _first_bytes(dag: Dag) -> set[int]:
-    return {byte for low, high, _ in dag.edges for byte in range(low, high + 1)}
+    def followed(self, state: int) -> int:
+        """How many bytes of `follow` lie behind the end of the value, at a state where it may end."""
+        parts = self.algebra.parts(self.handles[state])
+        if parts is None or not parts[2]:
+            return 0
+        value, follow, positions = parts
+        return follow if follow in positions else positions[0] if value is None else 0

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ._walk import Trie
+from ._native import Trie
+from .algebra import algebra
 from .automaton import DEAD, MIXED, Automaton
 from .distance import Distances
 from .errors import BudgetError, EmptyLanguage
-from .expr import EMPTY, Expr, concat, hole, text
+from .expr import Expr, concat, hole, text
 from .grammar import Grammar
 from .slices import LONGEST
 from .vocabulary import Vocabulary
@@ -69,7 +70,8 @@ class Automatic:
     def __init__(self, expr: Expr, vocab: Vocabulary, name: str = "the constraint") -> None:
         self.vocab, self.expr = vocab, expr
         self._lock = threading.RLock()
-        self._automaton = Automaton()
+        self._algebra, self._root = algebra(expr)
+        self._automaton = Automaton(self._algebra)
         self._distances = Distances(self._automaton, vocab, self._ends)
         self._rows: dict[State, Row] = {}
         self._tight: dict[tuple[State, int], Row] = {}
@@ -78,7 +80,7 @@ class Automatic:
         self._forced: dict[State, tuple[bytes, list[int]]] = {}
         self._ended: dict[State, bool] = {}
         self._accepting: dict[State, bool] = {}
-        if self._automaton.state(expr) == DEAD:
+        if self._automaton.state(self._root) == DEAD:
             raise EmptyLanguage(f"{name} accepts no text at all")
         if not vocab.complete and self._distances.infinite(self.start()):
             raise EmptyLanguage(f"{name} accepts no text that this vocabulary can spell")
@@ -89,7 +91,8 @@ class Automatic:
         if found is None:
             with self._lock:
                 value = hole(self.expr, follow) if follow else self.expr
-                found = self._starts[prefix, follow] = self._automaton.state(concat(text(prefix), value))
+                handle = self._algebra.enter(concat(text(prefix), value))
+                found = self._starts[prefix, follow] = self._automaton.state(handle)
         return found
 
     def mask(self, s: State, budget: int | None = None) -> Mask:
@@ -127,7 +130,7 @@ class Automatic:
         return after
 
     def _at_end(self, s: State) -> State:
-        return s if self.finished(s) else self._automaton.state(text(b""))
+        return s if self.finished(s) else self._automaton.state(self._algebra.enter(text(b"")))
 
     def accepting(self, s: State) -> bool:
         """Whether the value may end here."""
@@ -147,12 +150,8 @@ class Automatic:
 
     def followed(self, s: State) -> int:
         """How many bytes of `follow` lie behind the end of the value, at a state where it may end."""
-        e = self._automaton.exprs[s]
-        value_positions = e.args[1:] if len(e.args) == 3 and isinstance(e.args[1], bytes) else (b"", ())
-        follow, positions = value_positions
-        if len(follow) in positions:
-            return len(follow)
-        return positions[0] if positions and e.args[0] is EMPTY else 0
+        with self._lock:
+            return self._automaton.followed(s)
 
     def forced(self, s: State) -> bytes:
         """The bytes that must come next; empty at a choice and where the value may end."""
@@ -218,7 +217,7 @@ class Automatic:
             return self._distances.exact(s)
 
     def fits(self, s: State, budget: int) -> bool:
-        """Whether a complete value is at most `budget` tokens away: `distance(s) <= budget`, mostly without a search."""
+        """Whether a complete value is at most `budget` tokens away: `distance(s) <= budget`, cheaper."""
         with self._lock:
             return self._distances.within(s, budget)
 
@@ -306,7 +305,7 @@ class Automatic:
         return self.vocab.trie.walk(self._automaton.dfa, s, None, None, 0)[2]
 
     def __repr__(self) -> str:
-        return f"<Constraint {self.expr!r}, {len(self._automaton.exprs)} states, {len(self._rows)} masks>"
+        return f"<Constraint {self.expr!r}, {len(self._automaton)} states, {len(self._rows)} masks>"
 
 
 def _keep(table: dict[Any, Row], key: Any, row: Row, limit: int) -> Row:

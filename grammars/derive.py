@@ -258,7 +258,7 @@ def _best_first(start: Expr) -> int:
         if end is EPS and e.uid in done:  # popped with its exact rest: nothing can be shorter
             _remember(start, e, bound, parent)
             return bound
-        if e.uid in done:
+        if e.uid in done or g > cost[e.uid]:
             continue
         done.add(e.uid)
         if len(done) > SEARCH_LIMIT:
@@ -273,6 +273,7 @@ def _best_first(start: Expr) -> int:
             after = derive(e, low)
             if after is not EMPTY and cost.get(after.uid, INF) > g + 1 and lower(after) < INF:
                 cost[after.uid], parent[after.uid] = g + 1, e
+                done.discard(after.uid)  # bounds sharpen as minima become known: a state may come again, cheaper
                 heapq.heappush(queue, (g + 1 + lower(after), next(tick), g + 1, after, after))
     for e_dead in parent.values():
         e_dead.minlen_ = INF

@@ -14,7 +14,7 @@ import weakref
 import numpy as np
 import numpy.typing as npt
 
-from ._walk import Trie
+from ._native import Trie
 from .byteset import Dag, code_points
 
 PLAIN = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x10FFFF))  # not: controls, '"', '\\', DEL

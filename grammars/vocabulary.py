@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._walk import Trie
+from ._native import Trie
 from .slices import Slices
 
 _UTF8_BYTES = frozenset({*range(0xC0), *range(0xC2, 0xF5)})

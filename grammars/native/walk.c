@@ -7,8 +7,7 @@
  * Trie  the vocabulary's tokens in byte order as a preorder array; `skip` is the next node outside a subtree.
  *
  * Both are used under the GIL and under the constraint's own lock. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "walk.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,8 +155,8 @@ static PyMethodDef dfa_methods[] = {
     {"run", (PyCFunction)dfa_run, METH_VARARGS, "run(state, data) -> state after the bytes, -1 when dead"},
     {NULL, NULL, 0, NULL}};
 
-static PyTypeObject DfaType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._walk.Dfa",
+PyTypeObject DfaType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Dfa",
     .tp_doc = "Dfa(expand): a lazily filled transition table",
     .tp_basicsize = sizeof(Dfa),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
@@ -346,8 +345,8 @@ static PyMethodDef trie_methods[] = {
      "of the tokens when there are at most `limit`"},
     {NULL, NULL, 0, NULL}};
 
-static PyTypeObject TrieType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._walk.Trie",
+PyTypeObject TrieType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Trie",
     .tp_doc = "Trie(sorted list of (bytes, id), vocabulary size)",
     .tp_basicsize = sizeof(Trie),
     .tp_flags = Py_TPFLAGS_DEFAULT,
@@ -356,17 +355,3 @@ static PyTypeObject TrieType = {
     .tp_dealloc = (destructor)trie_dealloc,
     .tp_methods = trie_methods,
 };
-
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_walk", "Inner loops of the mask engine", -1, NULL,
-                                    NULL, NULL, NULL, NULL};
-
-PyMODINIT_FUNC PyInit__walk(void) {
-    if (PyType_Ready(&DfaType) < 0 || PyType_Ready(&TrieType) < 0) return NULL;
-    PyObject *m = PyModule_Create(&module);
-    if (!m || PyModule_AddObjectRef(m, "Dfa", (PyObject *)&DfaType) < 0 ||
-        PyModule_AddObjectRef(m, "Trie", (PyObject *)&TrieType) < 0) {
-        Py_XDECREF(m);
-        return NULL;
-    }
-    return m;
-}

@@ -1,0 +1,202 @@
+"""Two implementations of one small interface: what the automaton needs to know of expressions.
+
+`Native` does it in C (grammars/native), some twenty times faster; `Reference` is derive.py itself, used for kinds
+that the C side does not know and as the oracle in tests.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from . import derive as d
+from ._native import Arena, set_error
+from .byteset import Dag, code_points
+from .errors import UnsupportedConstraint
+from .expr import EMPTY, INF, Expr, Kind, Ref, _cat, repeat
+from .slices import PLAIN, covers_plain
+
+set_error(UnsupportedConstraint)
+
+H = TypeVar("H")
+
+
+class Algebra(Protocol[H]):
+    """Expressions by handle."""
+
+    def enter(self, e: Expr) -> H:
+        """The handle of an expression."""
+        ...
+
+    def expand(self, h: H, byte: int) -> tuple[int, int, H | None]:
+        """(low, high, after): what bytes low..high-1, `byte` among them, leave; None when that accepts nothing."""
+        ...
+
+    def nullable(self, h: H) -> bool: ...
+
+    def minlen(self, h: H) -> int: ...
+
+    def only(self, h: H) -> int:
+        """The one byte that can come next; -1 when none can, -2 when several can."""
+        ...
+
+    def parts(self, h: H) -> tuple[H | None, int, tuple[int, ...]] | None:
+        """Of a hole: the value (None when it cannot go on), the length of `follow`, positions in it."""
+        ...
+
+    def one_less(self, h: H) -> H | None:
+        """What any plain code point leaves (slices.py), where that is plain to see: a counted class, then no more."""
+        ...
+
+
+class Reference:
+    """derive.py as an Algebra: handles are the expressions themselves."""
+
+    def enter(self, e: Expr) -> Expr:
+        d.solve(e)
+        return e
+
+    def expand(self, h: Expr, byte: int) -> tuple[int, int, Expr | None]:
+        low, high = d.segment(h, byte)
+        after = d.derive(h, low)
+        return low, high, after if d.minlen(after) < INF else None
+
+    def nullable(self, h: Expr) -> bool:
+        return d.nullable(h)
+
+    def minlen(self, h: Expr) -> int:
+        return d.minlen(h)
+
+    def only(self, h: Expr) -> int:
+        found = -1
+        for low, high in d.segments(h):
+            if d.minlen(d.derive(h, low)) < INF:
+                if found >= 0 or high - low > 1:
+                    return -2
+                found = low
+        return found
+
+    def parts(self, h: Expr) -> tuple[Expr | None, int, tuple[int, ...]] | None:
+        if h.kind is not Kind.HOLE:
+            return None
+        value, follow, positions = h.args
+        return None if value is EMPTY else value, len(follow), positions
+
+    def one_less(self, h: Expr) -> Expr | None:
+        head, tail = h.args if h.kind is Kind.CAT else (h, None)
+        if head.kind is not Kind.REPEAT or head.args[0].kind is not Kind.LEAF or not covers_plain(head.args[0].args[0]):
+            return None
+        body, low, high = head.args
+        fewer = repeat(body, max(low - 1, 0), high - 1 if high > 0 else None)
+        if tail is None:
+            return fewer
+        return _cat(fewer, tail) if low > 0 or (tail.kind is Kind.TEXT and tail.args[0][0] in b'"\\') else None
+
+
+class Native:
+    """The C arena as an Algebra: handles are its numbers. Raises KeyError for kinds of expressions it does not know."""
+
+    def __init__(self) -> None:
+        self._arena = Arena()
+        self._dags: dict[Dag, int] = {}
+        self._entered: dict[int, int] = {}
+        self._kept: list[Expr] = []  # so that their uids stay theirs
+        plain = code_points(PLAIN)
+        assert plain is not None
+        self._plain = self._dag(plain)
+        self.expand_raw = self._arena.expand
+        self.nullable = self._arena.nullable
+        self.minlen = self._arena.minlen
+        self.only = self._arena.only
+
+    def enter(self, e: Expr) -> int:
+        d.solve(e)
+        undefined: list[Ref] = []
+        handle = self._enter(e, undefined)
+        while undefined:
+            rule = undefined.pop()
+            self._arena.define(self._entered[rule.uid], self._enter(rule.resolved(), undefined))
+        return handle
+
+    def _enter(self, e: Expr, undefined: list[Ref]) -> int:
+        found = self._entered.get(e.uid)
+        if found is None:
+            found = self._entered[e.uid] = self._make(e, undefined)
+            self._kept.append(e)
+        return found
+
+    def _make(self, e: Expr, undefined: list[Ref]) -> int:
+        arena = self._arena
+        match e.kind:
+            case Kind.LEAF:
+                return arena.leaf(self._dag(e.args[0]))
+            case Kind.TEXT:
+                return arena.text(e.args[0])
+            case Kind.CAT:
+                return self._cat(e, undefined)
+            case Kind.EMPTY | Kind.ALT | Kind.AND:
+                kind = Kind.AND if e.kind is Kind.AND else Kind.ALT
+                return arena.nary(kind, [self._enter(x, undefined) for x in e.args])
+            case Kind.REPEAT:
+                return arena.repeat(self._enter(e.args[0], undefined), e.args[1], e.args[2])
+            case Kind.NOT:
+                return arena.complement(self._enter(e.args[0], undefined))
+            case Kind.REF:
+                assert isinstance(e, Ref)
+                undefined.append(e)
+                return arena.ref(d.nullable(e), d.minlen(e))
+            case Kind.HOLE:
+                return arena.hole(self._enter(e.args[0], undefined), e.args[1])
+            case _:
+                raise KeyError(e.kind)
+
+    def _cat(self, e: Expr, undefined: list[Ref]) -> int:
+        spine = []
+        while e.kind is Kind.CAT and e.uid not in self._entered:
+            spine.append(e)
+            e = e.args[1]
+        handle = self._enter(e, undefined)
+        for part in reversed(spine):
+            handle = self._arena.cat(self._enter(part.args[0], undefined), handle)
+            self._entered[part.uid] = handle
+        self._kept.extend(spine)
+        return handle
+
+    def _dag(self, dag: Dag) -> int:
+        """Children first, without recursion: options may be long."""
+        todo = [dag]
+        while todo:
+            node = todo[-1]
+            missing = [child for _, _, child in node.edges if child not in self._dags]
+            if missing:
+                todo.extend(missing)
+                continue
+            todo.pop()
+            if node not in self._dags:
+                edges = [(low, high, self._dags[child]) for low, high, child in node.edges]
+                self._dags[node] = self._arena.dag(edges, node.final) if edges else 0
+        return self._dags[dag]
+
+    def expand(self, h: int, byte: int) -> tuple[int, int, int | None]:
+        low, high, after = self._arena.expand(h, byte)
+        return low, high, None if after < 0 else after
+
+    def parts(self, h: int) -> tuple[int | None, int, tuple[int, ...]] | None:
+        found = self._arena.parts(h)
+        if found is None:
+            return None
+        value, follow, positions = found
+        return None if value < 0 else value, follow, positions
+
+    def one_less(self, h: int) -> int | None:
+        found = self._arena.one_less(h, self._plain)
+        return None if found < 0 else found
+
+
+def algebra(e: Expr) -> tuple[Algebra[object], object]:
+    """The fastest algebra for an expression, and the expression's handle in it."""
+    native = Native()
+    try:
+        return native, native.enter(e)  # type: ignore[return-value]
+    except KeyError:
+        reference = Reference()
+        return reference, reference.enter(e)  # type: ignore[return-value]

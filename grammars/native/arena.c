@@ -1,0 +1,223 @@
+/* Interned nodes and their smart constructors (expr.py). */
+#include "arena.h"
+#include <stdlib.h>
+#include <string.h>
+
+_Noreturn void fail(Arena *A, const char *why) {
+    A->why = why;
+    longjmp(A->failed, 1);
+}
+
+void enter(Arena *A) {
+    if (++A->depth > MAX_DEPTH) fail(A, "the expression is nested too deeply");
+}
+
+void *grow(Arena *A, Pool *pool, int32_t more, size_t item) {
+    if (more > pool->capacity - pool->size) {
+        int64_t want = (int64_t)pool->capacity * 2 > pool->size + (int64_t)more ? (int64_t)pool->capacity * 2
+                                                                                : pool->size + (int64_t)more + 64;
+        void *items = want > INT32_MAX ? NULL : realloc(pool->items, (size_t)want * item);
+        if (!items) fail(A, NULL);
+        pool->items = items;
+        pool->capacity = (int32_t)want;
+    }
+    return (char *)pool->items + (size_t)pool->size * item;
+}
+
+static uint64_t mix(uint64_t h, uint64_t x) {
+    h = (h ^ x) * 0x9E3779B97F4A7C15u;
+    return h ^ (h >> 29);
+}
+
+static uint64_t hash(Arena *A, const Node *n) {
+    uint64_t h = mix(n->kind, 0x51);
+    if (n->kind == TEXT) {
+        for (int32_t i = 0; i < n->b; i++) h = mix(h, *BYTES(A, n->a + i));
+        return h;
+    }
+    if (n->kind == ALT || n->kind == AND) {
+        for (int32_t i = 0; i < n->b; i++) h = mix(h, (uint64_t)*LIST(A, n->a + i));
+        return h;
+    }
+    h = mix(mix(h, (uint64_t)n->a), (uint64_t)n->b);
+    if (n->kind != HOLE) return mix(h, (uint64_t)n->c);
+    for (int32_t i = 0; i <= *LIST(A, n->c); i++) h = mix(h, (uint64_t)*LIST(A, n->c + i));
+    return h;
+}
+
+static int same(Arena *A, const Node *x, const Node *y) {
+    if (x->kind != y->kind) return 0;
+    if (x->kind == TEXT) return x->b == y->b && !memcmp(BYTES(A, x->a), BYTES(A, y->a), (size_t)x->b);
+    if (x->kind == ALT || x->kind == AND)
+        return x->b == y->b && !memcmp(LIST(A, x->a), LIST(A, y->a), (size_t)x->b * sizeof(Id));
+    if (x->a != y->a || x->b != y->b) return 0;
+    if (x->kind != HOLE) return x->c == y->c;
+    const Id *p = LIST(A, x->c), *q = LIST(A, y->c);
+    return *p == *q && !memcmp(p, q, (size_t)(*p + 1) * sizeof(Id));
+}
+
+static void rehash(Arena *A) {
+    uint32_t mask = A->interned_mask * 2 + 1;
+    Id *table = malloc(((size_t)mask + 1) * sizeof(Id));
+    if (!table) fail(A, NULL);
+    for (uint32_t i = 0; i <= mask; i++) table[i] = NONE;
+    for (Id id = 0; id < A->nodes.size; id++) {
+        if (NODE(A, id).kind == REF) continue;
+        uint32_t at = (uint32_t)hash(A, &NODE(A, id)) & mask;
+        while (table[at] != NONE) at = (at + 1) & mask;
+        table[at] = id;
+    }
+    free(A->interned);
+    A->interned = table;
+    A->interned_mask = mask;
+}
+
+static Id add(Arena *A, Node n) {
+    Node *to = grow(A, &A->nodes, 1, sizeof(Node));
+    grow(A, &A->cuts, 1, sizeof(Cuts));
+    n.nullable = -1;
+    n.minlen = -1;
+    *to = n;
+    A->cuts.size++;
+    return A->nodes.size++;
+}
+
+/* The node, new or known. */
+static Id intern(Arena *A, Node n) {
+    if ((uint32_t)A->nodes.size >= A->interned_mask - A->interned_mask / 4) rehash(A);
+    uint32_t at = (uint32_t)hash(A, &n) & A->interned_mask;
+    while (A->interned[at] != NONE) {
+        if (same(A, &NODE(A, A->interned[at]), &n)) return A->interned[at];
+        at = (at + 1) & A->interned_mask;
+    }
+    return A->interned[at] = add(A, n);
+}
+
+Id make_leaf(Arena *A, Id dag) { return dag == NONE ? A->empty : intern(A, (Node){.kind = LEAF, .a = dag}); }
+
+Id make_text(Arena *A, int32_t offset, int32_t length) {
+    return length ? intern(A, (Node){.kind = TEXT, .a = offset, .b = length}) : A->eps;
+}
+
+Id make_cat(Arena *A, Id head, Id tail) {
+    if (head == A->empty || tail == A->empty) return A->empty;
+    if (head == A->eps) return tail;
+    if (tail == A->eps) return head;
+    if (NODE(A, head).kind == CAT) { /* keep concatenations right-nested */
+        enter(A);
+        tail = make_cat(A, NODE(A, head).b, tail);
+        head = NODE(A, head).a;
+        leave(A);
+    }
+    return intern(A, (Node){.kind = CAT, .a = head, .b = tail});
+}
+
+Id make_not(Arena *A, Id body) {
+    if (NODE(A, body).kind == NOT) return NODE(A, body).a;
+    return intern(A, (Node){.kind = NOT, .a = body});
+}
+
+Id make_repeat(Arena *A, Id body, int32_t low, int32_t high) {
+    if (high == 0 || body == A->eps) return A->eps;
+    if (body == A->empty) return low == 0 ? A->eps : A->empty;
+    if (low == 1 && high == 1) return body;
+    Node n = NODE(A, body);
+    if (n.kind == REPEAT && n.b <= 1 && n.c < 0 && low <= 1) return make_repeat(A, n.a, n.b * low, -1);
+    return intern(A, (Node){.kind = REPEAT, .a = body, .b = low, .c = high});
+}
+
+Id make_ref(Arena *A) { return add(A, (Node){.kind = REF, .a = NONE}); }
+
+Id make_hole(Arena *A, Id value, Id follow, int32_t positions) {
+    if (value == A->empty && *LIST(A, positions) == 0) return A->empty;
+    return intern(A, (Node){.kind = HOLE, .a = value, .b = follow, .c = positions});
+}
+
+int32_t make_list(Arena *A, const Id *items, int32_t count) {
+    Id *to = grow(A, &A->lists, count + 1, sizeof(Id));
+    to[0] = count;
+    memcpy(to + 1, items, (size_t)count * sizeof(Id));
+    A->lists.size += count + 1;
+    return A->lists.size - count - 1;
+}
+
+void push(Arena *A, Id id) {
+    *(Id *)grow(A, &A->scratch, 1, sizeof(Id)) = id;
+    A->scratch.size++;
+}
+
+static int ascending(const void *x, const void *y) {
+    Id a = *(const Id *)x, b = *(const Id *)y;
+    return (a > b) - (a < b);
+}
+
+#define SCRATCH(A) ((Id *)(A)->scratch.items)
+
+/* Replaces scratch[base:] by the members, flattened, without neutral ones, sorted, once each. Absorbing found: 1. */
+static int normalise(Arena *A, int kind, int32_t base, Id neutral, Id absorbing) {
+    int32_t count = A->scratch.size;
+    for (int32_t i = base; i < count; i++) {
+        Id id = SCRATCH(A)[i];
+        Node n = NODE(A, id);
+        if (n.kind != kind) push(A, id);
+        else for (int32_t k = 0; k < n.b; k++) push(A, *LIST(A, n.a + k));
+    }
+    Id *all = SCRATCH(A);
+    qsort(all + count, (size_t)(A->scratch.size - count), sizeof(Id), ascending);
+    int32_t to = base;
+    for (int32_t i = count; i < A->scratch.size; i++) {
+        if (all[i] == absorbing) return 1;
+        if (all[i] != neutral && (to == base || all[to - 1] != all[i])) all[to++] = all[i];
+    }
+    A->scratch.size = to;
+    return 0;
+}
+
+static int contradiction(Arena *A, int32_t base) {
+    for (int32_t i = base; i < A->scratch.size; i++) {
+        Node n = NODE(A, SCRATCH(A)[i]);
+        if (n.kind == NOT && bsearch(&n.a, SCRATCH(A) + base, (size_t)(A->scratch.size - base), sizeof(Id), ascending))
+            return 1;
+    }
+    return 0;
+}
+
+Id make_nary(Arena *A, int kind, int32_t base) {
+    Id neutral = kind == ALT ? A->empty : A->all, absorbing = kind == ALT ? A->all : A->empty, out;
+    int32_t count = A->scratch.size - base;
+    if (count == 1) out = SCRATCH(A)[base];
+    else if (normalise(A, kind, base, neutral, absorbing)) out = absorbing;
+    else if ((count = A->scratch.size - base) < 2) out = count ? SCRATCH(A)[base] : neutral;
+    else if (kind == AND && contradiction(A, base)) out = A->empty;
+    else {
+        int32_t at = A->lists.size, before = A->nodes.size;
+        Id *to = grow(A, &A->lists, count, sizeof(Id));
+        memcpy(to, SCRATCH(A) + base, (size_t)count * sizeof(Id));
+        A->lists.size += count;
+        out = intern(A, (Node){.kind = (uint8_t)kind, .a = at, .b = count});
+        if (A->nodes.size == before) A->lists.size = at; /* known: the list is not needed */
+    }
+    A->scratch.size = base;
+    return out;
+}
+
+void arena_init(Arena *A) {
+    A->interned_mask = 1023;
+    A->interned = malloc(1024 * sizeof(Id));
+    A->memo_mask = 4095;
+    A->memo = calloc(4096, sizeof(Memo));
+    if (!A->interned || !A->memo) fail(A, NULL);
+    for (int i = 0; i < 1024; i++) A->interned[i] = NONE;
+    *(Dag *)grow(A, &A->dags, 1, sizeof(Dag)) = (Dag){.final = 1};
+    A->dags.size++;
+    A->empty = intern(A, (Node){.kind = EMPTY});
+    A->eps = make_leaf(A, 0);
+    A->all = make_not(A, A->empty);
+}
+
+void arena_free(Arena *A) {
+    Pool *pools[] = {&A->nodes, &A->cuts, &A->bytes, &A->lists, &A->dags, &A->edges, &A->scratch};
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) free(pools[i]->items);
+    free(A->interned);
+    free(A->memo);
+}

@@ -1,0 +1,101 @@
+/* Expressions over bytes as numbered, interned nodes in growing arrays: the C side of expr.py and derive.py.
+ *
+ * Everything is an index (`Id`), so arrays may move and nothing is freed before the arena is. Failures (memory, search
+ * limits, depth) leave by longjmp to the entry point in module.c; nothing but the arena's own arrays and `Search`
+ * blocks, which the arena owns as well, is allocated on the way. The Python files are the specification: read them
+ * first; the tests compare both. */
+#ifndef LMPROG_ARENA_H
+#define LMPROG_ARENA_H
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+typedef int32_t Id;
+
+#define NONE ((Id)-1)
+#define INF ((int64_t)1 << 60)
+#define SEARCH_LIMIT 200000 /* derivatives looked at before a conjunction counts as undecidable */
+#define MAX_DEPTH 6000      /* levels of one recursion; a level takes less than 1 KB of stack */
+
+/* The same numbers as expr.Kind. */
+enum { EMPTY, LEAF, TEXT, CAT, ALT, REPEAT, AND, NOT, REF, HOLE };
+
+typedef struct {
+    uint8_t kind;
+    int8_t nullable;   /* -1: not known yet */
+    uint8_t has_cuts;
+    uint8_t searching; /* a search for its minlen is under way */
+    Id a, b, c;        /* LEAF dag; TEXT offset, length; CAT head, tail; ALT AND offset, count; REPEAT body, low, high;
+                          NOT body; REF body; HOLE value, follow (a TEXT), positions (offset of a counted list) */
+    int64_t minlen;    /* -1: not known yet */
+} Node;
+
+typedef struct { uint64_t word[4]; } Cuts; /* bit b: bytes b-1 and b may differ */
+
+typedef struct {
+    int32_t first, count, minlen;
+    uint8_t final;
+} Dag;
+
+typedef struct {
+    uint8_t low, high;
+    int32_t child;
+} Edge;
+
+typedef struct { void *items; int32_t size, capacity; } Pool;
+
+typedef struct {
+    uint64_t key; /* node << 8 | byte, plus 1; 0: free */
+    Id value;
+} Memo;
+
+typedef struct Search Search;
+
+typedef struct {
+    PyObject_HEAD
+    Pool nodes, cuts, bytes, lists, dags, edges, scratch;
+    Id *interned;      /* open addressing over nodes */
+    uint32_t interned_mask;
+    Memo *memo;        /* derivatives */
+    uint32_t memo_mask, memo_size;
+    Search *searches;  /* stack of running searches */
+    int depth;
+    Id empty, eps, all;
+    jmp_buf failed;
+    const char *why;   /* NULL: out of memory */
+} Arena;
+
+#define NODE(A, id) (((Node *)(A)->nodes.items)[id])
+#define LIST(A, at) (((Id *)(A)->lists.items) + (at))
+#define BYTES(A, at) (((uint8_t *)(A)->bytes.items) + (at))
+#define DAG(A, id) (((Dag *)(A)->dags.items)[id])
+#define EDGE(A, at) (((Edge *)(A)->edges.items)[at])
+
+_Noreturn void fail(Arena *A, const char *why);
+void *grow(Arena *A, Pool *pool, int32_t more, size_t item); /* room for `more` items: where they go */
+void enter(Arena *A);
+static inline void leave(Arena *A) { A->depth--; }
+
+void arena_init(Arena *A);
+void arena_free(Arena *A);
+Id make_leaf(Arena *A, Id dag);
+Id make_text(Arena *A, int32_t offset, int32_t length); /* bytes that are in the pool */
+Id make_cat(Arena *A, Id head, Id tail);
+Id make_not(Arena *A, Id body);
+Id make_repeat(Arena *A, Id body, int32_t low, int32_t high);
+Id make_ref(Arena *A);
+Id make_hole(Arena *A, Id value, Id follow, int32_t positions); /* positions: offset of a counted list */
+void push(Arena *A, Id id);                                     /* onto the scratch stack */
+Id make_nary(Arena *A, int kind, int32_t base);                 /* ALT or AND of scratch[base:], which is popped */
+int32_t make_list(Arena *A, const Id *items, int32_t count);    /* a counted list */
+
+int nullable(Arena *A, Id e);
+Cuts cuts(Arena *A, Id e);
+Id derive(Arena *A, Id e, int byte);
+void segment(Arena *A, Id e, int byte, int *low, int *high); /* the bytes [low, high) with one derivative */
+int64_t minlen(Arena *A, Id e);
+int64_t lower(Arena *A, Id e);
+void search_drop(Arena *A); /* end the innermost search */
+
+#endif

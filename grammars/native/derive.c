@@ -1,0 +1,220 @@
+/* Nullability, byte classes and derivatives (derive.py). */
+#include "arena.h"
+#include <stdlib.h>
+
+static int compute_nullable(Arena *A, Id e) {
+    Node n = NODE(A, e);
+    switch (n.kind) {
+    case LEAF: return DAG(A, n.a).final;
+    case CAT: return nullable(A, n.a) && nullable(A, n.b);
+    case ALT:
+        for (int32_t i = 0; i < n.b; i++)
+            if (nullable(A, *LIST(A, n.a + i))) return 1;
+        return 0;
+    case AND:
+        for (int32_t i = 0; i < n.b; i++)
+            if (!nullable(A, *LIST(A, n.a + i))) return 0;
+        return 1;
+    case REPEAT: return n.b == 0 || nullable(A, n.a);
+    case NOT: return !nullable(A, n.a);
+    case HOLE: {
+        Id *positions = LIST(A, n.c);
+        if (nullable(A, n.a) || (n.a == A->empty && positions[0] == 1)) return 1;
+        positions = LIST(A, n.c);
+        return positions[0] > 0 && positions[positions[0]] == NODE(A, n.b).b;
+    }
+    default: return 0;
+    }
+}
+
+int nullable(Arena *A, Id e) {
+    if (NODE(A, e).nullable < 0) {
+        enter(A);
+        int found = compute_nullable(A, e);
+        leave(A);
+        NODE(A, e).nullable = (int8_t)found;
+    }
+    return NODE(A, e).nullable;
+}
+
+static void cut(Cuts *c, int byte) {
+    if (byte < 256) c->word[byte >> 6] |= (uint64_t)1 << (byte & 63);
+}
+
+static void cut_byte(Cuts *c, int byte) {
+    cut(c, byte);
+    cut(c, byte + 1);
+}
+
+static void unite(Cuts *c, Cuts other) {
+    for (int i = 0; i < 4; i++) c->word[i] |= other.word[i];
+}
+
+static Cuts compute_cuts(Arena *A, Id e) {
+    Node n = NODE(A, e);
+    Cuts out = {{0}};
+    switch (n.kind) {
+    case LEAF:
+        for (int32_t i = 0; i < DAG(A, n.a).count; i++) {
+            Edge edge = EDGE(A, DAG(A, n.a).first + i);
+            cut(&out, edge.low);
+            cut(&out, edge.high + 1);
+        }
+        break;
+    case TEXT: cut_byte(&out, *BYTES(A, n.a)); break;
+    case CAT:
+        for (;; n = NODE(A, n.b)) {
+            unite(&out, cuts(A, n.a));
+            if (!nullable(A, n.a)) break;
+            if (NODE(A, n.b).kind != CAT) {
+                unite(&out, cuts(A, n.b));
+                break;
+            }
+        }
+        break;
+    case ALT:
+    case AND:
+        for (int32_t i = 0; i < n.b; i++) unite(&out, cuts(A, *LIST(A, n.a + i)));
+        break;
+    case REPEAT:
+    case NOT:
+    case REF: return cuts(A, n.a);
+    case HOLE: {
+        Node follow = NODE(A, n.b);
+        out = cuts(A, n.a);
+        cut_byte(&out, *BYTES(A, follow.a));
+        for (int32_t i = 1; i <= *LIST(A, n.c); i++)
+            if (*LIST(A, n.c + i) < follow.b) cut_byte(&out, *BYTES(A, follow.a + *LIST(A, n.c + i)));
+        break;
+    }
+    default: break;
+    }
+    return out;
+}
+
+Cuts cuts(Arena *A, Id e) {
+    if (!NODE(A, e).has_cuts) {
+        enter(A);
+        Cuts found = compute_cuts(A, e);
+        leave(A);
+        ((Cuts *)A->cuts.items)[e] = found;
+        NODE(A, e).has_cuts = 1;
+    }
+    return ((Cuts *)A->cuts.items)[e];
+}
+
+static int is_cut(const Cuts *c, int byte) { return c->word[byte >> 6] >> (byte & 63) & 1; }
+
+void segment(Arena *A, Id e, int byte, int *low, int *high) {
+    Cuts c = cuts(A, e);
+    for (*low = byte; *low > 0 && !is_cut(&c, *low);) --*low;
+    for (*high = byte + 1; *high < 256 && !is_cut(&c, *high);) ++*high;
+}
+
+static Id step(Arena *A, Id dag, int byte) {
+    Dag d = DAG(A, dag);
+    for (int32_t i = 0; i < d.count; i++) {
+        Edge edge = EDGE(A, d.first + i);
+        if (edge.low <= byte && byte <= edge.high) return edge.child;
+    }
+    return NONE;
+}
+
+static Id derive_cat(Arena *A, Id e, int byte) {
+    int32_t base = A->scratch.size;
+    while (NODE(A, e).kind == CAT) {
+        Id head = NODE(A, e).a, tail = NODE(A, e).b;
+        push(A, make_cat(A, derive(A, head, byte), tail));
+        if (!nullable(A, head)) return make_nary(A, ALT, base);
+        e = tail;
+    }
+    push(A, derive(A, e, byte));
+    return make_nary(A, ALT, base);
+}
+
+static Id derive_hole(Arena *A, Node n, int byte) {
+    Node follow = NODE(A, n.b);
+    int32_t base = A->scratch.size, count = *LIST(A, n.c);
+    for (int32_t i = nullable(A, n.a) ? 0 : 1; i <= count; i++) { /* ascending; index 0 stands for position 0 */
+        int32_t position = i ? *LIST(A, n.c + i) : 0;
+        if (position < follow.b && *BYTES(A, follow.a + position) == byte) push(A, position + 1);
+    }
+    Id *moved = (Id *)A->scratch.items + base;
+    int32_t many = A->scratch.size - base;
+    if (many && moved[many - 1] == follow.b) {
+        A->scratch.size = base;
+        return make_hole(A, A->empty, n.b, make_list(A, &follow.b, 1));
+    }
+    Id after = derive(A, n.a, byte);
+    if (minlen(A, after) >= INF) after = A->empty;
+    int32_t positions = make_list(A, (Id *)A->scratch.items + base, many);
+    A->scratch.size = base;
+    return make_hole(A, after, n.b, positions);
+}
+
+static Id compute_derivative(Arena *A, Id e, int byte) {
+    Node n = NODE(A, e);
+    int32_t base = A->scratch.size;
+    switch (n.kind) {
+    case ALT:
+    case AND:
+        for (int32_t i = 0; i < n.b; i++) push(A, derive(A, *LIST(A, n.a + i), byte));
+        return make_nary(A, n.kind, base);
+    case NOT: return make_not(A, derive(A, n.a, byte));
+    case REPEAT: {
+        int32_t low = nullable(A, n.a) || n.b == 0 ? 0 : n.b - 1;
+        Id fewer = make_repeat(A, n.a, low, n.c > 0 ? n.c - 1 : -1);
+        return make_cat(A, derive(A, n.a, byte), fewer);
+    }
+    case REF: return derive(A, n.a, byte);
+    default: return derive_hole(A, n, byte);
+    }
+}
+
+static void remember(Arena *A, uint64_t key, Id value) {
+    if (A->memo_size * 2 > A->memo_mask) {
+        uint32_t mask = A->memo_mask * 2 + 1;
+        Memo *table = calloc((size_t)mask + 1, sizeof(Memo));
+        if (!table) fail(A, NULL);
+        for (uint32_t i = 0; i <= A->memo_mask; i++) {
+            if (!A->memo[i].key) continue;
+            uint32_t at = (uint32_t)((A->memo[i].key * 0x9E3779B97F4A7C15u) >> 32) & mask;
+            while (table[at].key) at = (at + 1) & mask;
+            table[at] = A->memo[i];
+        }
+        free(A->memo);
+        A->memo = table;
+        A->memo_mask = mask;
+    }
+    uint32_t at = (uint32_t)((key * 0x9E3779B97F4A7C15u) >> 32) & A->memo_mask;
+    while (A->memo[at].key) at = (at + 1) & A->memo_mask;
+    A->memo[at] = (Memo){key, value};
+    A->memo_size++;
+}
+
+static Id derive_memo(Arena *A, Id e, int byte) {
+    int low, high;
+    segment(A, e, byte, &low, &high);
+    uint64_t key = ((uint64_t)e << 8 | (uint64_t)low) + 1;
+    uint32_t at = (uint32_t)((key * 0x9E3779B97F4A7C15u) >> 32) & A->memo_mask;
+    for (; A->memo[at].key; at = (at + 1) & A->memo_mask)
+        if (A->memo[at].key == key) return A->memo[at].value;
+    Id found = compute_derivative(A, e, low);
+    remember(A, key, found);
+    return found;
+}
+
+Id derive(Arena *A, Id e, int byte) {
+    Node n = NODE(A, e);
+    Id out;
+    switch (n.kind) {
+    case EMPTY: return e;
+    case LEAF: return make_leaf(A, step(A, n.a, byte));
+    case TEXT: return *BYTES(A, n.a) == byte ? make_text(A, n.a + 1, n.b - 1) : A->empty;
+    default:
+        enter(A);
+        out = n.kind == CAT ? derive_cat(A, e, byte) : derive_memo(A, e, byte);
+        leave(A);
+        return out;
+    }
+}

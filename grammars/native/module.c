@@ -1,0 +1,313 @@
+/* The Python types: Arena (expressions), Dfa and Trie (walk.c). */
+#include "arena.h"
+#include "walk.h"
+
+static PyObject *Unsupported; /* errors.UnsupportedConstraint, given by set_error() */
+
+/* Runs `body` with failures of the arena turned into Python errors; `body` may not return. */
+#define GUARDED(A, body)                                          \
+    do {                                                          \
+        if (setjmp((A)->failed)) return failure(A);               \
+        body                                                      \
+    } while (0)
+
+static PyObject *failure(Arena *A) {
+    while (A->searches) search_drop(A);
+    A->depth = 0;
+    A->scratch.size = 0;
+    if (!A->why) return PyErr_NoMemory();
+    PyErr_SetString(Unsupported ? Unsupported : PyExc_RuntimeError, A->why);
+    return NULL;
+}
+
+static int known(Arena *A, Id id) {
+    if (id >= 0 && id < A->nodes.size) return 1;
+    PyErr_SetString(PyExc_IndexError, "no such expression");
+    return 0;
+}
+
+static PyObject *number(int64_t x) { return PyLong_FromLongLong(x); }
+
+static int new_arena(Arena *A, PyObject *args, PyObject *kwargs) {
+    if (!PyArg_ParseTuple(args, "") || (kwargs && PyDict_GET_SIZE(kwargs))) return -1;
+    if (A->interned) return 0;
+    if (setjmp(A->failed)) {
+        failure(A);
+        return -1;
+    }
+    arena_init(A);
+    return 0;
+}
+
+static void dealloc(Arena *A) {
+    arena_free(A);
+    Py_TYPE(A)->tp_free((PyObject *)A);
+}
+
+static PyObject *py_dag(Arena *A, PyObject *args) {
+    PyObject *list;
+    int final;
+    if (!PyArg_ParseTuple(args, "O!p", &PyList_Type, &list, &final)) return NULL;
+    Py_ssize_t count = PyList_GET_SIZE(list);
+    Dag dag = {A->edges.size, (int32_t)count, final ? 0 : INT32_MAX, (uint8_t)final};
+    if (setjmp(A->failed)) return failure(A);
+    grow(A, &A->edges, (int32_t)count, sizeof(Edge));
+    for (Py_ssize_t i = 0; i < count; i++) {
+        int low, high, child;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "iii", &low, &high, &child)) return NULL;
+        if (low < 0 || high > 255 || child < 0 || child >= A->dags.size) return PyErr_Format(PyExc_IndexError, "bad edge");
+        EDGE(A, A->edges.size + i) = (Edge){(uint8_t)low, (uint8_t)high, child};
+        if (DAG(A, child).minlen + 1 < dag.minlen) dag.minlen = DAG(A, child).minlen + 1;
+    }
+    *(Dag *)grow(A, &A->dags, 1, sizeof(Dag)) = dag;
+    A->edges.size += (int32_t)count;
+    return number(A->dags.size++);
+}
+
+static PyObject *py_leaf(Arena *A, PyObject *args) {
+    int dag;
+    if (!PyArg_ParseTuple(args, "i", &dag)) return NULL;
+    if (dag < 0 || dag >= A->dags.size) return PyErr_Format(PyExc_IndexError, "no such graph");
+    GUARDED(A, return number(make_leaf(A, dag)););
+}
+
+static Id text_of(Arena *A, const char *data, Py_ssize_t length) {
+    uint8_t *to = grow(A, &A->bytes, length > INT32_MAX ? INT32_MAX : (int32_t)length, 1);
+    memcpy(to, data, (size_t)length);
+    A->bytes.size += (int32_t)length;
+    return make_text(A, A->bytes.size - (int32_t)length, (int32_t)length);
+}
+
+static PyObject *py_text(Arena *A, PyObject *args) {
+    const char *data;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "y#", &data, &length)) return NULL;
+    GUARDED(A, return number(text_of(A, data, length)););
+}
+
+static PyObject *py_cat(Arena *A, PyObject *args) {
+    int head, tail;
+    if (!PyArg_ParseTuple(args, "ii", &head, &tail) || !known(A, head) || !known(A, tail)) return NULL;
+    GUARDED(A, return number(make_cat(A, head, tail)););
+}
+
+static PyObject *py_nary(Arena *A, PyObject *args) {
+    int kind;
+    PyObject *list;
+    if (!PyArg_ParseTuple(args, "iO!", &kind, &PyList_Type, &list)) return NULL;
+    if (kind != ALT && kind != AND) return PyErr_Format(PyExc_ValueError, "ALT or AND");
+    GUARDED(A, {
+        int32_t base = A->scratch.size;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+            long id = PyLong_AsLong(PyList_GET_ITEM(list, i));
+            if (PyErr_Occurred() || !known(A, (Id)id)) {
+                A->scratch.size = base;
+                return NULL;
+            }
+            push(A, (Id)id);
+        }
+        return number(make_nary(A, kind, base));
+    });
+}
+
+static PyObject *py_complement(Arena *A, PyObject *args) {
+    int body;
+    if (!PyArg_ParseTuple(args, "i", &body) || !known(A, body)) return NULL;
+    GUARDED(A, return number(make_not(A, body)););
+}
+
+static PyObject *py_repeat(Arena *A, PyObject *args) {
+    int body, low, high;
+    if (!PyArg_ParseTuple(args, "iii", &body, &low, &high) || !known(A, body)) return NULL;
+    GUARDED(A, return number(make_repeat(A, body, low, high)););
+}
+
+static PyObject *py_ref(Arena *A, PyObject *args) {
+    int null;
+    long long length;
+    if (!PyArg_ParseTuple(args, "pL", &null, &length)) return NULL;
+    GUARDED(A, {
+        Id id = make_ref(A);
+        NODE(A, id).nullable = (int8_t)null;
+        NODE(A, id).minlen = length;
+        return number(id);
+    });
+}
+
+static PyObject *py_define(Arena *A, PyObject *args) {
+    int ref, body;
+    if (!PyArg_ParseTuple(args, "ii", &ref, &body) || !known(A, ref) || !known(A, body)) return NULL;
+    if (NODE(A, ref).kind != REF) return PyErr_Format(PyExc_ValueError, "not a reference");
+    NODE(A, ref).a = body;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_hole(Arena *A, PyObject *args) {
+    int value;
+    const char *data;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "iy#", &value, &data, &length) || !known(A, value)) return NULL;
+    if (!length) return PyErr_Format(PyExc_ValueError, "a hole needs a text that follows");
+    GUARDED(A, {
+        Id follow = text_of(A, data, length);
+        return number(make_hole(A, value, follow, make_list(A, NULL, 0)));
+    });
+}
+
+static PyObject *py_expand(Arena *A, PyObject *args) {
+    int e, byte, low, high;
+    if (!PyArg_ParseTuple(args, "ii", &e, &byte) || !known(A, e)) return NULL;
+    if (byte < 0 || byte > 255) return PyErr_Format(PyExc_IndexError, "no such byte");
+    GUARDED(A, {
+        segment(A, e, byte, &low, &high);
+        Id after = derive(A, e, low);
+        if (minlen(A, after) >= INF) after = NONE;
+        return Py_BuildValue("(iii)", low, high, after);
+    });
+}
+
+static PyObject *py_nullable(Arena *A, PyObject *args) {
+    int e;
+    if (!PyArg_ParseTuple(args, "i", &e) || !known(A, e)) return NULL;
+    GUARDED(A, return PyBool_FromLong(nullable(A, e)););
+}
+
+static PyObject *py_minlen(Arena *A, PyObject *args) {
+    int e;
+    if (!PyArg_ParseTuple(args, "i", &e) || !known(A, e)) return NULL;
+    GUARDED(A, return number(minlen(A, e)););
+}
+
+static PyObject *py_parts(Arena *A, PyObject *args) {
+    int e;
+    if (!PyArg_ParseTuple(args, "i", &e) || !known(A, e)) return NULL;
+    Node n = NODE(A, e);
+    if (n.kind != HOLE) Py_RETURN_NONE;
+    PyObject *positions = PyTuple_New(*LIST(A, n.c));
+    for (int32_t i = 0; positions && i < *LIST(A, n.c); i++)
+        PyTuple_SET_ITEM(positions, i, PyLong_FromLong(*LIST(A, n.c + 1 + i)));
+    return positions ? Py_BuildValue("(iiN)", n.a == A->empty ? NONE : n.a, NODE(A, n.b).b, positions) : NULL;
+}
+
+/* -1: nothing can come next, -2: more than one byte can, else the only byte. */
+static int only(Arena *A, Id e) {
+    int found = -1;
+    for (int low = 0, high, first; low < 256; low = high) {
+        segment(A, e, low, &first, &high);
+        if (minlen(A, derive(A, e, low)) >= INF) continue;
+        if (found >= 0 || high - low > 1) return -2;
+        found = low;
+    }
+    return found;
+}
+
+static PyObject *py_only(Arena *A, PyObject *args) {
+    int e;
+    if (!PyArg_ParseTuple(args, "i", &e) || !known(A, e)) return NULL;
+    GUARDED(A, return PyLong_FromLong(only(A, e)););
+}
+
+static int covers(Arena *A, Id dag, Id part) {
+    Dag d = DAG(A, part);
+    if (!d.count) return dag == part;
+    for (int32_t i = 0; i < d.count; i++) {
+        Edge edge = EDGE(A, d.first + i);
+        for (int byte = edge.low; byte <= edge.high; byte++) {
+            Id child = NONE;
+            Dag mine = DAG(A, dag);
+            for (int32_t k = 0; k < mine.count; k++)
+                if (EDGE(A, mine.first + k).low <= byte && byte <= EDGE(A, mine.first + k).high)
+                    child = EDGE(A, mine.first + k).child;
+            if (child == NONE || !covers(A, child, edge.child)) return 0;
+        }
+    }
+    return 1;
+}
+
+static int starts_otherwise(Arena *A, Id e, Id plain) {
+    Cuts c = cuts(A, e);
+    (void)c;
+    Dag d = DAG(A, plain);
+    for (int32_t i = 0; i < d.count; i++) {
+        Edge edge = EDGE(A, d.first + i);
+        for (int low = edge.low, high, first; low <= edge.high; low = high) {
+            segment(A, e, low, &first, &high);
+            if (derive(A, e, low) != A->empty) return 0;
+        }
+    }
+    return 1;
+}
+
+/* What a code point of `plain` leaves of a counted class followed by something else: -1 when unsure. */
+static PyObject *py_one_less(Arena *A, PyObject *args) {
+    int e, plain;
+    if (!PyArg_ParseTuple(args, "ii", &e, &plain) || !known(A, e)) return NULL;
+    if (plain < 0 || plain >= A->dags.size) return PyErr_Format(PyExc_IndexError, "no such graph");
+    Node n = NODE(A, e), head = n.kind == CAT ? NODE(A, n.a) : n;
+    if (head.kind != REPEAT || NODE(A, head.a).kind != LEAF || !covers(A, NODE(A, head.a).a, plain)) return number(NONE);
+    GUARDED(A, {
+        if (n.kind == CAT && head.b == 0 && !starts_otherwise(A, n.b, plain)) return number(NONE);
+        Id fewer = make_repeat(A, head.a, head.b > 0 ? head.b - 1 : 0, head.c > 0 ? head.c - 1 : -1);
+        return number(n.kind == CAT ? make_cat(A, fewer, n.b) : fewer);
+    });
+}
+
+static PyObject *py_len(Arena *A, PyObject *unused) {
+    (void)unused;
+    return number(A->nodes.size);
+}
+
+#define METHOD(name, f, doc) {name, (PyCFunction)(f), METH_VARARGS, doc}
+
+static PyMethodDef arena_methods[] = {
+    METHOD("dag", py_dag, "dag([(low, high, child)], final) -> graph; graph 0 is the end"),
+    METHOD("leaf", py_leaf, "leaf(graph) -> expression"),
+    METHOD("text", py_text, "text(bytes) -> expression"),
+    METHOD("cat", py_cat, "cat(head, tail) -> expression"),
+    METHOD("nary", py_nary, "nary(Kind.ALT or Kind.AND, [expressions]) -> expression"),
+    METHOD("complement", py_complement, "complement(body) -> expression"),
+    METHOD("repeat", py_repeat, "repeat(body, low, high or -1) -> expression"),
+    METHOD("ref", py_ref, "ref(nullable, minlen) -> expression, to be defined"),
+    METHOD("define", py_define, "define(ref, body)"),
+    METHOD("hole", py_hole, "hole(value, follow) -> expression"),
+    METHOD("expand", py_expand, "expand(e, byte) -> (low, high, after or -1): bytes low..high-1 lead to `after`"),
+    METHOD("nullable", py_nullable, "nullable(e) -> bool"),
+    METHOD("minlen", py_minlen, "minlen(e) -> bytes of the shortest text, 1 << 60 when there is none"),
+    METHOD("parts", py_parts, "parts(e) -> (value or -1, length of follow, positions) of a hole, else None"),
+    METHOD("only", py_only, "only(e) -> the one byte that can come next, -1 when none, -2 when several can"),
+    METHOD("one_less", py_one_less, "one_less(e, graph) -> what a code point of the graph leaves of a counted class"),
+    {"size", (PyCFunction)py_len, METH_NOARGS, "size() -> number of expressions"},
+    {NULL, NULL, 0, NULL}};
+
+static PyTypeObject ArenaType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Arena",
+    .tp_doc = "Interned expressions and their derivatives; see expr.py and derive.py",
+    .tp_basicsize = sizeof(Arena),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)new_arena,
+    .tp_dealloc = (destructor)dealloc,
+    .tp_methods = arena_methods,
+};
+
+static PyObject *set_error(PyObject *module, PyObject *error) {
+    (void)module;
+    Py_XSETREF(Unsupported, Py_NewRef(error));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"set_error", set_error, METH_O, "set_error(type): what is raised where something cannot be decided"},
+    {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native", "Inner loops of the mask engine", -1, functions,
+                                    NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    PyTypeObject *types[] = {&ArenaType, &DfaType, &TrieType};
+    const char *names[] = {"Arena", "Dfa", "Trie"};
+    PyObject *m = PyModule_Create(&module);
+    for (int i = 0; m && i < 3; i++)
+        if (PyType_Ready(types[i]) < 0 || PyModule_AddObjectRef(m, names[i], (PyObject *)types[i]) < 0) Py_CLEAR(m);
+    return m;
+}

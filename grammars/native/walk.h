@@ -1,0 +1,8 @@
+#ifndef LMPROG_WALK_H
+#define LMPROG_WALK_H
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+extern PyTypeObject DfaType, TrieType;
+
+#endif

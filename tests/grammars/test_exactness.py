@@ -10,72 +10,29 @@ import numpy as np
 import pytest
 
 from lmprog.grammars.constraint import Automatic
-from lmprog.grammars.derive import derive, minlen, nullable, solve
-from lmprog.grammars.errors import BudgetError, EmptyLanguage, UnsupportedConstraint
+from lmprog.grammars.derive import derive, minlen, nullable
+from lmprog.grammars.errors import BudgetError, EmptyLanguage
 from lmprog.grammars.expr import (
     ANY_TEXT,
     EMPTY,
     INF,
     Expr,
-    alt,
-    both,
     chars,
     concat,
     matches,
-    negate,
     options,
-    ref,
     repeat,
     text,
 )
 from lmprog.grammars.vocabulary import Vocabulary
 
-ALPHABET = "ab é"
+from .expressions import ALPHABET, solved
+
 TOKENS = ["a", "b", " ", "ab", "ba", "aab", "bb", "é", "aé", " a", "b "]
 
 
 def vocabulary(tokens: list[str], spare: int = 1) -> Vocabulary:
     return Vocabulary([t.encode() for t in tokens] + [None] * spare, {len(tokens)})
-
-
-def random_expr(rng: random.Random, depth: int = 3) -> Expr:
-    if depth == 0:
-        return rng.choice(
-            [
-                text(rng.choice(["a", "b", "ab", "é", "ba "])),
-                chars([(ord("a"), ord("b"))]),
-                options(rng.sample(["a", "ab", "b", "", "aé"], 3)),
-            ]
-        )
-    below = [random_expr(rng, depth - 1) for _ in range(2)]
-    match rng.randrange(7):
-        case 0 | 1:
-            return concat(*below)
-        case 2:
-            return alt(*below)
-        case 3:
-            low = rng.randrange(3)
-            return repeat(below[0], low, rng.choice([None, low + rng.randrange(3)]))
-        case 4:
-            return both(*below)
-        case 5:
-            return both(repeat(chars([(97, 98), (32, 32)]), 0, 5), negate(below[0]))
-        case _:
-            rule = ref("r")
-            return rule.define(alt(below[0], concat(text("a"), rule, text("b"))))
-
-
-def solved(seed: int) -> Expr:
-    """A random expression; the few whose emptiness is out of reach (recursion under an intersection) are passed over."""
-    for attempt in itertools.count():
-        e = random_expr(random.Random(f"{seed}.{attempt}"))
-        try:
-            solve(e)
-            minlen(e)
-        except UnsupportedConstraint:
-            continue
-        return e
-    raise AssertionError
 
 
 def language(e: Expr, size: int) -> set[str]:

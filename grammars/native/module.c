@@ -207,26 +207,25 @@ static PyObject *py_only(Arena *A, PyObject *args) {
     GUARDED(A, return PyLong_FromLong(only(A, e)););
 }
 
+/* Whether every word of the graph `part` is one of `dag`; edges are sorted, so ranges are compared, not bytes. */
 static int covers(Arena *A, Id dag, Id part) {
-    Dag d = DAG(A, part);
-    if (!d.count) return dag == part;
-    for (int32_t i = 0; i < d.count; i++) {
-        Edge edge = EDGE(A, d.first + i);
-        for (int byte = edge.low; byte <= edge.high; byte++) {
-            Id child = NONE;
-            Dag mine = DAG(A, dag);
-            for (int32_t k = 0; k < mine.count; k++)
-                if (EDGE(A, mine.first + k).low <= byte && byte <= EDGE(A, mine.first + k).high)
-                    child = EDGE(A, mine.first + k).child;
-            if (child == NONE || !covers(A, child, edge.child)) return 0;
+    Dag mine = DAG(A, dag), theirs = DAG(A, part);
+    if (!theirs.count) return dag == part;
+    for (int32_t i = 0; i < theirs.count; i++) {
+        Edge edge = EDGE(A, theirs.first + i);
+        int from = edge.low;
+        for (int32_t k = 0; k < mine.count && from <= edge.high; k++) {
+            Edge own = EDGE(A, mine.first + k);
+            if (own.high < from) continue;
+            if (own.low > from || !covers(A, own.child, edge.child)) return 0;
+            from = own.high + 1;
         }
+        if (from <= edge.high) return 0;
     }
     return 1;
 }
 
 static int starts_otherwise(Arena *A, Id e, Id plain) {
-    Cuts c = cuts(A, e);
-    (void)c;
     Dag d = DAG(A, plain);
     for (int32_t i = 0; i < d.count; i++) {
         Edge edge = EDGE(A, d.first + i);

@@ -65,10 +65,10 @@ def intact(folder: Path) -> bool:
 
 
 def _replace(target: Path, build: Callable[[Path], None], needed: int) -> None:
-    for leftover in target.parent.glob(f"{target.name}.tmp-*"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a killed builder: we hold the lock, so nobody is at work in it
-    if target.exists():
+    _remove_leftovers(target)  # of a killed builder: we hold the lock, so nobody is at work in them
+    if os.path.lexists(target):
         target.rename(_beside(target))  # damaged; readers that have it open keep it
+        _remove_leftovers(target)
     if shutil.disk_usage(target.parent).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = _beside(target)
@@ -79,12 +79,19 @@ def _replace(target: Path, build: Callable[[Path], None], needed: int) -> None:
         folder.rename(target)
         _flush(target.parent)
     finally:
-        for leftover in target.parent.glob(f"{target.name}.tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _remove_leftovers(target)
 
 
 def _beside(target: Path) -> Path:
     return target.with_name(f"{target.name}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def _remove_leftovers(target: Path) -> None:
+    for path in target.parent.glob(f"{target.name}.tmp-*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def _seal(folder: Path) -> None:

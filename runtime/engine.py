@@ -86,8 +86,13 @@ class Engine:
     def generate(self, requests: Items[Request]) -> list[Result]:
         """Run requests together and wait for all. Raises the first request's error, after all have ended."""
         handles = self.submit_many(requests)
-        for handle in handles:
-            handle.future.exception()
+        try:
+            for handle in handles:
+                handle.future.exception()
+        except BaseException:  # Ctrl-C
+            for handle in handles:
+                handle.cancel()
+            raise
         return [handle.result() for handle in handles]
 
     @property

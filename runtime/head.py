@@ -66,7 +66,7 @@ class Head:
         return weight.shape[0]
 
     def _columns(self, hidden: Tensor, columns: NDArray[np.int32]) -> Tensor:
-        index = torch.from_numpy(columns).to(hidden.device)
+        index = torch.tensor(columns, device=hidden.device)  # a copy: the constraint's own array is read-only
         weight, bias = self.module.weight, self.module.bias
         assert isinstance(weight, Tensor)
         return F.linear(hidden, weight.index_select(0, index), None if bias is None else bias[index])  # type: ignore[index]

@@ -130,21 +130,24 @@ class Scheduler:
     # -- admission -----------------------------------------------------------------------------------------------
 
     def _admit(self) -> None:
-        room = self.max_tokens - sum(seq.pending for seq in self.running)
         last = 0
         for seq in self._candidates():
-            if room <= 0 or len(self.running) >= self.max_running or not self._start(seq):
+            if self._backlog() >= self.max_tokens or len(self.running) >= self.max_running or not self._start(seq):
                 break
             self.waiting.remove(seq)
             self.running.append(seq)
-            room -= seq.pending
             last = max(last, seq.arrival)
         for seq in list(self.waiting)[:WINDOW]:
             seq.passed_over += seq.arrival < last
 
+    def _backlog(self) -> int:
+        """Tokens that wait to be computed: those with a slot, each counted once, and those without."""
+        with_slot = int(np.count_nonzero(self._stage == EMPTY)) - self.pool.free
+        return with_slot + sum(seq.length - seq.held for seq in self.running)
+
     def _candidates(self) -> list[Sequence]:
         """Longest cached prefix first, unless someone has been overtaken too often."""
-        if not self.waiting or len(self.running) >= self.max_running:
+        if not self.waiting or len(self.running) >= self.max_running or self._backlog() >= self.max_tokens:
             return []
         window = [seq for seq, _ in zip(self.waiting, range(WINDOW), strict=False)]
         if not self.reuse or any(seq.passed_over >= PATIENCE for seq in window):

@@ -26,7 +26,7 @@ Part = tuple[Ids, Slots, int, int]  # ids, their slots, start, end
 A, B, SHARED, CUT = 45, 30, 13, 26  # lengths of two sequences, of their common prefix, of the first chunk of the first
 
 
-def verify(runner: HFRunner) -> None:
+def compare_with_stock(runner: HFRunner) -> None:
     """Raises ModelMismatch."""
     if min(runner.context, runner.width) < A:
         raise ModelMismatch(f"context {runner.context} or vocabulary {runner.width} is too small: {A} is the least")

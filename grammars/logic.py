@@ -1,0 +1,202 @@
+"""Boolean functions over atoms as reduced ordered decision diagrams (Bryant 1986), and small covers of them.
+
+JSON Schema is Boolean algebra over assertions; diagrams are canonical, so `not`, `oneOf` and `if` need no rewriting
+rules and equal conditions are the same object. An atom is any hashable value; atoms are ordered as they arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+A = TypeVar("A", bound=Hashable)
+
+
+class Node(Generic[A]):
+    """`atom` decides between `high` and `low`; the two constants have no atom. Compare with `is`."""
+
+    __slots__ = ("atom", "high", "level", "low", "uid")
+
+    def __init__(self, atom: A | None, level: int, high: Node[A] | None, low: Node[A] | None, uid: int) -> None:
+        self.atom, self.level, self.high, self.low, self.uid = atom, level, high, low, uid
+
+    def __repr__(self) -> str:
+        if self.atom is None:
+            return "true" if self.uid else "false"
+        return f"({self.atom} ? {self.high} : {self.low})"
+
+    def branches(self) -> tuple[A, Node[A], Node[A]]:
+        assert self.atom is not None
+        assert self.high is not None
+        assert self.low is not None
+        return self.atom, self.high, self.low
+
+
+_LAST = 1 << 60
+Cube = dict[A, bool]
+
+
+class Logic(Generic[A]):
+    """The tables of one family of diagrams."""
+
+    def __init__(self) -> None:
+        self.false: Node[A] = Node(None, _LAST, None, None, 0)
+        self.true: Node[A] = Node(None, _LAST, None, None, 1)
+        self._nodes: dict[tuple[int, int, int], Node[A]] = {}
+        self._levels: dict[A, int] = {}
+        self._ites: dict[tuple[int, int, int], Node[A]] = {}
+
+    def constant(self, value: bool) -> Node[A]:
+        return self.true if value else self.false
+
+    def atom(self, atom: A) -> Node[A]:
+        return self._node(atom, self.true, self.false)
+
+    def _node(self, atom: A, high: Node[A], low: Node[A]) -> Node[A]:
+        if high is low:
+            return high
+        level = self._levels.setdefault(atom, len(self._levels))
+        key = (level, high.uid, low.uid)
+        found = self._nodes.get(key)
+        if found is None:
+            found = self._nodes[key] = Node(atom, level, high, low, len(self._nodes) + 2)
+        return found
+
+    def ite(self, test: Node[A], then: Node[A], other: Node[A]) -> Node[A]:
+        """If-then-else, of which every connective is a case."""
+        if test is self.true or then is other:
+            return then
+        if test is self.false:
+            return other
+        if then is self.true and other is self.false:
+            return test
+        key = (test.uid, then.uid, other.uid)
+        found = self._ites.get(key)
+        if found is None:
+            top = min(test, then, other, key=lambda n: n.level)
+            high, low = (self.ite(*[_branch(n, top, side) for n in (test, then, other)]) for side in (True, False))
+            assert top.atom is not None
+            found = self._ites[key] = self._node(top.atom, high, low)
+        return found
+
+    def negate(self, a: Node[A]) -> Node[A]:
+        return self.ite(a, self.false, self.true)
+
+    def conj(self, parts: Iterable[Node[A]]) -> Node[A]:
+        out = self.true
+        for part in sorted(parts, key=lambda n: -n.level):  # from the bottom: each step touches the top only
+            out = self.ite(part, out, self.false)
+        return out
+
+    def disj(self, parts: Iterable[Node[A]]) -> Node[A]:
+        out = self.false
+        for part in sorted(parts, key=lambda n: -n.level):
+            out = self.ite(part, self.true, out)
+        return out
+
+    def restrict(self, a: Node[A], values: Mapping[A, bool]) -> Node[A]:
+        """`a` with some atoms decided."""
+        return self.replace(a, lambda atom: self.constant(values[atom]) if atom in values else None)
+
+    def replace(self, a: Node[A], value: Callable[[A], Node[A] | None]) -> Node[A]:
+        """`a` with atoms replaced by functions, where `value` gives one."""
+        done: dict[int, Node[A]] = {}
+
+        def go(n: Node[A]) -> Node[A]:
+            if n.atom is None:
+                return n
+            if n.uid not in done:
+                atom, high, low = n.branches()
+                new = value(atom)
+                if new is None:
+                    high, low = go(high), go(low)
+                    done[n.uid] = n if (high, low) == (n.high, n.low) else self.ite(self.atom(atom), high, low)
+                elif new.atom is None:
+                    done[n.uid] = go(high if new is self.true else low)
+                else:
+                    done[n.uid] = self.ite(new, go(high), go(low))
+            return done[n.uid]
+
+        return go(a)
+
+    def holds(self, a: Node[A], value: Callable[[A], bool]) -> bool:
+        """Whether `a` is true when every atom has the value given."""
+        while a.atom is not None:
+            atom, high, low = a.branches()
+            a = high if value(atom) else low
+        return a is self.true
+
+    def support(self, a: Node[A]) -> list[A]:
+        """The atoms on which `a` depends, in order."""
+        found: dict[int, A] = {}
+        seen: set[int] = set()
+        todo = [a]
+        while todo:
+            n = todo.pop()
+            if n.atom is None or n.uid in seen:
+                continue
+            seen.add(n.uid)
+            atom, high, low = n.branches()
+            found[n.level] = atom
+            todo += [high, low]
+        return [found[level] for level in sorted(found)]
+
+    def cover(self, a: Node[A], most: int) -> list[Cube[A]] | None:
+        """An irredundant sum of products equal to `a` (Minato 1993); None when it has more than `most` products."""
+        return _Cover(self, most).of(a)
+
+    def of_cube(self, cube: Cube[A]) -> Node[A]:
+        return self.conj(self.atom(x) if value else self.negate(self.atom(x)) for x, value in cube.items())
+
+
+def _branch(n: Node[A], top: Node[A], side: bool) -> Node[A]:
+    if n.level != top.level:
+        return n
+    _, high, low = n.branches()
+    return high if side else low
+
+
+class _TooMany(Exception):
+    pass
+
+
+class _Cover(Generic[A]):
+    def __init__(self, logic: Logic[A], most: int) -> None:
+        self.logic, self.most = logic, most
+        self.memo: dict[tuple[int, int], tuple[list[Cube[A]], Node[A]]] = {}
+
+    def of(self, a: Node[A]) -> list[Cube[A]] | None:
+        try:
+            return self.between(a, a)[0]
+        except _TooMany:
+            return None
+
+    def between(self, least: Node[A], most: Node[A]) -> tuple[list[Cube[A]], Node[A]]:
+        """Products, and their sum, that contain `least` and stay within `most`."""
+        logic = self.logic
+        if least is logic.false:
+            return [], logic.false
+        if most is logic.true:
+            return [{}], logic.true
+        key = (least.uid, most.uid)
+        if key not in self.memo:
+            self.memo[key] = self.split(least, most)
+        return self.memo[key]
+
+    def split(self, least: Node[A], most: Node[A]) -> tuple[list[Cube[A]], Node[A]]:
+        logic = self.logic
+        top = min(least, most, key=lambda n: n.level)
+        assert top.atom is not None
+        l1, l0, m1, m0 = (_branch(n, top, side) for n in (least, most) for side in (True, False))
+        no = self.between(logic.ite(m1, logic.false, l0), m0)
+        yes = self.between(logic.ite(m0, logic.false, l1), m1)
+        left0, left1 = logic.ite(no[1], logic.false, l0), logic.ite(yes[1], logic.false, l1)
+        rest = self.between(logic.disj([left0, left1]), logic.conj([m0, m1]))
+        cubes = [*_with(no[0], top.atom, False), *_with(yes[0], top.atom, True), *rest[0]]
+        if len(cubes) > self.most:
+            raise _TooMany
+        return cubes, logic.disj([logic.ite(logic.atom(top.atom), yes[1], no[1]), rest[1]])
+
+
+def _with(cubes: list[Cube[A]], atom: A, value: bool) -> Iterator[Cube[A]]:
+    return ({atom: value, **cube} for cube in cubes)

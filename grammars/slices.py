@@ -8,19 +8,16 @@ by length makes it exact for counters (`maxLength`) as well.
 
 from __future__ import annotations
 
-import re
 import weakref
 
 import numpy as np
 import numpy.typing as npt
 
-from ._native import Trie
+from ._native import Trie, plain_lengths
 from .byteset import Dag, code_points
 
 PLAIN = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x10FFFF))  # not: controls, '"', '\\', DEL
 LONGEST = 16  # code points of the longest token that is grouped
-
-_plain = re.compile(f'[^\\x00-\\x1f"\\\\\\\\\\x7f]{{1,{LONGEST}}}', re.DOTALL)
 
 
 def edges(dag: Dag) -> npt.NDArray[np.int32]:
@@ -69,17 +66,9 @@ class Slices:
     in the trie `rest`."""
 
     def __init__(self, token_bytes: list[bytes | None]) -> None:
-        size = len(token_bytes)
-        lengths = np.zeros(size, np.uint8)
-        others: list[tuple[bytes, int]] = []
-        for i, token in enumerate(token_bytes):
-            length = _plain_length(token) if token else 0
-            if length:
-                lengths[i] = length
-            elif token:
-                others.append((token, i))
-        self.rest = Trie(sorted(others), size)
-        self.lengths = lengths
+        marks = plain_lengths(token_bytes, LONGEST)
+        lengths = self.lengths = np.frombuffer(marks, np.uint8)
+        self.rest = Trie(token_bytes, marks)
         self.upto = [self._mask(n) for n in range(LONGEST + 1)]
         self.counts = [int(((lengths > 0) & (lengths <= n)).sum()) for n in range(LONGEST + 1)]
 
@@ -87,11 +76,3 @@ class Slices:
         bits = np.zeros(-(-len(self.lengths) // 32) * 32, np.bool_)
         bits[: len(self.lengths)] = (self.lengths > 0) & (self.lengths <= n)
         return np.packbits(bits, bitorder="little").view(np.int32)
-
-
-def _plain_length(token: bytes) -> int:
-    try:
-        text = token.decode()
-    except UnicodeDecodeError:
-        return 0
-    return len(text) if _plain.fullmatch(text) else 0

@@ -54,7 +54,7 @@ class Vocabulary:
 
     @cached_property
     def trie(self) -> Trie:
-        return Trie(sorted((t, i) for i, t in enumerate(self.token_bytes) if t), self.size)
+        return Trie(self.token_bytes)
 
     @cached_property
     def slices(self) -> Slices:

@@ -189,71 +189,130 @@ static void trie_dealloc(Trie *self) {
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-static Py_ssize_t common(const char *a, Py_ssize_t n, const char *b, Py_ssize_t m) {
-    Py_ssize_t i = 0;
-    while (i < n && i < m && a[i] == b[i]) i++;
+typedef struct {
+    const char *data;
+    int32_t length, id;
+} Token;
+
+static int in_byte_order(const void *x, const void *y) {
+    const Token *a = x, *b = y;
+    int32_t shorter = a->length < b->length ? a->length : b->length;
+    int order = memcmp(a->data, b->data, (size_t)shorter);
+    if (order) return order;
+    if (a->length != b->length) return a->length < b->length ? -1 : 1;
+    return (a->id < b->id) - (a->id > b->id); /* the least id comes first in a list of equals, which grows at its head */
+}
+
+static int32_t common(const Token *a, const Token *b) {
+    int32_t i = 0;
+    while (i < a->length && i < b->length && a->data[i] == b->data[i]) i++;
     return i;
 }
 
-/* Appends the tokens of a list of (bytes, id), sorted by bytes; `open` holds the last node of every depth. */
-static int trie_fill(Trie *self, PyObject *list, int32_t *open) {
-    const char *last = "";
-    Py_ssize_t last_len = 0;
-    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(list); k++) {
-        char *data;
-        Py_ssize_t len;
-        int id;
-        PyObject *bytes;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, k), "Si", &bytes, &id)) return -1;
-        if (PyBytes_AsStringAndSize(bytes, &data, &len) < 0) return -1;
-        Py_ssize_t shared = common(last, last_len, data, len);
-        if (id < 0 || id >= self->tokens || len == 0 || len > UINT16_MAX || (shared == len && last_len > len)) {
-            PyErr_SetString(PyExc_ValueError, "tokens must be sorted, not empty, ids within the vocabulary");
+/* Appends the sorted tokens; `open` holds the last node of every depth. */
+static void trie_fill(Trie *self, const Token *tokens, Py_ssize_t count, int32_t *open) {
+    Token last = {"", 0, 0};
+    for (Py_ssize_t k = 0; k < count; k++) {
+        const Token *token = &tokens[k];
+        int32_t shared = common(&last, token);
+        for (int32_t d = last.length; d > shared; d--) self->nodes[open[d - 1]].skip = (int32_t)self->size;
+        for (int32_t d = shared; d < token->length; d++) {
+            open[d] = (int32_t)self->size;
+            self->nodes[self->size++] = (Node){0, -1, (uint16_t)d, (uint8_t)token->data[d]};
+        }
+        Node *end = &self->nodes[open[token->length - 1]];
+        self->same[token->id] = end->token;
+        end->token = token->id;
+        last = *token;
+    }
+    for (int32_t d = last.length; d > 0; d--) self->nodes[open[d - 1]].skip = (int32_t)self->size;
+}
+
+/* The tokens of a list of (bytes or None) that are not empty, nor marked in `without`; -1 on an error. */
+static Py_ssize_t trie_tokens(PyObject *list, const uint8_t *without, Token *tokens, Py_ssize_t *bytes, int *longest) {
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        PyObject *item = PyList_GET_ITEM(list, i);
+        if (item == Py_None || (without && without[i])) continue;
+        if (!PyBytes_Check(item) || PyBytes_GET_SIZE(item) > UINT16_MAX) {
+            PyErr_SetString(PyExc_TypeError, "tokens are bytes (at most 65,535 of them) or None");
             return -1;
         }
-        for (Py_ssize_t d = last_len; d > shared; d--) self->nodes[open[d - 1]].skip = (int32_t)self->size;
-        for (Py_ssize_t d = shared; d < len; d++) {
-            open[d] = (int32_t)self->size;
-            self->nodes[self->size++] = (Node){0, -1, (uint16_t)d, (uint8_t)data[d]};
-        }
-        Node *end = &self->nodes[open[len - 1]];
-        self->same[id] = end->token;
-        end->token = id;
-        if (len > self->depth) self->depth = (int)len;
-        last = data;
-        last_len = len;
+        if (!PyBytes_GET_SIZE(item)) continue;
+        tokens[count] = (Token){PyBytes_AS_STRING(item), (int32_t)PyBytes_GET_SIZE(item), (int32_t)i};
+        *bytes += tokens[count].length;
+        if (tokens[count].length > *longest) *longest = tokens[count].length;
+        count++;
     }
-    for (Py_ssize_t d = last_len; d > 0; d--) self->nodes[open[d - 1]].skip = (int32_t)self->size;
+    return count;
+}
+
+static int trie_build(Trie *self, PyObject *list, const uint8_t *without) {
+    Py_ssize_t bytes = 0, count = -1;
+    self->tokens = PyList_GET_SIZE(list);
+    Token *tokens = malloc((size_t)(self->tokens + 1) * sizeof(Token));
+    if (!tokens) PyErr_NoMemory();
+    else if ((count = trie_tokens(list, without, tokens, &bytes, &self->depth)) >= 0) {
+        qsort(tokens, (size_t)count, sizeof(Token), in_byte_order);
+        self->nodes = malloc((size_t)(bytes + 1) * sizeof(Node));
+        self->same = malloc((size_t)(self->tokens + 1) * sizeof(int32_t));
+        int32_t *open = malloc((size_t)(self->depth + 1) * sizeof(int32_t));
+        if (self->nodes && self->same && open) trie_fill(self, tokens, count, open);
+        else {
+            PyErr_NoMemory();
+            count = -1;
+        }
+        free(open);
+    }
+    free(tokens);
+    if (count < 0) return -1;
+    Node *fit = realloc(self->nodes, (size_t)(self->size + 1) * sizeof(Node));
+    if (fit) self->nodes = fit;
     return 0;
 }
 
 static int trie_init(Trie *self, PyObject *args, PyObject *kwargs) {
     PyObject *list;
-    Py_ssize_t bytes = 0, longest = 0;
+    Py_buffer without = {0};
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &list, &self->tokens)) return -1;
-    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(list); k++) {
-        PyObject *pair = PyList_GET_ITEM(list, k);
-        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyBytes_Check(PyTuple_GET_ITEM(pair, 0))) {
-            PyErr_SetString(PyExc_TypeError, "a list of (bytes, id) is needed");
-            return -1;
-        }
-        Py_ssize_t len = PyBytes_GET_SIZE(PyTuple_GET_ITEM(pair, 0));
-        bytes += len;
-        if (len > longest) longest = len;
-    }
-    self->nodes = malloc((size_t)(bytes + 1) * sizeof(Node));
-    self->same = malloc((size_t)(self->tokens + 1) * sizeof(int32_t));
-    int32_t *open = malloc((size_t)(longest + 1) * sizeof(int32_t));
+    if (self->nodes || !PyArg_ParseTuple(args, "O!|y*", &PyList_Type, &list, &without)) return -1;
     int failed = -1;
-    if (!self->nodes || !self->same || !open) PyErr_NoMemory();
-    else failed = trie_fill(self, list, open);
-    free(open);
-    if (!failed) {
-        Node *fit = realloc(self->nodes, (size_t)(self->size + 1) * sizeof(Node));
-        if (fit) self->nodes = fit;
-    }
+    if (without.obj && without.len < PyList_GET_SIZE(list)) PyErr_SetString(PyExc_ValueError, "a mark per token is needed");
+    else failed = trie_build(self, list, without.buf);
+    if (without.obj) PyBuffer_Release(&without);
     return failed;
+}
+
+/* Code points of UTF-8 text without controls, '"', '\\' and DEL; 0 for anything else, or more than `longest`. */
+static int plain_length(const uint8_t *s, Py_ssize_t size, int longest) {
+    int count = 0;
+    for (Py_ssize_t i = 0; i < size; count++) {
+        int more = s[i] < 0x80 ? 0 : s[i] < 0xC2 ? -1 : s[i] < 0xE0 ? 1 : s[i] < 0xF0 ? 2 : s[i] < 0xF5 ? 3 : -1;
+        if (more < 0 || i + more >= size || s[i] < 0x20 || s[i] == '"' || s[i] == '\\' || s[i] == 0x7F) return 0;
+        for (int k = 1; k <= more; k++)
+            if (s[i + k] >> 6 != 2) return 0;
+        if ((s[i] == 0xE0 && s[i + 1] < 0xA0) || (s[i] == 0xED && s[i + 1] > 0x9F) || (s[i] == 0xF0 && s[i + 1] < 0x90) ||
+            (s[i] == 0xF4 && s[i + 1] > 0x8F))
+            return 0;
+        i += 1 + more;
+    }
+    return count <= longest ? count : 0;
+}
+
+PyObject *plain_lengths(PyObject *module, PyObject *args) {
+    PyObject *list;
+    int longest;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!i", &PyList_Type, &list, &longest)) return NULL;
+    PyObject *out = PyBytes_FromStringAndSize(NULL, PyList_GET_SIZE(list));
+    for (Py_ssize_t i = 0; out && i < PyList_GET_SIZE(list); i++) {
+        PyObject *item = PyList_GET_ITEM(list, i);
+        int length = PyBytes_Check(item)
+                         ? plain_length((const uint8_t *)PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item), longest)
+                         : 0;
+        PyBytes_AS_STRING(out)[i] = (char)length;
+    }
+    return out;
 }
 
 typedef struct {
@@ -347,7 +406,7 @@ static PyMethodDef trie_methods[] = {
 
 PyTypeObject TrieType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Trie",
-    .tp_doc = "Trie(sorted list of (bytes, id), vocabulary size)",
+    .tp_doc = "Trie(list of bytes or None by id, marks of those to leave out)",
     .tp_basicsize = sizeof(Trie),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

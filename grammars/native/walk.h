@@ -4,5 +4,6 @@
 #include <Python.h>
 
 extern PyTypeObject DfaType, TrieType;
+PyObject *plain_lengths(PyObject *module, PyObject *args);
 
 #endif

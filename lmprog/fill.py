@@ -85,7 +85,7 @@ class _Filling:
         covering = _covering(self.model.vocab.token_bytes, result.ids, len(prefix), len(value))
         finish = result.finish
         limit = self.hole.max_tokens
-        if limit is not None and len(covering) > limit:  # possible when backed-up text took fewer tokens than before
+        if backed and limit is not None and len(covering) > limit:  # the text's end took fewer tokens than before
             if self.hole.grammar is not None:
                 return None
             covering, finish = covering[:limit], "length"

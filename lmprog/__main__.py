@@ -1,0 +1,5 @@
+"""`python -m lmprog` is `lmprog`."""
+
+from .cli import app
+
+app(prog_name="lmprog")

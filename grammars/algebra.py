@@ -6,7 +6,7 @@ that the C side does not know and as the oracle in tests.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from . import derive as d
 from ._native import Arena, set_error
@@ -17,93 +17,117 @@ from .slices import PLAIN, covers_plain
 
 set_error(UnsupportedConstraint)
 
-H = TypeVar("H")
 
+class Source(Protocol):
+    """What a Dfa expands its states with."""
 
-class Algebra(Protocol[H]):
-    """Expressions by handle."""
-
-    def enter(self, e: Expr) -> H:
-        """The handle of an expression."""
+    def expand(self, e: int, byte: int, /) -> tuple[int, int, int]:
+        """(low, high, after): what bytes low..high-1, `byte` among them, leave of e; -1 when nothing is accepted."""
         ...
 
-    def expand(self, h: H, byte: int) -> tuple[int, int, H | None]:
-        """(low, high, after): what bytes low..high-1, `byte` among them, leave; None when that accepts nothing."""
+
+class Algebra(Protocol):
+    """Expressions by number."""
+
+    @property
+    def source(self) -> Source: ...
+
+    def enter(self, e: Expr) -> int:
+        """The number of an expression."""
         ...
 
-    def nullable(self, h: H) -> bool: ...
+    def nullable(self, h: int) -> bool: ...
 
-    def minlen(self, h: H) -> int: ...
+    def minlen(self, h: int) -> int: ...
 
-    def only(self, h: H) -> int:
+    def only(self, h: int) -> int:
         """The one byte that can come next; -1 when none can, -2 when several can."""
         ...
 
-    def parts(self, h: H) -> tuple[H | None, int, tuple[int, ...]] | None:
-        """Of a hole: the value (None when it cannot go on), the length of `follow`, positions in it."""
+    def parts(self, h: int) -> tuple[int, int, tuple[int, ...]] | None:
+        """Of a hole: the value (-1 when it cannot go on), the length of `follow`, positions in it."""
         ...
 
-    def one_less(self, h: H) -> H | None:
-        """What any plain code point leaves (slices.py), where that is plain to see: a counted class, then no more."""
+    def one_less(self, h: int) -> int:
+        """What any plain code point leaves (slices.py), where that is plain to see (a counted class); else -1."""
         ...
 
 
 class Reference:
-    """derive.py as an Algebra: handles are the expressions themselves."""
+    """derive.py as an Algebra."""
 
-    def enter(self, e: Expr) -> Expr:
+    def __init__(self) -> None:
+        self._exprs: list[Expr] = []
+        self._numbers: dict[int, int] = {}
+
+    @property
+    def source(self) -> Source:
+        return self
+
+    def enter(self, e: Expr) -> int:
         d.solve(e)
-        return e
+        return self._number(e)
 
-    def expand(self, h: Expr, byte: int) -> tuple[int, int, Expr | None]:
-        low, high = d.segment(h, byte)
-        after = d.derive(h, low)
-        return low, high, after if d.minlen(after) < INF else None
+    def _number(self, e: Expr) -> int:
+        if e.uid not in self._numbers:
+            self._numbers[e.uid] = len(self._exprs)
+            self._exprs.append(e)
+        return self._numbers[e.uid]
 
-    def nullable(self, h: Expr) -> bool:
-        return d.nullable(h)
+    def expand(self, h: int, byte: int) -> tuple[int, int, int]:
+        e = self._exprs[h]
+        low, high = d.segment(e, byte)
+        after = d.derive(e, low)
+        return low, high, self._number(after) if d.minlen(after) < INF else -1
 
-    def minlen(self, h: Expr) -> int:
-        return d.minlen(h)
+    def nullable(self, h: int) -> bool:
+        return d.nullable(self._exprs[h])
 
-    def only(self, h: Expr) -> int:
-        found = -1
-        for low, high in d.segments(h):
-            if d.minlen(d.derive(h, low)) < INF:
+    def minlen(self, h: int) -> int:
+        return d.minlen(self._exprs[h])
+
+    def only(self, h: int) -> int:
+        found, e = -1, self._exprs[h]
+        for low, high in d.segments(e):
+            if d.minlen(d.derive(e, low)) < INF:
                 if found >= 0 or high - low > 1:
                     return -2
                 found = low
         return found
 
-    def parts(self, h: Expr) -> tuple[Expr | None, int, tuple[int, ...]] | None:
-        if h.kind is not Kind.HOLE:
+    def parts(self, h: int) -> tuple[int, int, tuple[int, ...]] | None:
+        e = self._exprs[h]
+        if e.kind is not Kind.HOLE:
             return None
-        value, follow, positions = h.args
-        return None if value is EMPTY else value, len(follow), positions
+        value, follow, positions = e.args
+        return -1 if value is EMPTY else self._number(value), len(follow), positions
 
-    def one_less(self, h: Expr) -> Expr | None:
-        head, tail = h.args if h.kind is Kind.CAT else (h, None)
+    def one_less(self, h: int) -> int:
+        e = self._exprs[h]
+        head, tail = e.args if e.kind is Kind.CAT else (e, None)
         if head.kind is not Kind.REPEAT or head.args[0].kind is not Kind.LEAF or not covers_plain(head.args[0].args[0]):
-            return None
+            return -1
         body, low, high = head.args
         fewer = repeat(body, max(low - 1, 0), high - 1 if high > 0 else None)
         if tail is None:
-            return fewer
-        return _cat(fewer, tail) if low > 0 or (tail.kind is Kind.TEXT and tail.args[0][0] in b'"\\') else None
+            return self._number(fewer)
+        other = low > 0 or (tail.kind is Kind.TEXT and tail.args[0][0] in b'"\\')
+        return self._number(_cat(fewer, tail)) if other else -1
 
 
 class Native:
-    """The C arena as an Algebra: handles are its numbers. Raises KeyError for kinds of expressions it does not know."""
+    """The C arena as an Algebra. `enter` raises KeyError for kinds of expressions that it does not know."""
 
     def __init__(self) -> None:
-        self._arena = Arena()
+        self._arena = self.source = Arena()
         self._dags: dict[Dag, int] = {}
         self._entered: dict[int, int] = {}
         self._kept: list[Expr] = []  # so that their uids stay theirs
         plain = code_points(PLAIN)
         assert plain is not None
         self._plain = self._dag(plain)
-        self.expand_raw = self._arena.expand
+        self.expand = self._arena.expand
+        self.parts = self._arena.parts
         self.nullable = self._arena.nullable
         self.minlen = self._arena.minlen
         self.only = self._arena.only
@@ -176,27 +200,15 @@ class Native:
                 self._dags[node] = self._arena.dag(edges, node.final) if edges else 0
         return self._dags[dag]
 
-    def expand(self, h: int, byte: int) -> tuple[int, int, int | None]:
-        low, high, after = self._arena.expand(h, byte)
-        return low, high, None if after < 0 else after
-
-    def parts(self, h: int) -> tuple[int | None, int, tuple[int, ...]] | None:
-        found = self._arena.parts(h)
-        if found is None:
-            return None
-        value, follow, positions = found
-        return None if value < 0 else value, follow, positions
-
-    def one_less(self, h: int) -> int | None:
-        found = self._arena.one_less(h, self._plain)
-        return None if found < 0 else found
+    def one_less(self, h: int) -> int:
+        return self._arena.one_less(h, self._plain)
 
 
-def algebra(e: Expr) -> tuple[Algebra[object], object]:
-    """The fastest algebra for an expression, and the expression's handle in it."""
+def algebra(e: Expr) -> tuple[Algebra, int]:
+    """The fastest algebra for an expression, and the expression's number in it."""
     native = Native()
     try:
-        return native, native.enter(e)  # type: ignore[return-value]
+        return native, native.enter(e)
     except KeyError:
         reference = Reference()
-        return reference, reference.enter(e)  # type: ignore[return-value]
+        return reference, reference.enter(e)

@@ -6,8 +6,6 @@ from which no accepted end can be reached is dead, so every state that exists is
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
-
 from ._native import Dfa
 from .algebra import Algebra
 from .expr import INF
@@ -16,38 +14,21 @@ from .slices import plain_edges
 DEAD, MIXED = -1, -3
 _PLAIN = plain_edges()
 
-H = TypeVar("H")
 
-
-class Automaton(Generic[H]):
+class Automaton:
     """Not thread-safe: the constraint that owns it holds a lock."""
 
-    def __init__(self, algebra: Algebra[H]) -> None:
+    def __init__(self, algebra: Algebra) -> None:
         self.algebra = algebra
-        self.dfa = Dfa(self._expand)
-        self.handles: list[H] = []
-        self._numbers: dict[H, int] = {}
+        self.dfa = Dfa(algebra.source)
         self._plain: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self.handles)
+        return len(self.dfa)
 
-    def state(self, h: H | None) -> int:
+    def state(self, h: int) -> int:
         """The state of an expression (DEAD when it accepts nothing)."""
-        if h is None or self.algebra.minlen(h) >= INF:
-            return DEAD
-        return self._number(h)
-
-    def _number(self, h: H) -> int:
-        number = self._numbers.get(h)
-        if number is None:
-            number = self._numbers[h] = self.dfa.add()
-            self.handles.append(h)
-        return number
-
-    def _expand(self, state: int, byte: int) -> None:
-        low, high, after = self.algebra.expand(self.handles[state], byte)
-        self.dfa.set(state, low, high, DEAD if after is None else self._number(after))
+        return DEAD if self.algebra.minlen(h) >= INF else self.dfa.number(h)
 
     def run(self, state: int, data: bytes) -> int:
         """The state after `data`, or DEAD."""
@@ -57,25 +38,25 @@ class Automaton(Generic[H]):
         """The one state to which every plain code point leads (see slices.py); DEAD, or MIXED when they differ."""
         found = self._plain.get(state)
         if found is None:
-            shorter = self.algebra.one_less(self.handles[state])
-            found = self._plain[state] = self.dfa.common(state, _PLAIN) if shorter is None else self.state(shorter)
+            shorter = self.algebra.one_less(self.dfa.expr(state))
+            found = self._plain[state] = self.dfa.common(state, _PLAIN) if shorter < 0 else self.state(shorter)
         return found
 
     def accepting(self, state: int) -> bool:
-        return self.algebra.nullable(self.handles[state])
+        return self.algebra.nullable(self.dfa.expr(state))
 
     def minlen(self, state: int) -> int:
         """The least number of bytes to an accepting state."""
-        return self.algebra.minlen(self.handles[state])
+        return self.algebra.minlen(self.dfa.expr(state))
 
     def lower(self, state: int) -> int:
         """A lower bound of `minlen` that also holds where `follow` may end a value early."""
-        parts = self.algebra.parts(self.handles[state])
+        parts = self.algebra.parts(self.dfa.expr(state))
         return self.minlen(state) if parts is None or not parts[2] else 1
 
     def only_byte(self, state: int) -> int | None:
         """The one byte that may come next; None when there are several or none."""
-        byte = self.algebra.only(self.handles[state])
+        byte = self.algebra.only(self.dfa.expr(state))
         return None if byte < 0 else byte
 
     def shortest(self, state: int) -> bytes:
@@ -89,26 +70,26 @@ class Automaton(Generic[H]):
     def _nearer(self, state: int, left: int) -> tuple[int, int]:
         low = 0
         while True:
-            _, high, after = self.algebra.expand(self.handles[state], low)
-            if after is not None and self.algebra.minlen(after) < left:
-                return low, self._number(after)
+            _, high, after = self.algebra.source.expand(self.dfa.expr(state), low)
+            if after >= 0 and self.algebra.minlen(after) < left:
+                return low, self.dfa.number(after)
             low = high
 
     def ended(self, state: int) -> bool:
         """The value is complete and nothing can continue it (what is left of a hole's `follow` is not part of it)."""
-        h = self.handles[state]
+        h = self.dfa.expr(state)
         if not self.algebra.nullable(h):
             return False
         parts = self.algebra.parts(h)
         if parts is None:
             return self.algebra.only(h) == -1
         value, _, positions = parts
-        return value is None or (not positions and self.algebra.only(value) == -1)
+        return value < 0 or (not positions and self.algebra.only(value) == -1)
 
     def followed(self, state: int) -> int:
         """How many bytes of `follow` lie behind the end of the value, at a state where it may end."""
-        parts = self.algebra.parts(self.handles[state])
+        parts = self.algebra.parts(self.dfa.expr(state))
         if parts is None or not parts[2]:
             return 0
         value, follow, positions = parts
-        return follow if follow in positions else positions[0] if value is None else 0
+        return follow if follow in positions else positions[0] if value < 0 else 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import Any
 
 from .automaton import Automaton
 from .errors import UnsupportedConstraint
@@ -21,7 +20,7 @@ SEARCH_LIMIT = 20_000
 class Distances:
     """Exact distances, memoised. `ends(s)`: the states that one token leads to."""
 
-    def __init__(self, automaton: Automaton[Any], vocab: Vocabulary, ends: Callable[[int], list[int]]) -> None:
+    def __init__(self, automaton: Automaton, vocab: Vocabulary, ends: Callable[[int], list[int]]) -> None:
         self._automaton, self._vocab, self._ends = automaton, vocab, ends
         self._known: dict[int, int] = {}
         self._spelt: dict[int, int] = {}

@@ -98,4 +98,8 @@ int64_t minlen(Arena *A, Id e);
 int64_t lower(Arena *A, Id e);
 void search_drop(Arena *A); /* end the innermost search */
 
+extern PyTypeObject ArenaType;
+/* What bytes *low..*high-1 leave of e (NONE: nothing); -1 with a Python error set. */
+int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after);
+
 #endif

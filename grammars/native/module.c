@@ -154,16 +154,23 @@ static PyObject *py_hole(Arena *A, PyObject *args) {
     });
 }
 
+int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after) {
+    if (setjmp(A->failed)) {
+        failure(A);
+        return -1;
+    }
+    segment(A, e, byte, low, high);
+    *after = derive(A, e, *low);
+    if (minlen(A, *after) >= INF) *after = NONE;
+    return 0;
+}
+
 static PyObject *py_expand(Arena *A, PyObject *args) {
     int e, byte, low, high;
+    Id after;
     if (!PyArg_ParseTuple(args, "ii", &e, &byte) || !known(A, e)) return NULL;
     if (byte < 0 || byte > 255) return PyErr_Format(PyExc_IndexError, "no such byte");
-    GUARDED(A, {
-        segment(A, e, byte, &low, &high);
-        Id after = derive(A, e, low);
-        if (minlen(A, after) >= INF) after = NONE;
-        return Py_BuildValue("(iii)", low, high, after);
-    });
+    return arena_expand(A, e, byte, &low, &high, &after) ? NULL : Py_BuildValue("(iii)", low, high, after);
 }
 
 static PyObject *py_nullable(Arena *A, PyObject *args) {
@@ -278,7 +285,7 @@ static PyMethodDef arena_methods[] = {
     {"size", (PyCFunction)py_len, METH_NOARGS, "size() -> number of expressions"},
     {NULL, NULL, 0, NULL}};
 
-static PyTypeObject ArenaType = {
+PyTypeObject ArenaType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Arena",
     .tp_doc = "Interned expressions and their derivatives; see expr.py and derive.py",
     .tp_basicsize = sizeof(Arena),

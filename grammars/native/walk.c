@@ -1,13 +1,14 @@
 /* The two inner loops of the mask engine: running bytes through a lazily built automaton, and walking a vocabulary's
  * byte trie through it.
  *
- * Dfa   a table of states x 256 bytes. A cell is a state, DEAD, or UNKNOWN; UNKNOWN cells are filled by the Python
- *       callback expand(state, byte), which must call set() on them. The callback may add states, so the table may
- *       move: pointers into it are read again after every call.
+ * Dfa   a table of states x 256 bytes. A cell is a state, DEAD, or UNKNOWN; UNKNOWN cells are filled when they are
+ *       first asked for, by the arena or by a Python object with expand(expression, byte) -> (low, high, after or -1).
+ *       That may add states, so the table may move: pointers into it are read again after every cell.
  * Trie  the vocabulary's tokens in byte order as a preorder array; `skip` is the next node outside a subtree.
  *
  * Both are used under the GIL and under the constraint's own lock. */
 #include "walk.h"
+#include "arena.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,28 +21,29 @@
 typedef struct {
     PyObject_HEAD
     int32_t *table;
-    uint32_t *seen; /* the last walk that ended in this state */
+    int32_t *exprs;  /* of each state */
+    uint32_t *seen;  /* the last walk that ended in this state */
+    int32_t *states; /* of each expression, or DEAD */
     uint32_t walks;
-    Py_ssize_t size, capacity;
-    PyObject *expand;
+    Py_ssize_t size, capacity, known;
+    PyObject *source;
 } Dfa;
 
 static int dfa_init(Dfa *self, PyObject *args, PyObject *kwargs) {
-    PyObject *expand;
+    PyObject *source;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "O", &expand)) return -1;
-    Py_INCREF(expand);
-    Py_XSETREF(self->expand, expand);
+    if (self->source || !PyArg_ParseTuple(args, "O", &source)) return -1;
+    self->source = Py_NewRef(source);
     return 0;
 }
 
 static int dfa_traverse(Dfa *self, visitproc visit, void *arg) {
-    Py_VISIT(self->expand);
+    Py_VISIT(self->source);
     return 0;
 }
 
 static int dfa_clear(Dfa *self) {
-    Py_CLEAR(self->expand);
+    Py_CLEAR(self->source);
     return 0;
 }
 
@@ -49,50 +51,88 @@ static void dfa_dealloc(Dfa *self) {
     PyObject_GC_UnTrack(self);
     dfa_clear(self);
     free(self->table);
+    free(self->exprs);
     free(self->seen);
+    free(self->states);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-static PyObject *dfa_add(Dfa *self, PyObject *unused) {
-    (void)unused;
+/* realloc in place; 0 when there is no memory. */
+static int resize(void *array, size_t items, size_t item) {
+    void **where = array, *moved = realloc(*where, items * item);
+    if (moved) *where = moved;
+    return moved != NULL;
+}
+
+/* The state of an expression, new or known; ERROR with a Python error set. */
+static int32_t number_of(Dfa *self, int32_t expr) {
+    if (expr < self->known && self->states[expr] != DEAD) return self->states[expr];
+    if (expr >= self->known) {
+        Py_ssize_t known = (Py_ssize_t)expr * 2 + 64;
+        if (!resize(&self->states, (size_t)known, sizeof(int32_t))) goto memory;
+        for (Py_ssize_t i = self->known; i < known; i++) self->states[i] = DEAD;
+        self->known = known;
+    }
     if (self->size == self->capacity) {
         Py_ssize_t capacity = self->capacity ? self->capacity * 2 : 64;
-        int32_t *table = realloc(self->table, (size_t)capacity * 256 * sizeof(int32_t));
-        if (table) self->table = table;
-        uint32_t *seen = realloc(self->seen, (size_t)capacity * sizeof(uint32_t));
-        if (seen) self->seen = seen;
-        if (!table || !seen) return PyErr_NoMemory();
+        if (!resize(&self->table, (size_t)capacity * 256, sizeof(int32_t)) ||
+            !resize(&self->exprs, (size_t)capacity, sizeof(int32_t)) ||
+            !resize(&self->seen, (size_t)capacity, sizeof(uint32_t)))
+            goto memory;
         self->capacity = capacity;
     }
     int32_t *row = self->table + self->size * 256;
     for (int i = 0; i < 256; i++) row[i] = UNKNOWN;
     self->seen[self->size] = 0;
-    return PyLong_FromSsize_t(self->size++);
+    self->exprs[self->size] = expr;
+    return self->states[expr] = (int32_t)self->size++;
+memory:
+    PyErr_NoMemory();
+    return ERROR;
 }
 
-static PyObject *dfa_set(Dfa *self, PyObject *args) {
-    int state, low, high, to;
-    if (!PyArg_ParseTuple(args, "iiii", &state, &low, &high, &to)) return NULL;
-    if (state < 0 || state >= self->size || low < 0 || high > 256 || to < DEAD || to >= self->size) {
-        PyErr_SetString(PyExc_IndexError, "state or byte out of range");
-        return NULL;
+static int ask(Dfa *self, int32_t state, int byte, int *low, int *high, int32_t *after) {
+    if (Py_IS_TYPE(self->source, &ArenaType))
+        return arena_expand((Arena *)self->source, self->exprs[state], byte, low, high, after);
+    PyObject *found = PyObject_CallMethod(self->source, "expand", "ii", (int)self->exprs[state], byte);
+    int failed = !found || !PyArg_ParseTuple(found, "iii", low, high, after);
+    Py_XDECREF(found);
+    return failed ? -1 : 0;
+}
+
+/* The cell, filled if need be; UNKNOWN means that a Python error is set. */
+static int32_t next_state(Dfa *self, int32_t state, int byte) {
+    int32_t to = self->table[(Py_ssize_t)state * 256 + byte], after;
+    int low, high;
+    if (to != UNKNOWN) return to;
+    if (ask(self, state, byte, &low, &high, &after) < 0) return UNKNOWN;
+    if (low < 0 || low > byte || high <= byte || high > 256) {
+        PyErr_SetString(PyExc_ValueError, "expand() gave a range without the byte");
+        return UNKNOWN;
     }
+    to = after < 0 ? DEAD : number_of(self, after);
+    if (to == ERROR) return UNKNOWN;
     int32_t *row = self->table + (Py_ssize_t)state * 256;
     for (int i = low; i < high; i++) row[i] = to;
-    Py_RETURN_NONE;
-}
-
-/* The cell, expanded if need be; UNKNOWN means that a Python error is set. */
-static int32_t next_state(Dfa *self, int32_t state, int byte) {
-    int32_t to = self->table[(Py_ssize_t)state * 256 + byte];
-    if (to != UNKNOWN) return to;
-    PyObject *done = PyObject_CallFunction(self->expand, "ii", (int)state, byte);
-    if (!done) return UNKNOWN;
-    Py_DECREF(done);
-    to = self->table[(Py_ssize_t)state * 256 + byte];
-    if (to == UNKNOWN) PyErr_SetString(PyExc_RuntimeError, "expand() left the cell unknown");
     return to;
 }
+
+static PyObject *dfa_number(Dfa *self, PyObject *args) {
+    int expr;
+    if (!PyArg_ParseTuple(args, "i", &expr)) return NULL;
+    if (expr < 0) return PyErr_Format(PyExc_IndexError, "no such expression");
+    int32_t number = number_of(self, expr);
+    return number == ERROR ? NULL : PyLong_FromLong(number);
+}
+
+static PyObject *dfa_expr(Dfa *self, PyObject *args) {
+    int state;
+    if (!PyArg_ParseTuple(args, "i", &state)) return NULL;
+    if (state < 0 || state >= self->size) return PyErr_Format(PyExc_IndexError, "no such state");
+    return PyLong_FromLong(self->exprs[state]);
+}
+
+static Py_ssize_t dfa_length(PyObject *self) { return ((Dfa *)self)->size; }
 
 static PyObject *dfa_run(Dfa *self, PyObject *args) {
     int state;
@@ -150,14 +190,17 @@ static PyMethodDef dfa_methods[] = {
     {"common", (PyCFunction)dfa_common, METH_VARARGS,
      "common(state, edges) -> the one state to which all words of a byte graph lead (int32 rows of node, low, high,\n"
      "next node; -1: end), -1 when all are dead, -3 when they differ"},
-    {"add", (PyCFunction)dfa_add, METH_NOARGS, "add() -> state: a new state, nothing known about it"},
-    {"set", (PyCFunction)dfa_set, METH_VARARGS, "set(state, low, high, to): bytes low..high-1 lead to `to` (-1: dead)"},
+    {"number", (PyCFunction)dfa_number, METH_VARARGS, "number(expression) -> its state, new or known"},
+    {"expr", (PyCFunction)dfa_expr, METH_VARARGS, "expr(state) -> its expression"},
     {"run", (PyCFunction)dfa_run, METH_VARARGS, "run(state, data) -> state after the bytes, -1 when dead"},
     {NULL, NULL, 0, NULL}};
 
+static PySequenceMethods dfa_sequence = {.sq_length = dfa_length};
+
 PyTypeObject DfaType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Dfa",
-    .tp_doc = "Dfa(expand): a lazily filled transition table",
+    .tp_doc = "Dfa(source): a lazily filled transition table over the expressions of an Arena, or of a Python object",
+    .tp_as_sequence = &dfa_sequence,
     .tp_basicsize = sizeof(Dfa),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,
@@ -173,11 +216,11 @@ typedef struct {
     int32_t token; /* first token that ends here, or -1 */
     uint16_t depth;
     uint8_t byte;
-} Node;
+} Branch;
 
 typedef struct {
     PyObject_HEAD
-    Node *nodes;
+    Branch *nodes;
     int32_t *same; /* the next token with the same bytes, or -1 */
     Py_ssize_t size, tokens;
     int depth;
@@ -218,9 +261,9 @@ static void trie_fill(Trie *self, const Token *tokens, Py_ssize_t count, int32_t
         for (int32_t d = last.length; d > shared; d--) self->nodes[open[d - 1]].skip = (int32_t)self->size;
         for (int32_t d = shared; d < token->length; d++) {
             open[d] = (int32_t)self->size;
-            self->nodes[self->size++] = (Node){0, -1, (uint16_t)d, (uint8_t)token->data[d]};
+            self->nodes[self->size++] = (Branch){0, -1, (uint16_t)d, (uint8_t)token->data[d]};
         }
-        Node *end = &self->nodes[open[token->length - 1]];
+        Branch *end = &self->nodes[open[token->length - 1]];
         self->same[token->id] = end->token;
         end->token = token->id;
         last = *token;
@@ -254,7 +297,7 @@ static int trie_build(Trie *self, PyObject *list, const uint8_t *without) {
     if (!tokens) PyErr_NoMemory();
     else if ((count = trie_tokens(list, without, tokens, &bytes, &self->depth)) >= 0) {
         qsort(tokens, (size_t)count, sizeof(Token), in_byte_order);
-        self->nodes = malloc((size_t)(bytes + 1) * sizeof(Node));
+        self->nodes = malloc((size_t)(bytes + 1) * sizeof(Branch));
         self->same = malloc((size_t)(self->tokens + 1) * sizeof(int32_t));
         int32_t *open = malloc((size_t)(self->depth + 1) * sizeof(int32_t));
         if (self->nodes && self->same && open) trie_fill(self, tokens, count, open);
@@ -266,7 +309,7 @@ static int trie_build(Trie *self, PyObject *list, const uint8_t *without) {
     }
     free(tokens);
     if (count < 0) return -1;
-    Node *fit = realloc(self->nodes, (size_t)(self->size + 1) * sizeof(Node));
+    Branch *fit = realloc(self->nodes, (size_t)(self->size + 1) * sizeof(Branch));
     if (fit) self->nodes = fit;
     return 0;
 }
@@ -338,7 +381,7 @@ static int reached(Walk *w, int32_t token, int32_t state) {
 static int walk_nodes(Trie *self, Walk *w, int32_t start, int32_t *stack) {
     stack[0] = start;
     for (Py_ssize_t i = 0; i < self->size;) {
-        const Node *node = &self->nodes[i];
+        const Branch *node = &self->nodes[i];
         int32_t from = stack[node->depth];
         int32_t to = w->dfa->table[(Py_ssize_t)from * 256 + node->byte];
         if (to < 0) {

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from .decoders import Argmax as Argmax
     from .decoders import Decoder as Decoder
     from .decoders import Sample as Sample
+    from .errors import BrokenModel as BrokenModel
     from .errors import BudgetError as BudgetError
+    from .errors import CacheError as CacheError
     from .errors import ContextOverflow as ContextOverflow
     from .errors import EmptyLanguage as EmptyLanguage
     from .errors import EngineClosed as EngineClosed
     from .errors import HoleError as HoleError
     from .errors import HoleInString as HoleInString
     from .errors import InvalidConstraint as InvalidConstraint
+    from .errors import InvalidOption as InvalidOption
     from .errors import LmprogError as LmprogError
     from .errors import ModelMismatch as ModelMismatch
     from .errors import ModelNotFound as ModelNotFound
@@ -45,6 +48,11 @@ if TYPE_CHECKING:
     from .holes import Hole as Hole
     from .holes import gen as gen
     from .holes import select as select
+    from .jobs import Extraction as Extraction
+    from .jobs import InputError as InputError
+    from .jobs import JobError as JobError
+    from .jobs import OutputError as OutputError
+    from .jobs import extract as extract
     from .models import LanguageModel as LanguageModel
     from .models import using as using
     from .programs import Program as Program
@@ -57,15 +65,16 @@ if TYPE_CHECKING:
     from .runtime.load import load as load
 
 _ERRORS = """
-BudgetError ContextOverflow EmptyLanguage EngineClosed HoleError HoleInString InvalidConstraint LmprogError
-ModelMismatch ModelNotFound NoModel OutOfSlots PartError ProgramError RequestError RoleError RunCancelled SamplingError
-ScriptError UnsupportedConstraint
+BrokenModel BudgetError CacheError ContextOverflow EmptyLanguage EngineClosed HoleError HoleInString InvalidConstraint
+InvalidOption LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError ProgramError RequestError RoleError
+RunCancelled SamplingError ScriptError UnsupportedConstraint
 """
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",
     ".errors": _ERRORS,
     ".grammars": "Grammar any_text choices from_type json_schema literal regex",
     ".holes": "Hole gen select",
+    ".jobs": "Extraction InputError JobError OutputError extract",
     ".models": "LanguageModel using",
     ".programs": "Program program",
     ".prompt": "Prompt",

@@ -44,7 +44,7 @@ class Chat:
     def end(self, transcript: Transcript) -> None:
         assert self._open is not None
         if self._open["role"] == "assistant":
-            self._written = transcript.border(heal=False)[0]
+            self._written, _ = transcript.border()
         self.messages.append(self._open)
         self._open = None
 

@@ -7,12 +7,18 @@ LmprogError
 │   ├── EmptyLanguage           nothing satisfies the constraint
 │   └── BudgetError             no complete value fits in the token budget
 ├── ModelNotFound            (runtime) no such model on this machine
+│   └── BrokenModel             there is something, but not a causal language model that can be loaded
+├── CacheError               (runtime) the default model cannot be converted: no space, no permission
+├── InvalidOption            (runtime) an option of `load` that cannot be; a ValueError too
 ├── ModelMismatch            (runtime) our logits differ from the stock model's
 ├── ContextOverflow          (runtime) the prompt is longer than the model's context
 ├── OutOfSlots               (runtime) one sequence needs more KV slots than there are
 ├── EngineClosed             (runtime) the model was closed
 ├── RequestError             (runtime) a request that cannot be run: no chat template for roles, ids out of range
 ├── SamplingError            (runtime) bad temperature, NaN logits, ...
+├── JobError                 (jobs) an extraction job cannot start or go on
+│   ├── InputError              one input record cannot be read
+│   └── OutputError             one answer is not accepted
 └── ProgramError             the program itself
     ├── HoleError               a hole is described wrongly
     │   └── HoleInString        a hole inside an f-string, or joined to a string
@@ -42,9 +48,12 @@ from .runtime.errors import (
     RequestError,
     SamplingError,
 )
+from .runtime.load_errors import BrokenModel, CacheError, InvalidOption
 
 __all__ = [
+    "BrokenModel",
     "BudgetError",
+    "CacheError",
     "ConstraintError",
     "ContextOverflow",
     "EmptyLanguage",
@@ -52,6 +61,7 @@ __all__ = [
     "HoleError",
     "HoleInString",
     "InvalidConstraint",
+    "InvalidOption",
     "LmprogError",
     "ModelMismatch",
     "ModelNotFound",

@@ -63,17 +63,16 @@ class _Filling:
     def run(self) -> Answer:
         if self.constraint.finished(self.constraint.start(b"", self.follow)):  # the only value is the empty one
             return Answer(b"", (), "complete", 0, None, self.usage)
-        if self.task.heal:
-            answer = self._attempt(heal=True)
-            if answer is not None:
-                return answer
-        answer = self._attempt(heal=False)
+        ids, backed = self.transcript.border()
+        ids = ids or sorted(self.model.vocab.eos)[:1]  # no BOS and no text: something must be there to continue
+        answer = self._attempt(ids, backed) if backed and self.task.heal else None
+        answer = answer or self._attempt(ids, 0)
         assert answer is not None
         return answer
 
-    def _attempt(self, heal: bool) -> Answer | None:
-        """None: with the healed border the value does not fit in the budget."""
-        sent, prefix, backed = self._border(heal)
+    def _attempt(self, ids: list[int], backed: int) -> Answer | None:
+        """None: with the last `backed` ids spelt anew, the value does not fit in the budget."""
+        sent, prefix = ids[: len(ids) - backed], spell(self.model.vocab, ids[len(ids) - backed :])
         state = self.constraint.start(prefix, self.follow)
         try:
             result = self._request(sent, state, backed)
@@ -93,14 +92,6 @@ class _Filling:
         self.transcript.filled(sent, result.ids, len(prefix) + len(value) + followed)
         tokens = tuple([result.ids[i] for i in covering])
         return Answer(value, tokens, finish, followed, self._logprob(result, covering), self.usage)
-
-    def _border(self, heal: bool) -> tuple[list[int], bytes, int]:
-        plain, _ = self.transcript.border(heal=False)
-        sent, prefix = self.transcript.border(heal=True) if heal else (plain, b"")
-        backed = len(plain) - len(sent)
-        if not sent:  # no BOS, and no text that stays: something must be there to continue
-            sent = [min(self.model.vocab.eos)]
-        return sent, prefix, backed
 
     def _request(self, sent: Sequence[int], state: int, backed: int) -> Result:
         limit = self._limit(sent, state, backed)

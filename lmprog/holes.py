@@ -98,7 +98,8 @@ def gen(
 
     Free text ends before the text that follows it in the same `p(...)`, before a `stop` string, at the model's end of
     text, or when `max_tokens` run out. Everything else is always complete within `max_tokens`, or it is a
-    BudgetError. A stop string is neither part of the value nor of the run's text.
+    BudgetError. Without `max_tokens` there are 512, or more where the shortest value needs more. A stop string is
+    neither part of the value nor of the run's text.
 
     `temperature`, `top_p`, `top_k`, `min_p`, `seed` override the decoder around the hole one by one, `decoder` as a
     whole. `boundary="token"` switches token healing off.

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .errors import NoModel, RunCancelled
 from .grammars import Vocabulary
@@ -35,12 +35,14 @@ class LanguageModel(Protocol):
     def chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]: ...
 
 
+M = TypeVar("M", bound=LanguageModel)
+
 _override: ContextVar[LanguageModel | None] = ContextVar("lmprog.using", default=None)
 _around: ContextVar[LanguageModel | None] = ContextVar("lmprog.around", default=None)
 
 
 @contextlib.contextmanager
-def using(model: LanguageModel) -> Iterator[LanguageModel]:
+def using(model: M) -> Iterator[M]:
     """Run every program inside on `model`, whatever model it names itself; only `model=` in a call wins over this."""
     token = _override.set(model)
     try:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from .decoders import Decoder
 from .errors import ProgramError
 from .holes import Hole
-from .prompt import Prompt, Roles
+from .prompt import Prompt, Roles, finish
 
 
 class Asked(BaseException):
@@ -100,5 +100,5 @@ def outline(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
             raise
         session.pieces.append(f"⟨… the rest depends on a value: {error!r}⟩")  # a stand-in is not of the value's type
     finally:
-        p.end()
+        finish(p)
     return "".join(session.pieces)

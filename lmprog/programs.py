@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import MethodType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from .batch import map_rows
 from .decoders import Decoder, check_decoder
@@ -19,7 +19,7 @@ from .errors import ProgramError
 from .holes import Boundary
 from .models import Canceller, LanguageModel, around, choose
 from .outline import outline
-from .prompt import Prompt
+from .prompt import Prompt, finish
 from .run import Run
 from .session import Live, Options
 
@@ -145,12 +145,23 @@ class Program(Generic[P, T]):
             with around(model):
                 value = self.function(p, *args, **kwargs)
         finally:
-            p.end()
+            finish(p)
         return live.finished(value)
+
+
+class Decorator(Protocol):
+    """What `program(...)` with options returns."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Prompt, P], T], /) -> Program[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[..., T], /) -> Program[..., T]: ...
 
 
 @overload
 def program(function: Callable[Concatenate[Prompt, P], T], /) -> Program[P, T]: ...
+@overload
+def program(function: Callable[..., T], /) -> Program[..., T]: ...
 @overload
 def program(
     *,
@@ -158,7 +169,7 @@ def program(
     decoder: Decoder | None = None,
     seed: int | None = None,
     boundary: Boundary = "heal",
-) -> Callable[[Callable[Concatenate[Prompt, P], T]], Program[P, T]]: ...
+) -> Decorator: ...
 def program(
     function: Callable[..., Any] | None = None,
     /,

@@ -83,13 +83,14 @@ class Prompt:
         check_decoder(decoder)
         return self._session.decoding(decoder)
 
-    def end(self) -> None:
-        """No more text: called when the program has returned."""
-        self._over = True
-
     def _check(self) -> None:
         if self._over:
             raise ProgramError("this run is over: p cannot be used after its program has returned")
+
+
+def finish(p: Prompt) -> None:
+    """No more text: its program has returned."""
+    p._over = True
 
 
 class Roles:

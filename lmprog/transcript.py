@@ -43,17 +43,17 @@ class Transcript:
         """Begin anew from ids that are all fixed (a rendered chat template)."""
         self.ids, self.pending = list(ids), b""
 
-    def border(self, heal: bool) -> tuple[list[int], bytes]:
-        """The ids to send, and the bytes that the hole must repeat before its value.
+    def border(self) -> tuple[list[int], int]:
+        """All ids up to here, and how many of the last ones a hole may spell anew (token healing).
 
-        The tail of the pending text is backed up while a longer token could cover it, so that the border between
-        text and value does not force a spelling that the model would not choose (token healing).
+        Those are backed up because a longer token could cover them: the border between text and value should not
+        force a spelling that the model would not choose.
         """
         ids = self.vocab.encode(self.pending)
-        keep = len(ids) - backed_up(self.vocab, ids) if heal else len(ids)
-        if not self.ids:
-            keep = max(keep, 1)  # something must be left to continue
-        return self.ids + ids[:keep], spell(self.vocab, ids[keep:])
+        backed = backed_up(self.vocab, ids)
+        if not self.ids and backed == len(ids):
+            backed = max(0, backed - 1)  # something must be left to continue
+        return self.ids + ids, backed
 
     def filled(self, sent: Sequence[int], generated: Sequence[int], end: int) -> None:
         """Take over what was generated after `sent`: its first `end` bytes.

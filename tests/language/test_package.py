@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ def test_all_is_typed() -> None:
     source = Path(lmprog.__file__).read_text(encoding="utf-8")
 
     assert {name for name in lmprog.__all__ if f"import {name} as {name}\n" not in source} == set()
+
+
+def test_no_name_is_also_a_module() -> None:
+    modules = {found.name for found in pkgutil.iter_modules(lmprog.__path__)}
+
+    assert modules & set(lmprog.__all__) == set()
 
 
 def test_every_error_has_the_one_root() -> None:

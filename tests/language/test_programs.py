@@ -137,7 +137,7 @@ class Quiz:
 def test_methods_are_programs() -> None:
     assert Quiz("maths").ask.run(model=Scripted(["x"])).text == "maths: why? x\n"
     assert Quiz("maths").ask.run("how", model=Scripted(["x"])).text == "maths: how? x\n"
-    assert Quiz.of_class(model=Scripted(["x"])) == "x"  # type: ignore[call-arg]
+    assert Quiz.of_class(model=Scripted(["x"])) == "x"
     assert Quiz.of_nothing(model=Scripted(["x"])) == "x"
     assert isinstance(Quiz.ask, lp.Program)
 
@@ -223,7 +223,7 @@ def test_the_model_is_the_nearest_one() -> None:
 
 
 def test_p_is_over_when_its_program_has_returned() -> None:
-    kept = []
+    kept: list[Any] = []
 
     @program
     def keeps(p: lp.Prompt) -> None:
@@ -273,7 +273,7 @@ def test_wrong_arguments_are_type_errors() -> None:
 
 
 def test_programs_are_collected(model: RandomModel) -> None:
-    gone = []
+    gone: list[Any] = []
     for i in range(50):
 
         @program

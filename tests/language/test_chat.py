@@ -147,6 +147,19 @@ def test_a_model_without_a_template_says_so() -> None:
         talk("x", model=TableModel(["a"], lambda ids: [1.0, 1.0]))
 
 
+def test_a_refused_role_leaves_the_run_as_it_was() -> None:
+    @program
+    def recovers(p: lp.Prompt) -> None:
+        p.user("a")
+        with pytest.raises(lp.RequestError), p.assistant():
+            raise AssertionError("not reached")
+        p.user("b")
+
+    run = recovers.run(model=TableModel(["a"], lambda ids: [1.0, 1.0]))
+
+    assert run.text == "[user]\na\n\n[user]\nb\n\n"
+
+
 def test_what_looks_like_a_special_token_is_text(spy: Any) -> None:
     @program(model=spy)
     def injected(p: lp.Prompt) -> None:

@@ -146,10 +146,7 @@ def test_ctrl_c_stops_cleanly(model: RandomModel) -> None:
 def test_a_program_can_be_run_by_many_threads(model: RandomModel) -> None:
     expected = [echo(i, model=model) for i in range(16)]
     actual: dict[int, str] = {}
-    threads = [
-        threading.Thread(target=lambda i=i: actual.__setitem__(i, echo(i, model=model)))
-        for i in range(16)
-    ]
+    threads = [threading.Thread(target=lambda i=i: actual.__setitem__(i, echo(i, model=model))) for i in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:

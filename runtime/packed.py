@@ -82,7 +82,7 @@ def packable(module: nn.Module) -> TypeGuard[nn.Linear]:
         and module.weight.device.type == "cpu"
         and module.weight.dtype == torch.float32
         and module.weight.numel() >= LEAST
-        and bool(torch._C.has_mkldnn)
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
 
 

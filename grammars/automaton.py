@@ -9,10 +9,9 @@ from __future__ import annotations
 from ._native import Dfa
 from .algebra import Algebra
 from .expr import INF
-from .slices import plain_edges
+from .slices import EVERY, GROUP_EDGES, Plain
 
-DEAD, MIXED = -1, -3
-_PLAIN = plain_edges()
+DEAD = -1
 
 
 class Automaton:
@@ -21,7 +20,7 @@ class Automaton:
     def __init__(self, algebra: Algebra) -> None:
         self.algebra = algebra
         self.dfa = Dfa(algebra.source)
-        self._plain: dict[int, int] = {}
+        self._plain: dict[int, Plain] = {}
 
     def __len__(self) -> int:
         return len(self.dfa)
@@ -34,13 +33,21 @@ class Automaton:
         """The state after `data`, or DEAD."""
         return self.dfa.run(state, data)
 
-    def after_plain(self, state: int) -> int:
-        """The one state to which every plain code point leads (see slices.py); DEAD, or MIXED when they differ."""
+    def plain(self, state: int) -> Plain:
+        """How the state takes plain code points (slices.py)."""
         found = self._plain.get(state)
         if found is None:
-            shorter = self.algebra.one_less(self.dfa.expr(state))
-            found = self._plain[state] = self.dfa.common(state, _PLAIN) if shorter < 0 else self.state(shorter)
+            found = self._plain[state] = self._new_plain(state)
         return found
+
+    def _new_plain(self, state: int) -> Plain:
+        shorter = self.algebra.one_less(self.dfa.expr(state))
+        if shorter >= 0:
+            return Plain(self.state(shorter), EVERY, 0)
+        targets = self.dfa.common(state, GROUP_EDGES)
+        target = next((to for to in targets if to >= 0), DEAD)
+        alive = sum([1 << i for i, to in enumerate(targets) if to == target and to >= 0])
+        return Plain(target, alive, sum([1 << i for i, to in enumerate(targets) if to == DEAD]))
 
     def accepting(self, state: int) -> bool:
         return self.algebra.nullable(self.dfa.expr(state))

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ._native import Trie
+from ._native import Trie, try_tokens
 from .algebra import algebra
-from .automaton import DEAD, MIXED, Automaton
+from .automaton import DEAD, Automaton
 from .distance import Distances
 from .errors import BudgetError, EmptyLanguage
 from .expr import Expr, concat, hole, text
 from .grammar import Grammar
-from .slices import LONGEST
+from .slices import LONGEST, Plain
 from .vocabulary import Vocabulary
 
 State = int
@@ -252,20 +252,37 @@ class Automatic:
 
     def _plain(self, s: State, mask: Mask) -> tuple[Mask | None, list[State]] | None:
         """The row with the plain tokens taken in bulk (see slices.py); None where they are not treated alike."""
-        slices = self.vocab.slices
-        at, chain = s, list[State]()
-        while len(chain) < LONGEST and (after := self._automaton.after_plain(at)) != DEAD:
-            if after == MIXED:
-                return None
-            chain.append(after)
-            if after == at:  # and so on for ever
-                chain += [at] * (LONGEST - len(chain))
-            at = after
+        slices, first = self.vocab.slices, self._automaton.plain(s)
+        found = self._chain(s, first)
+        others = None if found is None else slices.having(found[1])
+        if found is None or others is None:
+            return None
+        chain = found[0]
         ids, ends = self._walk(slices.rest, s, mask)
-        if slices.counts[len(chain)]:
-            mask |= slices.upto[len(chain)]
-            ids = self._unpacked(mask) if ids is not None and slices.counts[len(chain)] <= NARROW else None
-        return ids, list({*ends, *(end for n, end in enumerate(chain, 1) if slices.counts[n] > slices.counts[n - 1])})
+        reached = {*ends, *try_tokens(self._automaton.dfa, s, self.vocab.token_bytes, others, mask)}
+        if chain:
+            mask |= slices.upto(first.alive, len(chain))
+            lengths = slices.lengths(first.alive)
+            reached |= {end for n, end in enumerate(chain, 1) if n in lengths}
+        if chain or len(others):
+            ids = self._unpacked(mask) if np.bitwise_count(mask).sum() <= NARROW else None
+        return ids, list(reached)
+
+    def _chain(self, s: State, first: Plain) -> tuple[list[State], int] | None:
+        """The states after 1, 2, … code points of the groups alive at `s`, and the groups that do not fit in; None when
+        those groups part ways later."""
+        at, here, chain, other = s, first, list[State](), first.other
+        while here.target != DEAD and len(chain) < LONGEST:
+            chain.append(here.target)
+            if here.target == at:  # and so on for ever
+                return chain + [at] * (LONGEST - len(chain)), other
+            at, here = here.target, self._automaton.plain(here.target)
+            other |= first.dead & ~here.dead
+            if first.alive & ~here.dead == 0:
+                break
+            if first.alive & ~here.alive:
+                return None
+        return chain, other
 
     def _new_tight(self, s: State, row: Row, budget: int) -> Row:
         """The row without the tokens after which no complete value fits in `budget - 1` more."""

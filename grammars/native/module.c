@@ -303,8 +303,8 @@ static PyObject *set_error(PyObject *module, PyObject *error) {
 }
 
 static PyMethodDef functions[] = {
-    METHOD("plain_lengths", plain_lengths,
-           "plain_lengths(tokens, longest) -> a byte per token: its code points if all are plain (see slices.py), else 0"),
+    METHOD("signatures", signatures, "signatures(tokens, groups, longest) -> (lengths, bit sets of groups)"),
+    METHOD("try_tokens", try_tokens, "try_tokens(dfa, state, tokens, ids, mask) -> end states: walk() for some ids only"),
     {"set_error", set_error, METH_O, "set_error(type): what is raised where something cannot be decided"},
     {NULL, NULL, 0, NULL}};
 

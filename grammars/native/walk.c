@@ -172,24 +172,31 @@ static int32_t fold(Dfa *self, int32_t state, const Graph *graph, int32_t node, 
     return 0;
 }
 
+/* common(state, graphs) -> for each byte graph the one state to which all its words lead, DEAD, or MIXED */
 static PyObject *dfa_common(Dfa *self, PyObject *args) {
     int state;
-    Py_buffer edges;
-    if (!PyArg_ParseTuple(args, "iy*", &state, &edges)) return NULL;
-    int32_t to = UNKNOWN, failed = ERROR;
-    if (state < 0 || state >= self->size) PyErr_SetString(PyExc_IndexError, "no such state");
-    else {
-        Graph graph = {edges.buf, edges.len / (Py_ssize_t)sizeof(int32_t[4])};
-        failed = fold(self, state, &graph, 0, &to);
+    PyObject *graphs;
+    if (!PyArg_ParseTuple(args, "iO!", &state, &PyTuple_Type, &graphs)) return NULL;
+    if (state < 0 || state >= self->size) return PyErr_Format(PyExc_IndexError, "no such state");
+    PyObject *out = PyTuple_New(PyTuple_GET_SIZE(graphs));
+    for (Py_ssize_t i = 0; out && i < PyTuple_GET_SIZE(graphs); i++) {
+        char *edges;
+        Py_ssize_t size;
+        int32_t to = UNKNOWN, found = ERROR;
+        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(graphs, i), &edges, &size) == 0) {
+            Graph graph = {(const int32_t(*)[4])edges, size / (Py_ssize_t)sizeof(int32_t[4])};
+            found = fold(self, state, &graph, 0, &to);
+        }
+        if (found == ERROR) Py_CLEAR(out);
+        else PyTuple_SET_ITEM(out, i, PyLong_FromLong(found ? found : to));
     }
-    PyBuffer_Release(&edges);
-    return failed == ERROR ? NULL : PyLong_FromLong(failed ? failed : to);
+    return out;
 }
 
 static PyMethodDef dfa_methods[] = {
     {"common", (PyCFunction)dfa_common, METH_VARARGS,
-     "common(state, edges) -> the one state to which all words of a byte graph lead (int32 rows of node, low, high,\n"
-     "next node; -1: end), -1 when all are dead, -3 when they differ"},
+     "common(state, graphs) -> for each byte graph (int32 rows of node, low, high, next node; -1: end) the one state\n"
+     "to which all its words lead, -1 when all are dead, -3 when they differ"},
     {"number", (PyCFunction)dfa_number, METH_VARARGS, "number(expression) -> its state, new or known"},
     {"expr", (PyCFunction)dfa_expr, METH_VARARGS, "expr(state) -> its expression"},
     {"run", (PyCFunction)dfa_run, METH_VARARGS, "run(state, data) -> state after the bytes, -1 when dead"},
@@ -326,36 +333,53 @@ static int trie_init(Trie *self, PyObject *args, PyObject *kwargs) {
     return failed;
 }
 
-/* Code points of UTF-8 text without controls, '"', '\\' and DEL; 0 for anything else, or more than `longest`. */
-static int plain_length(const uint8_t *s, Py_ssize_t size, int longest) {
-    int count = 0;
-    for (Py_ssize_t i = 0; i < size; count++) {
-        int more = s[i] < 0x80 ? 0 : s[i] < 0xC2 ? -1 : s[i] < 0xE0 ? 1 : s[i] < 0xF0 ? 2 : s[i] < 0xF5 ? 3 : -1;
-        if (more < 0 || i + more >= size || s[i] < 0x20 || s[i] == '"' || s[i] == '\\' || s[i] == 0x7F) return 0;
-        for (int k = 1; k <= more; k++)
-            if (s[i + k] >> 6 != 2) return 0;
-        if ((s[i] == 0xE0 && s[i + 1] < 0xA0) || (s[i] == 0xED && s[i + 1] > 0x9F) || (s[i] == 0xF0 && s[i + 1] < 0x90) ||
-            (s[i] == 0xF4 && s[i + 1] > 0x8F))
-            return 0;
-        i += 1 + more;
+/* The code point that starts at s, or -1; *size is the number of its bytes. */
+static int32_t code_point(const uint8_t *s, Py_ssize_t left, int *size) {
+    if (s[0] < 0x80) return *size = 1, s[0];
+    *size = s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
+    if (!*size || *size > left) return -1;
+    int32_t point = s[0] & (0x7F >> *size);
+    for (int k = 1; k < *size; k++) {
+        if (s[k] >> 6 != 2) return -1;
+        point = point << 6 | (s[k] & 0x3F);
     }
-    return count <= longest ? count : 0;
+    static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    return point < least[*size] || point > 0x10FFFF || point >> 11 == 0x1B ? -1 : point;
 }
 
-PyObject *plain_lengths(PyObject *module, PyObject *args) {
+/* signatures(tokens, groups, longest) -> (lengths, signatures): `groups` gives the group of each ASCII code point, of
+ * all others at index 128 (255: none). A token gets its number of code points and the bit set of their groups, 0 and 0
+ * if one has no group, or if there are more than `longest`. */
+PyObject *signatures(PyObject *module, PyObject *args) {
     PyObject *list;
+    Py_buffer groups;
     int longest;
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!i", &PyList_Type, &list, &longest)) return NULL;
-    PyObject *out = PyBytes_FromStringAndSize(NULL, PyList_GET_SIZE(list));
-    for (Py_ssize_t i = 0; out && i < PyList_GET_SIZE(list); i++) {
+    if (!PyArg_ParseTuple(args, "O!y*i", &PyList_Type, &list, &groups, &longest)) return NULL;
+    Py_ssize_t count = PyList_GET_SIZE(list);
+    PyObject *lengths = PyBytes_FromStringAndSize(NULL, count), *bits = PyBytes_FromStringAndSize(NULL, count * 8);
+    for (Py_ssize_t i = 0; lengths && bits && groups.len > 128 && i < count; i++) {
         PyObject *item = PyList_GET_ITEM(list, i);
-        int length = PyBytes_Check(item)
-                         ? plain_length((const uint8_t *)PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item), longest)
-                         : 0;
-        PyBytes_AS_STRING(out)[i] = (char)length;
+        uint64_t signature = 0;
+        int length = 0, size;
+        for (Py_ssize_t at = 0; PyBytes_Check(item) && at < PyBytes_GET_SIZE(item); at += size, length++) {
+            int32_t point = code_point((uint8_t *)PyBytes_AS_STRING(item) + at, PyBytes_GET_SIZE(item) - at, &size);
+            uint8_t group = point < 0 ? 255 : ((uint8_t *)groups.buf)[point < 128 ? point : 128];
+            if (group >= 64 || length == longest) {
+                length = 0;
+                signature = 0;
+                break;
+            }
+            signature |= (uint64_t)1 << group;
+        }
+        PyBytes_AS_STRING(lengths)[i] = (char)length;
+        memcpy(PyBytes_AS_STRING(bits) + 8 * i, &signature, 8);
     }
-    return out;
+    PyBuffer_Release(&groups);
+    if (lengths && bits) return Py_BuildValue("(NN)", lengths, bits);
+    Py_XDECREF(lengths);
+    Py_XDECREF(bits);
+    return NULL;
 }
 
 typedef struct {
@@ -406,6 +430,34 @@ static int writable(PyObject *object, Py_buffer *view, Py_ssize_t items, int32_t
     if (view->len >= items * (Py_ssize_t)sizeof(int32_t)) return 0;
     PyErr_SetString(PyExc_ValueError, "the buffer is too small");
     return -1;
+}
+
+/* try_tokens(dfa, state, tokens, ids, mask) -> end states: like walk, for the given ids only, without a trie */
+PyObject *try_tokens(PyObject *module, PyObject *args) {
+    PyObject *dfa, *tokens, *mask, *out = NULL;
+    int start;
+    Py_buffer ids, view = {0};
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!iO!y*O", &DfaType, &dfa, &start, &PyList_Type, &tokens, &ids, &mask)) return NULL;
+    Walk w = {.dfa = (Dfa *)dfa, .states = PyList_New(0)};
+    Py_ssize_t count = ids.len / (Py_ssize_t)sizeof(int32_t), i = 0;
+    w.dfa->walks++;
+    if (start < 0 || start >= w.dfa->size) PyErr_SetString(PyExc_IndexError, "no such state");
+    else if (w.states && !writable(mask, &view, (PyList_GET_SIZE(tokens) + 31) / 32, &w.mask)) {
+        for (; i < count; i++) {
+            int32_t id = ((int32_t *)ids.buf)[i], s = start;
+            if (id < 0 || id >= PyList_GET_SIZE(tokens) || !PyBytes_Check(PyList_GET_ITEM(tokens, id))) continue;
+            PyObject *item = PyList_GET_ITEM(tokens, id);
+            for (Py_ssize_t k = 0; k < PyBytes_GET_SIZE(item) && s >= 0; k++)
+                s = next_state(w.dfa, s, (uint8_t)PyBytes_AS_STRING(item)[k]);
+            if (s == UNKNOWN || (s >= 0 && reached(&w, id, s) < 0)) break;
+        }
+        if (i == count) out = Py_NewRef(w.states);
+    }
+    if (view.obj) PyBuffer_Release(&view);
+    PyBuffer_Release(&ids);
+    Py_XDECREF(w.states);
+    return out;
 }
 
 /* walk(dfa, state, mask, ends, limit) -> (count, ids or None, end states) */

@@ -4,6 +4,7 @@
 #include <Python.h>
 
 extern PyTypeObject DfaType, TrieType;
-PyObject *plain_lengths(PyObject *module, PyObject *args);
+PyObject *signatures(PyObject *module, PyObject *args);
+PyObject *try_tokens(PyObject *module, PyObject *args);
 
 #endif

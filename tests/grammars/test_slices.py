@@ -21,6 +21,11 @@ CASES = {
     "letters": repeat(chars([(97, 122), (0xE9, 0xE9)]), 1, None),
     "must hold": both(repeat(PLAIN, 2, 7), concat(ANY_TEXT, text("oo"), ANY_TEXT)),
     "lines": repeat(concat(repeat(chars([(0x20, 0x10FFFF)]), 0, 5), text("\n")), 1, None),
+    "all but a sign": concat(repeat(chars([(0x20, 0x2B), (0x2D, 0x10FFFF)]), 0, None), text(",")),
+    "not at first": concat(chars([(97, 122)]), repeat(chars([(97, 122), (0x20, 0x20)]), 0, None)),
+    "counted letters": concat(repeat(chars([(97, 122), (0x80, 0x10FFFF)]), 1, 6), text(" "), repeat(PLAIN, 0, 3)),
+    "half of a group": repeat(chars([(97, 103), (0x20, 0x20)]), 0, None),
+    "parts that differ later": concat(repeat(PLAIN, 3, 3), repeat(chars([(97, 122)]), 0, None)),
     "hole": hole(ANY_TEXT, b"\nend"),
     "hole that plain text may end": hole(ANY_TEXT, b"end"),
     "options": concat(options(["good", "gold", "go"]), QUOTED),
@@ -29,7 +34,7 @@ CASES = {
 
 def big_vocabulary() -> Vocabulary:
     rng = random.Random(0)
-    pieces = [*"abcdefgo ", "é", "日", "😀", '"', "\\", "\n", "\t", "oo", "nd"]
+    pieces = [*"abcdefgo ,xA1", "é", "日", "😀", '"', "\\", "\n", "\t", "oo", "nd"]
     tokens: list[bytes | None] = [bytes((i,)) for i in range(256)]
     words = {"".join(rng.choices(pieces, k=rng.randrange(1, 22))).encode() for _ in range(SLICED)}
     cut = {w[:-1] for w in words if w[-1] >= 0x80}

@@ -106,7 +106,8 @@ class Slices:
     def _of(self, groups: int) -> npt.NDArray[np.bool_]:
         """Which kinds of tokens are of these groups alone."""
         others: npt.NDArray[np.uint64] = self._groups & np.uint64(EVERY & ~groups)
-        return np.logical_and(others == 0, self._lengths > 0)
+        inside: npt.NDArray[np.bool_] = np.logical_and(others == 0, self._lengths > 0)
+        return inside
 
     def _upto(self, groups: int, length: int) -> Mask:
         """The mask of the tokens of these groups alone, with at most `length` code points."""

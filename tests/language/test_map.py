@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,6 +151,23 @@ def test_a_program_can_be_run_by_many_threads(model: RandomModel) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    time.sleep(0)
 
     assert [actual[i] for i in range(16)] == expected
+
+
+def test_cancelled_runs_do_not_disturb_the_others(model: RandomModel) -> None:
+    expected = [echo(i, model=model) for i in range(40)]
+    fresh = RandomModel(0)
+
+    async def run() -> list[Any]:
+        tasks = [asyncio.ensure_future(echo.acall(i, model=fresh)) for i in range(40)]
+        await asyncio.sleep(0.005)
+        for task in tasks[::3]:
+            task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    actual = asyncio.run(run())
+
+    for i, value in enumerate(actual):
+        assert value == expected[i] or (i % 3 == 0 and isinstance(value, asyncio.CancelledError))
+    assert fresh.engine.generate([]) == []

@@ -1,10 +1,13 @@
 """Constraints: languages over bytes, compiled to token masks. Knows nothing of models."""
 
 from .choices import choices
-from .constraint import Constraint, State, compile
+from .compiled import compile
+from .constraint import Constraint
 from .errors import BudgetError, ConstraintError, EmptyLanguage, InvalidConstraint, LmprogError, UnsupportedConstraint
 from .grammar import Grammar, any_text, literal
+from .json_schema import json_schema
 from .regex import regex
+from .rows import State
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "any_text",
     "choices",
     "compile",
+    "json_schema",
     "literal",
     "regex",
 ]

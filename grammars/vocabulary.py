@@ -19,6 +19,7 @@ class Vocabulary:
     """`token_bytes[i]` is what token i stands for in text; None for special tokens, which are never text.
 
     `eos`: ids that end a text. `encode`: bytes to ids as the tokenizer would (longest match from the left otherwise).
+    `memory`: bytes that compiled constraints and their masks may take, about; beyond, the longest unused go.
     """
 
     def __init__(
@@ -26,7 +27,9 @@ class Vocabulary:
         token_bytes: Sequence[bytes | None],
         eos: Iterable[int],
         encode: Callable[[bytes], list[int]] | None = None,
+        memory: int = 1 << 30,
     ) -> None:
+        self.memory = memory
         self.token_bytes = list(token_bytes)
         self.eos = frozenset(eos)
         for i in self.eos:

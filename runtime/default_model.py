@@ -8,7 +8,6 @@ import importlib.metadata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -40,14 +39,16 @@ def default_model_folder() -> Path:
         BrokenModel: the installed package is damaged.
         CacheError: no space for the folder, or no permission to write it.
     """
-    package = _installed(_PACKAGE.replace("-", "_"))
-    target = cache_root() / f"gemma-3-270m-{importlib.metadata.version(_PACKAGE)}-{_CONVERTER}"
+    with _installed():
+        package = importlib.import_module(_PACKAGE.replace("-", "_"))
+        target = cache_root() / f"gemma-3-270m-{importlib.metadata.version(_PACKAGE)}-{_CONVERTER}"
     console = Console(stderr=True, soft_wrap=True)
 
     def build(folder: Path) -> None:
-        _installed("gguf.quants")
+        with _installed():
+            importlib.import_module("gguf.quants")
+            pieces = package.chunk_paths()
         console.print(f"lmprog: converting the default model, once, into {target}")
-        pieces = package.chunk_paths()
         _verify(pieces, package.EXPECTED_SHA256)
         with _opened(pieces) as gguf, _bar(console) as bar:
             task = bar.add_task("Gemma 3 270M", total=None)
@@ -56,9 +57,10 @@ def default_model_folder() -> Path:
     return cached_folder(target, build, _SIZE, lambda text: console.print(f"lmprog: {text}"))
 
 
-def _installed(module: str) -> Any:
+@contextmanager
+def _installed() -> Iterator[None]:
     try:
-        return importlib.import_module(module)
+        yield
     except ImportError as error:
         raise ModelNotFound(_NOT_INSTALLED.format(missing=error.name)) from error
 

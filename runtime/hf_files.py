@@ -39,7 +39,7 @@ def _causal_config(folder: Path) -> Any:
     named = config.architectures or [""]
     known = hf.MODEL_FOR_CAUSAL_LM_MAPPING
     if type(config) in known and not config.is_encoder_decoder:
-        causal = known[type(config)].__name__
+        causal = getattr(known[type(config)], "__name__", "")  # now and then a tuple of classes
         if any(name in ("", causal) or name.endswith(("ForCausalLM", "LMHeadModel")) for name in named):
             return config
     raise BrokenModel(f"{folder} holds {named[0] or config.model_type}, which is not a causal language model")
@@ -59,17 +59,17 @@ def _auto_tokenizer(folder: Path) -> Any:
 
 def _generic_tokenizer(folder: Path) -> Any:
     """What AutoTokenizer gives for files of the generic class, in half the time; None for all others."""
-    path, options = folder / "tokenizer_config.json", {}
-    if path.is_file():
-        options = json.loads(path.read_text(encoding="utf-8"))
+    file, config = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    if not (file.is_file() and config.is_file()) or any((folder / name).exists() for name in _LEGACY):
+        return None
+    options = json.loads(config.read_text(encoding="utf-8"))
     plain = all(isinstance(value, str | bool | int | float | None) for value in options.values())
-    if options.pop("tokenizer_class", None) not in _GENERIC or not plain or any((folder / n).exists() for n in _LEGACY):
+    if options.pop("tokenizer_class", None) not in _GENERIC or not plain:
         return None
     template = folder / "chat_template.jinja"
     if template.is_file():
         options["chat_template"] = template.read_text(encoding="utf-8")
-    file = str(folder / "tokenizer.json")
-    return _transformers().PreTrainedTokenizerFast(tokenizer_file=file, name_or_path=str(folder), **options)
+    return _transformers().PreTrainedTokenizerFast(tokenizer_file=str(file), name_or_path=str(folder), **options)
 
 
 def eos_ids(tokenizer: Any, model: Any, turn_end: int | None, size: int) -> set[int]:

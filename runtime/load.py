@@ -104,7 +104,8 @@ def _checked(dtype: str, device: str | None) -> str:
 def _fingerprint(folder: Path) -> tuple[Any, ...]:
     """Changes with the files, so that a folder written anew is loaded anew."""
     with os.scandir(folder) as entries:
-        return tuple(sorted((entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries))
+        stats = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
 
 
 def _load(folder: Path, name: str, dtype: str, device: str, slots: int | None, reuse: bool) -> Model:

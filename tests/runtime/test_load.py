@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -34,7 +35,7 @@ def copy(llama: Path, tmp_path: Path) -> Path:
 def test_a_folder(llama: Path) -> None:
     with load(llama, slots=256) as model:
         prompt = [0, *model.encode("the cat")]
-        stock = AutoModelForCausalLM.from_pretrained(llama)
+        stock: Any = AutoModelForCausalLM.from_pretrained(llama)
         ids = torch.tensor([prompt])
         expected = stock.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False, eos_token_id=None
@@ -132,7 +133,7 @@ def other_shapes(folder: Path) -> None:
 
 
 def masked_model(folder: Path) -> None:
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    sizes: Any = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertForMaskedLM(BertConfig(vocab_size=300, **sizes)).save_pretrained(folder)
 
 
@@ -185,6 +186,12 @@ def test_options_are_checked(llama: Path) -> None:
         load(llama, device="gpu")
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64", "auto"])
+def test_other_types_of_weights(llama: Path, dtype: str) -> None:
+    with load(llama, dtype=dtype, slots=256) as model:
+        assert len(model.submit(Request([0], 4, ignore_eos=True)).result(60).ids) == 4
+
+
 def test_a_smaller_context_than_the_check_needs(tmp_path: Path) -> None:
     folder = llama_folder(tmp_path)
     config = json.loads((folder / "config.json").read_text())
@@ -225,12 +232,12 @@ def test_lone_surrogates_are_refused(llama: Path) -> None:
 def test_the_default_model() -> None:
     with load(slots=512) as model:
         prompt = [model.bos or 0, *model.encode("The capital of France is")]
-        stock = AutoModelForCausalLM.from_pretrained(default_model.default_model_folder())
+        stock: Any = AutoModelForCausalLM.from_pretrained(default_model.default_model_folder())
         expected = stock.generate(torch.tensor([prompt]), max_new_tokens=8, do_sample=False)
         result = model.submit(Request(prompt, 8)).result(60)
 
         assert result.ids == expected[0, len(prompt) :].tolist()
-        assert (model.bos, model.context, model.vocab.eos) == (2, 32768, {1, 106})
+        assert (model.bos, model.context, model.vocab.eos) == (2, 32768, frozenset({1, 106}))
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": " Hi! "}]
         text = "<start_of_turn>user\nBe brief.\n\nHi!<end_of_turn>\n<start_of_turn>model\n"
         assert model.chat(messages) == model.tokenizer.encode(text)

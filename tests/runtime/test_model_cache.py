@@ -22,6 +22,7 @@ from pathlib import Path
 from lmprog.runtime.model_cache import cached_folder
 def build(folder):
     print("building", flush=True)
+    sys.stdin.readline()
     for i in range(20):
         (folder / f"{i}.bin").write_bytes(bytes([i]) * 10_000)
         time.sleep(0.02)
@@ -31,7 +32,9 @@ print("sum", sum(len(p.read_bytes()) for p in target.glob("*.bin")), flush=True)
 
 
 def start(target: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", SLOW_BUILD, str(target)], stdout=subprocess.PIPE, text=True)
+    """A process that prints, builds once it is sent a line (or the end of its input), and prints again."""
+    command = [sys.executable, "-c", SLOW_BUILD, str(target)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def leftovers(target: Path) -> list[str]:
@@ -115,19 +118,26 @@ def test_two_processes_build_once(target: Path) -> None:
     assert first.stdout is not None
     assert first.stdout.readline() == "building\n"
     second = start(target)
-    outputs = [process.communicate(timeout=60)[0] for process in (first, second)]
+    assert second.stdout is not None
+    assert second.stdout.readline() == f"waiting for another process that is making {target}\n"
 
-    assert ["sum 200000\n", f"waiting for another process that is making {target}\nsum 200000\n"] == outputs
+    assert first.communicate(timeout=60)[0] == "sum 200000\n"
+    assert second.communicate(timeout=60)[0] == "sum 200000\n"
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.25, 0.4])
 def test_a_kill_leaves_nothing_that_counts(target: Path, delay: float) -> None:
     process = start(target)
     assert process.stdout is not None
+    assert process.stdin is not None
     process.stdout.readline()
+    process.stdin.write("\n")
+    process.stdin.flush()
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
     output = start(target).communicate(timeout=60)[0]
 
     assert output.endswith("sum 200000\n")

@@ -96,6 +96,11 @@ class Engine:
         return [handle.result() for handle in handles]
 
     @property
+    def closed(self) -> bool:
+        """Whether it takes no more requests: closed, or broken down."""
+        return self._closed is not None
+
+    @property
     def stats(self) -> Stats:
         """A copy of the counters."""
         scheduler = self._scheduler

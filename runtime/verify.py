@@ -7,6 +7,7 @@ prefix shared within a step, decodes, a narrow head.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,40 +23,46 @@ if TYPE_CHECKING:
     from .hf import HFRunner
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest logit; others: 5 %
+LENGTH = 45  # of the longer of two sequences
 Part = tuple[Ids, Slots, int, int]  # ids, their slots, start, end
-A, B, SHARED, CUT = 45, 30, 13, 26  # lengths of two sequences, of their common prefix, of the first chunk of the first
+Logits = NDArray[np.floating]
 
 
 def compare_with_stock(runner: HFRunner) -> None:
     """Raises ModelMismatch."""
-    if min(runner.context, runner.width) < A:
-        raise ModelMismatch(f"context {runner.context} or vocabulary {runner.width} is too small: {A} is the least")
-    ids = np.random.default_rng(0).integers(0, runner.width, A + B).astype(np.int32)
-    a, b = ids[:A], ids[A:]
-    b[:SHARED] = a[:SHARED]
-    stock = _stock(runner, a), _stock(runner, b)
-    runner.reserve(A + B)
-    for batch, where in _steps(a, b, runner.width):
-        for columns, (which, at), got in zip(batch.columns, where, _ours(runner, batch), strict=True):
-            want = stock[which][at]
+    n = min(LENGTH, runner.context)
+    m, shared = n * 2 // 3, n // 4
+    ids = np.random.default_rng(0).integers(0, runner.width, n + m).astype(np.int32)
+    a, b = ids[:n], ids[n:]
+    b[:shared] = a[:shared]
+    runner.reserve(n + m)
+    for batch, where in _steps(a, b, shared, runner.width):
+        ours = _ours(runner, batch)
+        for columns, (sequence, at), got in zip(batch.columns, where, ours, strict=True):
+            want = _stock(runner, (a, b)[sequence][: at + 1])
             _compare(runner, want if columns is None else want[columns], got)
 
 
-def _ours(runner: HFRunner, batch: Batch) -> list[NDArray[np.floating]]:
+def _ours(runner: HFRunner, batch: Batch) -> list[Logits]:
     try:
         return runner.forward(batch)
     except Exception as error:
         raise ModelMismatch(f"{type(runner.model).__name__} does not run with replaced attention: {error}") from error
 
 
-def _steps(a: Ids, b: Ids, width: int) -> list[tuple[Batch, list[tuple[int, int]]]]:
-    """Two steps, each with the (sequence, position) of its rows of logits."""
+def _steps(a: Ids, b: Ids, shared: int, width: int) -> list[tuple[Batch, list[tuple[int, int]]]]:
+    """Two steps, each with the (sequence, position) of its rows of logits.
+
+    The first computes most of a, and of b what is not in a's first `shared` slots, but for one token; the second the
+    rest: of a more tokens than are attended to together, of b a single one.
+    """
+    n, m, cut = len(a), len(b), len(a) * 3 // 5
     columns = np.arange(0, width, max(1, width // 7), dtype=np.int32)
-    ta = np.arange(A)[::-1].copy()
-    tb = np.concatenate([ta[:SHARED], np.arange(A, A + B - SHARED)])
-    chunks = _batch((a, ta, 0, CUT), (b, tb, SHARED, B - 1), [CUT - 1, CUT + B - 2 - SHARED], [None, columns])
-    rest = _batch((a, ta, CUT, A), (b, tb, B - 1, B), [0, A - CUT - 1, A - CUT], [None, None, columns])
-    return [(chunks, [(0, CUT - 1), (1, B - 2)]), (rest, [(0, CUT), (0, A - 1), (1, B - 1)])]
+    ta = np.arange(n)[::-1].copy()
+    tb = np.concatenate([ta[:shared], np.arange(n, n + m - shared)])
+    first = _batch((a, ta, 0, cut), (b, tb, shared, m - 1), [cut - 1], [None])
+    second = _batch((a, ta, cut, n), (b, tb, m - 1, m), [n - cut - 1, n - cut], [None, columns])
+    return [(first, [(0, cut - 1)]), (second, [(0, n - 1), (1, m - 1)])]
 
 
 def _batch(x: Part, y: Part, rows: list[int], columns: list[NDArray[np.int32] | None]) -> Batch:
@@ -72,12 +79,15 @@ def _batch(x: Part, y: Part, rows: list[int], columns: list[NDArray[np.int32] | 
 
 
 @torch.inference_mode()
-def _stock(runner: HFRunner, ids: NDArray[np.int32]) -> NDArray[np.floating]:
-    logits = runner.model(torch.from_numpy(ids.astype(np.int64))[None].to(runner.device), use_cache=False).logits[0]
+def _stock(runner: HFRunner, ids: Ids) -> Logits:
+    """The stock model's logits after these ids."""
+    few = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(runner.model.forward).parameters else {}
+    inputs = torch.from_numpy(ids.astype(np.int64))[None].to(runner.device)
+    logits = runner.model(inputs, use_cache=False, **few).logits[0, -1]
     return np.asarray((logits if logits.dtype == torch.float64 else logits.float()).cpu().numpy())
 
 
-def _compare(runner: HFRunner, want: NDArray[np.floating], got: NDArray[np.floating]) -> None:
+def _compare(runner: HFRunner, want: Logits, got: Logits) -> None:
     scale = float(np.abs(want).max())
     error = float(np.abs(want - got).max()) / scale if scale else 0.0
     if not error <= TOLERANCE.get(runner.dtype, 0.05):

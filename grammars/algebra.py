@@ -12,7 +12,7 @@ from . import derive as d
 from ._native import Arena, set_error
 from .byteset import Dag, code_points
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, INF, Expr, Kind, Ref, _cat, repeat
+from .expr import EMPTY, INF, Expr, Kind, Ref, _cat, concat, hole, repeat, text
 from .slices import PLAIN, covers_plain
 
 set_error(UnsupportedConstraint)
@@ -34,6 +34,10 @@ class Algebra(Protocol):
 
     def enter(self, e: Expr) -> int:
         """The number of an expression."""
+        ...
+
+    def surround(self, h: int, prefix: bytes, follow: bytes) -> int:
+        """`prefix`, then a value of `h`, which the literal `follow` (if any) ends."""
         ...
 
     def nullable(self, h: int) -> bool: ...
@@ -73,6 +77,10 @@ class Reference:
             self._numbers[e.uid] = len(self._exprs)
             self._exprs.append(e)
         return self._numbers[e.uid]
+
+    def surround(self, h: int, prefix: bytes, follow: bytes) -> int:
+        value = self._exprs[h]
+        return self._number(concat(text(prefix), hole(value, follow) if follow else value))
 
     def expand(self, h: int, byte: int) -> tuple[int, int, int]:
         e = self._exprs[h]
@@ -118,8 +126,8 @@ class Reference:
 class Native:
     """The C arena as an Algebra. `enter` raises KeyError for kinds of expressions that it does not know."""
 
-    def __init__(self) -> None:
-        self._arena = self.source = Arena()
+    def __init__(self, arena: Arena | None = None) -> None:
+        self._arena = self.source = arena or Arena()
         self._dags: dict[Dag, int] = {}
         self._entered: dict[int, int] = {}
         self._kept: list[Expr] = []  # so that their uids stay theirs
@@ -199,6 +207,10 @@ class Native:
                 edges = [(low, high, self._dags[child]) for low, high, child in node.edges]
                 self._dags[node] = self._arena.dag(edges, node.final) if edges else 0
         return self._dags[dag]
+
+    def surround(self, h: int, prefix: bytes, follow: bytes) -> int:
+        arena = self._arena
+        return arena.cat(arena.text(prefix), arena.hole(h, follow) if follow else h)
 
     def one_less(self, h: int) -> int:
         return self._arena.one_less(h, self._plain)

@@ -10,7 +10,7 @@ from .expr import Expr
 from .grammar import Grammar
 from .vocabulary import Vocabulary
 
-_tables: weakref.WeakKeyDictionary[Vocabulary, dict[int, Automatic]] = weakref.WeakKeyDictionary()
+_tables: weakref.WeakKeyDictionary[Vocabulary, dict[Expr, Automatic]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -25,15 +25,15 @@ def compile(grammar: Grammar | Expr, vocab: Vocabulary) -> Constraint:
     expr = grammar.expr if isinstance(grammar, Grammar) else grammar
     with _lock:
         table = _tables.setdefault(vocab, {})
-        found = table.pop(expr.uid, None)
+        found = table.pop(expr, None)
         if found is None or found.memory > vocab.memory:
-            found = Automatic(expr, vocab)
+            found = Automatic.of(expr, vocab)
             _make_room(table, vocab.memory)
-        table[expr.uid] = found  # the last used comes last
+        table[expr] = found  # the last used comes last
     return found
 
 
-def _make_room(table: dict[int, Automatic], limit: int) -> None:
+def _make_room(table: dict[Expr, Automatic], limit: int) -> None:
     taken = sum([c.memory for c in table.values()])
     while taken > limit:
         taken -= table.pop(next(iter(table))).memory

@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from .algebra import algebra
+from .algebra import Algebra, algebra
 from .automaton import DEAD, Automaton
 from .errors import EmptyLanguage
-from .expr import Expr, concat, hole, text
+from .expr import EPS, Expr
 from .rows import Mask, Row, Rows, State
 from .vocabulary import Vocabulary
 
@@ -38,35 +38,37 @@ class Constraint(Protocol):
 
 
 class Automatic:
-    """The `Constraint` of an expression; thread-safe.
+    """The `Constraint` of the expression number `root` of an algebra; thread-safe."""
 
-    Raises EmptyLanguage when nothing is accepted, UnsupportedConstraint when that cannot be decided.
-    """
-
-    def __init__(self, expr: Expr, vocab: Vocabulary, name: str = "the constraint") -> None:
-        self.vocab, self.expr = vocab, expr
+    def __init__(self, algebra: Algebra, root: int, vocab: Vocabulary) -> None:
+        self.vocab = vocab
         self._lock = threading.RLock()
-        self._algebra, self._root = algebra(expr)
-        self._automaton = Automaton(self._algebra)
+        self._algebra, self._root = algebra, root
+        self._automaton = Automaton(algebra)
         self._rows = Rows(self._automaton, vocab)
         self._starts: dict[tuple[bytes, bytes], State] = {}
         self._steps: dict[tuple[State, int], State | None] = {}
         self._forced: dict[State, tuple[bytes, list[int]]] = {}
         self._ended: dict[State, bool] = {}
         self._accepting: dict[State, bool] = {}
-        if self._automaton.state(self._root) == DEAD:
-            raise EmptyLanguage(f"{name} accepts no text at all")
-        if not vocab.complete and self._rows.distances.infinite(self.start()):
-            raise EmptyLanguage(f"{name} accepts no text that this vocabulary can spell")
+
+    @classmethod
+    def of(cls, expr: Expr, vocab: Vocabulary) -> Automatic:
+        """Raises EmptyLanguage when nothing is accepted, UnsupportedConstraint when that cannot be decided."""
+        found = cls(*algebra(expr), vocab)
+        if found.start() == DEAD:
+            raise EmptyLanguage("the constraint accepts no text at all")
+        if not vocab.complete and found._rows.distances.infinite(found.start()):
+            raise EmptyLanguage("the constraint accepts no text that this vocabulary can spell")
+        return found
 
     def start(self, prefix: bytes = b"", follow: bytes = b"") -> State:
         """The state before `prefix` + value; the value ends before the first `follow`, if one is given."""
         found = self._starts.get((prefix, follow))
         if found is None:
             with self._lock:
-                value = hole(self.expr, follow) if follow else self.expr
-                handle = self._algebra.enter(concat(text(prefix), value))
-                found = self._starts[prefix, follow] = self._automaton.state(handle)
+                whole = self._algebra.surround(self._root, prefix, follow)
+                found = self._starts[prefix, follow] = self._automaton.state(whole)
         return found
 
     def mask(self, s: State, budget: int | None = None) -> Mask:
@@ -104,7 +106,7 @@ class Automatic:
         return after
 
     def _at_end(self, s: State) -> State:
-        return s if self.finished(s) else self._automaton.state(self._algebra.enter(text(b"")))
+        return s if self.finished(s) else self._automaton.state(self._algebra.enter(EPS))
 
     def accepting(self, s: State) -> bool:
         """Whether the value may end here."""
@@ -203,4 +205,4 @@ class Automatic:
         return 2048 * len(self._automaton) + 4 * self.vocab.words * len(self._rows)
 
     def __repr__(self) -> str:
-        return f"<Constraint {self.expr!r}, {len(self._automaton)} states, {len(self._rows)} masks>"
+        return f"<Constraint with {len(self._automaton)} states, {len(self._rows)} masks>"

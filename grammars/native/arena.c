@@ -56,7 +56,7 @@ static int same(Arena *A, const Node *x, const Node *y) {
     return *p == *q && !memcmp(p, q, (size_t)(*p + 1) * sizeof(Id));
 }
 
-static void rehash(Arena *A) {
+void rehash(Arena *A) {
     uint32_t mask = A->interned_mask * 2 + 1;
     Id *table = malloc(((size_t)mask + 1) * sizeof(Id));
     if (!table) fail(A, NULL);

@@ -77,6 +77,7 @@ void *grow(Arena *A, Pool *pool, int32_t more, size_t item); /* room for `more` 
 void enter(Arena *A);
 static inline void leave(Arena *A) { A->depth--; }
 
+void rehash(Arena *A); /* double the table of interned nodes */
 void arena_init(Arena *A);
 void arena_free(Arena *A);
 Id make_leaf(Arena *A, Id dag);

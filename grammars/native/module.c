@@ -258,6 +258,111 @@ static PyObject *py_one_less(Arena *A, PyObject *args) {
     });
 }
 
+static PyObject *raw(const Pool *pool, size_t item) {
+    return PyBytes_FromStringAndSize(pool->items, (Py_ssize_t)((size_t)pool->size * item));
+}
+
+static PyObject *py_dump(Arena *A, PyObject *unused) {
+    (void)unused;
+    return Py_BuildValue("(NNNNN)", raw(&A->nodes, sizeof(Node)), raw(&A->bytes, 1), raw(&A->lists, sizeof(Id)),
+                         raw(&A->dags, sizeof(Dag)), raw(&A->edges, sizeof(Edge)));
+}
+
+static void fill(Arena *A, Pool *pool, const Py_buffer *data, size_t item) {
+    if (data->len % (Py_ssize_t)item || data->len / (Py_ssize_t)item > INT32_MAX / 2) fail(A, "corrupt: odd size");
+    pool->size = 0;
+    int32_t count = (int32_t)(data->len / (Py_ssize_t)item);
+    memcpy(grow(A, pool, count, item), data->buf, (size_t)data->len);
+    pool->size = count;
+}
+
+static int within(int64_t first, int64_t count, int64_t size) { return first >= 0 && count >= 0 && first + count <= size; }
+
+static int list_is_sound(Arena *A, int32_t at, int32_t count, Id below) {
+    if (!within(at, count, A->lists.size)) return 0;
+    for (int32_t i = 0; i < count; i++)
+        if (!within(*LIST(A, at + i), 1, below)) return 0;
+    return 1;
+}
+
+static int hole_is_sound(Arena *A, const Node *n, Id id) {
+    if (!within(n->a, 1, id) || !within(n->b, 1, id) || NODE(A, n->b).kind != TEXT || !within(n->c, 1, A->lists.size))
+        return 0;
+    int32_t count = *LIST(A, n->c);
+    if (!within(n->c + 1, count, A->lists.size)) return 0;
+    for (int32_t i = 1; i <= count; i++)
+        if (!within(*LIST(A, n->c + i) - 1, 1, NODE(A, n->b).b)) return 0;
+    return 1;
+}
+
+/* Whether everything that a node names is there; children are older than their parents, but for a reference's body. */
+static int is_sound(Arena *A, Id id) {
+    Node *n = &NODE(A, id);
+    n->has_cuts = n->searching = 0;
+    if (n->minlen < -1 || n->minlen > INF || n->nullable < -1 || n->nullable > 1) return 0;
+    switch (n->kind) {
+    case EMPTY: return id == 0;
+    case LEAF: return within(n->a, 1, A->dags.size);
+    case TEXT: return n->b > 0 && within(n->a, n->b, A->bytes.size);
+    case CAT: return within(n->a, 1, id) && within(n->b, 1, id);
+    case ALT:
+    case AND: return n->b > 1 && list_is_sound(A, n->a, n->b, id);
+    case REPEAT: return within(n->a, 1, id) && n->b >= 0 && n->c >= -1 && (n->c < 0 || n->c >= n->b);
+    case NOT: return within(n->a, 1, id);
+    case REF: return within(n->a, 1, A->nodes.size) && n->nullable >= 0 && n->minlen >= 0;
+    case HOLE: return hole_is_sound(A, n, id);
+    default: return 0;
+    }
+}
+
+static int graph_is_sound(Arena *A, int32_t id) {
+    Dag *d = &DAG(A, id);
+    if (d->final > 1 || !within(d->first, d->count, A->edges.size) || (id == 0 && (d->count || !d->final))) return 0;
+    d->minlen = d->final ? 0 : INT32_MAX;
+    for (int32_t i = 0; i < d->count; i++) {
+        Edge edge = EDGE(A, d->first + i);
+        if (edge.low > edge.high || !within(edge.child, 1, id)) return 0;
+        if (DAG(A, edge.child).minlen + 1 < d->minlen) d->minlen = DAG(A, edge.child).minlen + 1;
+    }
+    return d->minlen < INT32_MAX;
+}
+
+static void load(Arena *A, const Py_buffer *data) {
+    fill(A, &A->nodes, &data[0], sizeof(Node));
+    fill(A, &A->bytes, &data[1], 1);
+    fill(A, &A->lists, &data[2], sizeof(Id));
+    fill(A, &A->dags, &data[3], sizeof(Dag));
+    fill(A, &A->edges, &data[4], sizeof(Edge));
+    A->cuts.size = 0;
+    grow(A, &A->cuts, A->nodes.size, sizeof(Cuts));
+    A->cuts.size = A->nodes.size;
+    if (A->nodes.size < 3 || A->dags.size < 1) fail(A, "corrupt: too short");
+    for (int32_t i = 0; i < A->dags.size; i++)
+        if (!graph_is_sound(A, i)) fail(A, "corrupt: a graph leads nowhere");
+    for (Id i = 0; i < A->nodes.size; i++)
+        if (!is_sound(A, i)) fail(A, "corrupt: an expression names what is not there");
+    if (NODE(A, A->eps).kind != LEAF || NODE(A, A->eps).a || NODE(A, A->all).kind != NOT || NODE(A, A->all).a)
+        fail(A, "corrupt: the first expressions are not the usual ones");
+    while ((uint32_t)A->nodes.size >= A->interned_mask - A->interned_mask / 4) rehash(A);
+    rehash(A);
+}
+
+static PyObject *py_load(Arena *A, PyObject *args) {
+    Py_buffer data[5];
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &data[0], &data[1], &data[2], &data[3], &data[4])) return NULL;
+    volatile int failed = 1;
+    if (A->nodes.size != 3) A->why = "only a new arena can be loaded into";
+    else if (!setjmp(A->failed)) {
+        load(A, data);
+        failed = 0;
+    }
+    for (int i = 0; i < 5; i++) PyBuffer_Release(&data[i]);
+    if (!failed) Py_RETURN_NONE;
+    A->nodes.size = A->nodes.size > 3 ? 3 : A->nodes.size; /* of no use any more */
+    PyErr_SetString(PyExc_ValueError, A->why ? A->why : "out of memory");
+    return NULL;
+}
+
 static PyObject *py_len(Arena *A, PyObject *unused) {
     (void)unused;
     return number(A->nodes.size);
@@ -282,6 +387,8 @@ static PyMethodDef arena_methods[] = {
     METHOD("parts", py_parts, "parts(e) -> (value or -1, length of follow, positions) of a hole, else None"),
     METHOD("only", py_only, "only(e) -> the one byte that can come next, -1 when none, -2 when several can"),
     METHOD("one_less", py_one_less, "one_less(e, graph) -> what a code point of the graph leaves of a counted class"),
+    {"dump", (PyCFunction)py_dump, METH_NOARGS, "dump() -> five bytes objects for load()"},
+    METHOD("load", py_load, "load(...): what dump() gave, into a new arena; checked, ValueError when it is corrupt"),
     {"size", (PyCFunction)py_len, METH_NOARGS, "size() -> number of expressions"},
     {NULL, NULL, 0, NULL}};
 

@@ -132,6 +132,32 @@ static PyObject *dfa_expr(Dfa *self, PyObject *args) {
     return PyLong_FromLong(self->exprs[state]);
 }
 
+static PyObject *dfa_dump(Dfa *self, PyObject *unused) {
+    (void)unused;
+    return Py_BuildValue("(y#y#)", (char *)self->table, self->size * 256 * (Py_ssize_t)sizeof(int32_t),
+                         (char *)self->exprs, self->size * (Py_ssize_t)sizeof(int32_t));
+}
+
+/* load(table, exprs, count of expressions): what dump() gave, into a new table; ValueError when it is corrupt */
+static PyObject *dfa_load(Dfa *self, PyObject *args) {
+    Py_buffer table, exprs;
+    int known;
+    if (!PyArg_ParseTuple(args, "y*y*i", &table, &exprs, &known)) return NULL;
+    Py_ssize_t count = exprs.len / (Py_ssize_t)sizeof(int32_t), i = 0;
+    int sound = !self->size && exprs.len == count * 4 && table.len == count * 1024;
+    for (i = 0; sound && i < count * 256; i++)
+        sound = ((int32_t *)table.buf)[i] >= UNKNOWN && ((int32_t *)table.buf)[i] < count;
+    for (i = 0; sound && i < count; i++) {
+        int32_t expr = ((int32_t *)exprs.buf)[i];
+        sound = expr >= 0 && expr < known && number_of(self, expr) == i;
+    }
+    if (sound) memcpy(self->table, table.buf, (size_t)table.len);
+    else if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "corrupt: the transition table does not fit");
+    PyBuffer_Release(&table);
+    PyBuffer_Release(&exprs);
+    return sound ? Py_NewRef(Py_None) : NULL;
+}
+
 static Py_ssize_t dfa_length(PyObject *self) { return ((Dfa *)self)->size; }
 
 static PyObject *dfa_run(Dfa *self, PyObject *args) {
@@ -198,6 +224,8 @@ static PyMethodDef dfa_methods[] = {
      "common(state, graphs) -> for each byte graph (int32 rows of node, low, high, next node; -1: end) the one state\n"
      "to which all its words lead, -1 when all are dead, -3 when they differ"},
     {"number", (PyCFunction)dfa_number, METH_VARARGS, "number(expression) -> its state, new or known"},
+    {"dump", (PyCFunction)dfa_dump, METH_NOARGS, "dump() -> (table, expressions) as bytes, for load()"},
+    {"load", (PyCFunction)dfa_load, METH_VARARGS, "load(table, expressions, number of expressions that there are)"},
     {"expr", (PyCFunction)dfa_expr, METH_VARARGS, "expr(state) -> its expression"},
     {"run", (PyCFunction)dfa_run, METH_VARARGS, "run(state, data) -> state after the bytes, -1 when dead"},
     {NULL, NULL, 0, NULL}};

@@ -76,9 +76,9 @@ def test_masks_equal_brute_force(seed: int, tokens: list[str]) -> None:
     horizon = 10
     if brute_distances(e, vocab, horizon) >= INF:
         with pytest.raises(EmptyLanguage):
-            Automatic(e, vocab)
+            Automatic.of(e, vocab)
         return
-    c = Automatic(e, vocab)
+    c = Automatic.of(e, vocab)
     for _walk in range(4):
         s, done = c.start(), b""
         for _ in range(6):
@@ -139,7 +139,7 @@ def test_a_value_ends_where_the_text_that_follows_begins(seed: int) -> None:
     vocab = vocabulary(TOKENS)
     if minlen(e) >= INF:
         return
-    c = Automatic(e, vocab)
+    c = Automatic.of(e, vocab)
     for _ in range(20):
         s, out = c.start(b"b", follow.encode()), b""
         for left in range(40, 0, -1):
@@ -167,19 +167,19 @@ def test_a_value_ends_where_the_text_that_follows_begins(seed: int) -> None:
 
 def test_forced_text_keeps_a_straddling_token_open() -> None:
     vocab = vocabulary(["a", "b", "x", "y", "bx", "ab"])
-    c = Automatic(concat(text("ab"), chars([(ord("x"), ord("y"))])), vocab)
+    c = Automatic.of(concat(text("ab"), chars([(ord("x"), ord("y"))])), vocab)
 
     assert c.forced(c.start()) == b"ab"
     assert c.forced_tokens(c.start()) == [5]
 
-    c = Automatic(concat(text("aab"), chars([(ord("x"), ord("y"))])), vocabulary(["a", "b", "x", "y", "bx"]))
+    c = Automatic.of(concat(text("aab"), chars([(ord("x"), ord("y"))])), vocabulary(["a", "b", "x", "y", "bx"]))
 
     assert c.forced_tokens(c.start()) == [0, 0]  # "b" waits: "bx" could cover it
 
 
 def test_prefix_tokens_may_straddle_the_border() -> None:
     vocab = vocabulary(["a", "b", " ", " a"])
-    c = Automatic(options(["ab", "b"]), vocab)
+    c = Automatic.of(options(["ab", "b"]), vocab)
     s = c.start(prefix=b" ")
 
     assert allowed(c.mask(s), vocab) == {2, 3}
@@ -188,7 +188,7 @@ def test_prefix_tokens_may_straddle_the_border() -> None:
 
 def test_a_state_after_eos_is_finished() -> None:
     vocab = vocabulary(["a", "b"])
-    c = Automatic(repeat(text("a"), 1, None), vocab)
+    c = Automatic.of(repeat(text("a"), 1, None), vocab)
     s = c.start()
 
     assert c.advance(s, 2) is None
@@ -201,7 +201,7 @@ def test_a_state_after_eos_is_finished() -> None:
 
 def test_wide_counters_cost_nothing() -> None:
     vocab = Vocabulary([bytes((i,)) for i in range(256)] + [None], {256})
-    c = Automatic(repeat(chars([(97, 122)]), 0, 10**6), vocab)
+    c = Automatic.of(repeat(chars([(97, 122)]), 0, 10**6), vocab)
     s = c.start()
     for _ in range(50):
         s = c.advance(s, ord("x")) or 0
@@ -212,7 +212,7 @@ def test_wide_counters_cost_nothing() -> None:
 def test_a_hundred_thousand_options() -> None:
     words = [f"item-{i:05d}" for i in range(100_000)]
     vocab = Vocabulary([bytes((i,)) for i in range(256)] + [None], {256})
-    c = Automatic(options(words), vocab)
+    c = Automatic.of(options(words), vocab)
 
     assert c.forced(c.start()) == b"item-"
     assert c.distance(c.start()) == 10

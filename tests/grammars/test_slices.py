@@ -54,7 +54,7 @@ def full_row(c: Automatic, s: int) -> tuple[np.ndarray, set[int]]:
 @pytest.mark.parametrize("name", CASES)
 def test_rows_equal_the_full_walk(name: str) -> None:
     expr: Expr = CASES[name]
-    c, rng = Automatic(expr, VOCAB), random.Random(name)
+    c, rng = Automatic.of(expr, VOCAB), random.Random(name)
     for _ in range(8):
         s = c.start()
         for _ in range(8):

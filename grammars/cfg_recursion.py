@@ -1,0 +1,108 @@
+"""Removes left recursion from rules, exactly, and turns recursion that is only a loop into one.
+
+A rule `a: a x | b` is `b x*`: on its net the edge `a` from the start goes away, and every end is joined to the place
+behind that edge. Indirect recursion becomes direct by putting the nets of rules treated before in place of leading
+calls (Paull 1983, on nets, where the copies share their tails). Two further identities keep ambiguity small:
+
+- A call of `a` at the very end of `a: a "+" a | "-" a | n` needs no loop of its own, the outer one reads the same
+  text. It becomes a call of the operand, which is `a` without the loop.
+- A rule that calls itself only at its very end is a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .cfg import Net, Nets, Symbol, Times, determinise, rule_of
+from .components import components
+
+
+def without_left_recursion(nets: Nets) -> Nets:
+    """Equal nets (as `tidy` gives them) in which no rule begins with itself."""
+    nets = dict(nets)
+    for members in components(nets, lambda name: _calls(nets[name].firsts())):
+        if len(members) > 1 or members[0] in _calls(nets[members[0]].firsts()):
+            _resolve(sorted(members, key=lambda name: (_uses(name, nets), name)), nets)
+    return {name: _as_loop(name, net) for name, net in nets.items()}
+
+
+def _calls(symbols: Iterable[Symbol]) -> list[str]:
+    return [rule for symbol in symbols if (rule := rule_of(symbol)) is not None]
+
+
+def _uses(name: str, nets: Nets) -> int:
+    """How often a rule is called; the busiest of a component is treated last, its net is then copied nowhere."""
+    return sum(rule_of(symbol) == name for net in nets.values() for edges in net.edges for symbol, _ in edges)
+
+
+def _resolve(members: list[str], nets: Nets) -> None:
+    """Treat the rules of one component in turn; those done no longer begin with each other."""
+    done: set[str] = set()
+    for name in members:
+        net = _single_calls(nets[name], members)
+        while any(symbol in done for symbol in net.firsts()):
+            net = _single_calls(determinise(net, nets, _leading(done)), members)
+        if name in net.firsts():
+            net = _direct(name, net, nets)
+        nets[name] = net
+        done.add(name)
+
+
+def _leading(done: set[str]) -> Callable[[int, dict[Symbol, set[object]]], list[str]]:
+    return lambda state, moves: [s for s in moves if isinstance(s, str) and s in done] if state == 0 else []
+
+
+def _single_calls(net: Net, members: list[str]) -> Net:
+    """Counted repeats of a member at the start, as one call and the remaining ones."""
+    if not any(isinstance(symbol, Times) and symbol.symbol in members for symbol in net.firsts()):
+        return net
+    out = net.copy()
+    out.edges[0] = []
+    for symbol, end in net.edges[0]:
+        if not isinstance(symbol, Times) or symbol.symbol not in members:
+            out.edge(0, symbol, end)
+            continue
+        between, rest = out.state(), symbol.less()
+        out.edge(0, symbol.symbol, between)
+        if rest.high != 0:
+            out.edge(between, Times(rest.symbol, max(rest.low, 1), rest.high), end)
+        if rest.low == 0:
+            out.skip(between, end)
+    return determinise(out)
+
+
+def _direct(name: str, net: Net, nets: Nets) -> Net:
+    behind = dict(net.edges[0])[name]
+    operand = f"{name} operand"
+    out = net.copy()
+    out.edges[0] = [edge for edge in net.edges[0] if edge[0] != name]
+    out = _renamed_at_end(out, name, operand)
+    if any(symbol == operand for edges in out.edges for symbol, _ in edges):
+        nets[operand] = _as_loop(operand, determinise(out))
+    for at in out.final:
+        out.skip(at, behind)
+    return determinise(out)
+
+
+def _ends(net: Net) -> set[int]:
+    return {at for at in net.final if not net.edges[at]}
+
+
+def _renamed_at_end(net: Net, name: str, other: str) -> Net:
+    ends, out = _ends(net), net.copy()
+    for at, edges in enumerate(net.edges):
+        out.edges[at] = [(other if symbol == name and end in ends else symbol, end) for symbol, end in edges]
+    return out
+
+
+def _as_loop(name: str, net: Net) -> Net:
+    """The net with calls of itself at its very end as loops."""
+    ends = _ends(net)
+    loops = [at for at, edges in enumerate(net.edges) if any(s == name and end in ends for s, end in edges)]
+    if not loops:
+        return net
+    out = net.copy()
+    for at in loops:
+        out.edges[at] = [(symbol, end) for symbol, end in net.edges[at] if symbol != name or end not in ends]
+        out.skip(at, 0)
+    return determinise(out)

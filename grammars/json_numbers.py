@@ -133,7 +133,9 @@ class _Case:
             return decimals(bounds)
         assert bounds.low is not None
         low = floor(bounds.low) + 1 if bounds.low_open else -floor(-bounds.low)
-        high = bounds.high if bounds.high is None else -floor(-bounds.high) - 1 if bounds.high_open else floor(bounds.high)
+        high = (
+            bounds.high if bounds.high is None else -floor(-bounds.high) - 1 if bounds.high_open else floor(bounds.high)
+        )
         return concat(whole(low, high), repeat(_ZERO_FRACTION, 0, 1) if self.flexible else EPS)
 
     # -- exponents

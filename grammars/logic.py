@@ -96,14 +96,15 @@ class Logic(Generic[A]):
 
     def restrict(self, a: Node[A], values: Mapping[A, bool]) -> Node[A]:
         """`a` with some atoms decided."""
-        return self.replace(a, lambda atom: self.constant(values[atom]) if atom in values else None)
+        last = max([self._levels.get(atom, -1) for atom in values], default=-1)
+        return self.replace(a, lambda atom: self.constant(values[atom]) if atom in values else None, last)
 
-    def replace(self, a: Node[A], value: Callable[[A], Node[A] | None]) -> Node[A]:
-        """`a` with atoms replaced by functions, where `value` gives one."""
+    def replace(self, a: Node[A], value: Callable[[A], Node[A] | None], last: int = _LAST) -> Node[A]:
+        """`a` with atoms replaced by functions, where `value` gives one; atoms below the level `last` stay."""
         done: dict[int, Node[A]] = {}
 
         def go(n: Node[A]) -> Node[A]:
-            if n.atom is None:
+            if n.atom is None or n.level > last:
                 return n
             if n.uid not in done:
                 atom, high, low = n.branches()

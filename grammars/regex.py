@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .errors import UnsupportedConstraint
 from .expr import ANY_TEXT, EPS, Expr, chars, options
 from .grammar import Grammar
@@ -40,6 +42,7 @@ def search(pattern: str, dialect: Dialect, alphabet: Alphabet) -> Expr:
     return _compiled(pattern, dialect, alphabet, alphabet.text, _ANYTHING)
 
 
+@lru_cache(maxsize=512)
 def _compiled(pattern: str, dialect: Dialect, alphabet: Alphabet, after: Expr, before: Node | None) -> Expr:
     try:
         compiler = Compiler(alphabet)

@@ -1,0 +1,47 @@
+"""JSON Schema as a grammar of JSON texts."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+from . import schema_members  # noqa: F401  (registers its keywords)
+from .errors import InvalidConstraint, UnsupportedConstraint
+from .grammar import Grammar
+from .json_strings import Strings
+from .json_text import STYLES, Whitespace
+from .json_values import Order, Values
+from .schema_forms import Forms
+from .schema_keywords import HANDLERS
+from .schema_read import Reader
+from .schema_refs import Document
+
+
+def json_schema(
+    schema: dict[str, Any] | bool,
+    *,
+    strict: bool = True,
+    whitespace: Whitespace = "flexible",
+    order: Order = "schema",
+) -> Grammar:
+    """The JSON texts of the values that `schema` allows; `parse` gives the value."""
+    if whitespace not in STYLES or order not in ("schema", "any"):
+        raise InvalidConstraint(f"whitespace is one of {', '.join(STYLES)}, order is schema or any")
+    style = STYLES[whitespace]
+    forms, document = Forms(), Document(schema)
+    strings = Strings(forms.logic, style.alphabet)
+    reader = Reader(document, forms, strings, HANDLERS, _refuse if strict else _warn)
+    values = Values(forms, strings, reader.target, style, order)
+    try:
+        return Grammar(values.expr(reader.read(document.root)), json.loads)
+    except RecursionError:
+        raise UnsupportedConstraint("the schema is nested too deeply") from None
+
+
+def _refuse(error: UnsupportedConstraint) -> None:
+    raise error
+
+
+def _warn(error: UnsupportedConstraint) -> None:
+    warnings.warn(f"not enforced: {error}", stacklevel=2)

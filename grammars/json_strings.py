@@ -1,0 +1,102 @@
+"""String assertions as expressions over decoded text, in the spelling of one style."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .derive import minlen
+from .errors import UnsupportedConstraint
+from .expr import EMPTY, INF, Expr, alt, both, complement, matches, repeat
+from .json_formats import FORMATS, format_expr
+from .logic import Cube, Logic, Node
+from .regex import PLAIN, search
+from .regex_compile import Alphabet
+from .schema_forms import Atom, HasFormat, Matches, MinLength, StringAtom, StringIn
+from .unicode_sets import ALL
+
+MOST_CASES = 4096
+
+
+class Strings:
+    """Compiles functions of string assertions; what may stand between the quotes."""
+
+    def __init__(self, logic: Logic[Atom], alphabet: Alphabet) -> None:
+        self.logic, self.alphabet = logic, alphabet
+        self.any_char = alphabet.chars(ALL)
+        self._atoms: dict[StringAtom, Expr] = {}
+        self._functions: dict[int, Expr] = {}
+
+    def expr(self, function: Node) -> Expr:
+        """The texts for which `function` holds; `EMPTY` when there are none."""
+        found = self._functions.get(function.uid)
+        if found is None:
+            found = self._functions[function.uid] = self._new(function)
+        return found
+
+    def _new(self, function: Node) -> Expr:
+        cubes = self.logic.cover(function, MOST_CASES)
+        if cubes is None:
+            raise UnsupportedConstraint(f"the string assertions come down to more than {MOST_CASES} cases")
+        found = alt(*map(self._case, cubes))
+        return found if minlen(found) < INF else EMPTY
+
+    def _case(self, cube: Cube[Atom]) -> Expr:
+        listed = [atom for atom, value in cube.items() if isinstance(atom, StringIn) and value]
+        if listed:
+            return self.options([word for word in listed[0].words if self._allows(cube, word)])
+        low, high, parts = 0, None, []
+        for atom, value in cube.items():
+            match atom:
+                case MinLength(length) if value:
+                    low = max(low, length)
+                case MinLength(length):
+                    high = length - 1 if high is None else min(high, length - 1)
+                case _:
+                    e = self.atom(atom)
+                    parts.append(e if value else complement(e))
+        if high is not None and low > high:
+            return EMPTY
+        bounded = (low, high) != (0, None) or not any(cube.values())
+        return both(repeat(self.any_char, low, high), *parts) if bounded else both(*parts)
+
+    def _allows(self, cube: Cube[Atom], word: str) -> bool:
+        return all(self.holds(atom, word) == value for atom, value in cube.items())
+
+    def options(self, words: Iterable[str]) -> Expr:
+        listed = list(words)
+        return self.alphabet.options(listed) if listed else EMPTY
+
+    def atom(self, atom: Atom) -> Expr:
+        """The texts that meet one assertion."""
+        assert isinstance(atom, StringAtom)
+        found = self._atoms.get(atom)
+        if found is None:
+            found = self._atoms[atom] = self._atom(atom)
+        return found
+
+    def _atom(self, atom: StringAtom) -> Expr:
+        match atom:
+            case StringIn(words):
+                return self.options(words)
+            case MinLength(length):
+                return repeat(self.any_char, length)
+            case Matches(pattern):
+                return search(pattern, "ecma", self.alphabet)
+            case HasFormat(name):
+                return format_expr(name, self.alphabet)
+
+    def knows_format(self, name: str) -> bool:
+        return name in FORMATS
+
+    def holds(self, atom: Atom, word: str) -> bool:
+        """Whether a given text meets an assertion."""
+        match atom:
+            case StringIn(words):
+                return word in words
+            case MinLength(length):
+                return len(word) >= length
+            case Matches(pattern):
+                return matches(search(pattern, "ecma", PLAIN), word.encode())
+            case HasFormat(name):
+                return matches(format_expr(name, PLAIN), word.encode())
+        raise AssertionError(atom)

@@ -1,0 +1,180 @@
+"""The meaning of a JSON Schema: for each JSON type, a Boolean function of assertions.
+
+A schema is a `Form`. Schemas combine by Boolean algebra type by type (`allOf`, `anyOf`, `not`, ...), and what is
+left for one type holds assertions of that type only. Assertions about members and items carry Forms of their own.
+
+References stay symbolic (`Target`) until a value is compiled, so recursion needs no special care here. `oneOf` stays
+symbolic, too, because it is simplest once its alternatives are known to exclude each other.
+
+`layout` is the order in which names are declared. It has no meaning for validity; it orders what is generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .json_numbers import NumberAtom
+from .logic import Logic, Node
+
+JsonType = Literal["null", "true", "false", "number", "string", "array", "object"]
+TYPES: tuple[JsonType, ...] = ("null", "true", "false", "number", "string", "array", "object")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The schema at a place, by its absolute URI."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """Exactly one of several Forms holds."""
+
+    parts: tuple[Form, ...]
+
+
+# -- strings
+
+
+@dataclass(frozen=True, slots=True)
+class MinLength:
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StringIn:
+    """`words` in their order of appearance."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """A match of an ECMA-262 regex somewhere in the string."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class HasFormat:
+    name: str
+
+
+# -- arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """All items from index `start` up to, not including, `stop` (None: the end) are of `form`."""
+
+    start: int
+    stop: int | None
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeastItems:
+    """At least `count` items are of `form` (None: of any)."""
+
+    count: int
+    form: Form | None
+
+
+# -- objects
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """All members whose key is one of `keys` (a function of string assertions) have a value of `form`."""
+
+    keys: Node
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class MinMembers:
+    count: int
+
+
+StringAtom = MinLength | StringIn | Matches | HasFormat
+ArrayAtom = Items | AtLeastItems
+ObjectAtom = Members | MinMembers
+Atom = NumberAtom | StringAtom | ArrayAtom | ObjectAtom | Target | Exactly
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Form:
+    """One function per type, in the order of `TYPES`; interned by `Forms`, so compare with `is`."""
+
+    functions: tuple[Node, ...]
+    layout: tuple[str | Target, ...]
+    uid: int = field(repr=False)
+
+    def of(self, kind: JsonType) -> Node:
+        return self.functions[TYPES.index(kind)]
+
+
+class Forms:
+    """Makes and combines Forms."""
+
+    def __init__(self) -> None:
+        self.logic: Logic[Atom] = Logic()
+        self._interned: dict[tuple[object, ...], Form] = {}
+        self.anything = self.every(self.logic.true)
+        self.nothing = self.every(self.logic.false)
+
+    def make(self, functions: Iterable[Node], layout: Iterable[str | Target] = ()) -> Form:
+        functions, names = tuple(functions), tuple(dict.fromkeys(layout))
+        key = (names, *[f.uid for f in functions])
+        found = self._interned.get(key)
+        if found is None:
+            found = self._interned[key] = Form(functions, names, len(self._interned))
+        return found
+
+    def every(self, function: Node, layout: Iterable[str | Target] = ()) -> Form:
+        return self.make([function] * len(TYPES), layout)
+
+    def types(self, names: Iterable[str]) -> Form:
+        """All values of some types."""
+        wanted = set(names)
+        return self.make(self.logic.constant(kind in wanted) for kind in TYPES)
+
+    def when(self, kind: JsonType, function: Node, layout: Iterable[str | Target] = ()) -> Form:
+        """`function` for values of one type; all values of the others."""
+        return self.make([function if k == kind else self.logic.true for k in TYPES], layout)
+
+    def only(self, kind: JsonType, function: Node, layout: Iterable[str | Target] = ()) -> Form:
+        """`function` for values of one type; no other values."""
+        return self.make([function if k == kind else self.logic.false for k in TYPES], layout)
+
+    def assertion(self, kind: JsonType, atom: Atom) -> Form:
+        return self.when(kind, self.logic.atom(atom))
+
+    def target(self, uri: str) -> Form:
+        return self.every(self.logic.atom(Target(uri)), [Target(uri)])
+
+    def all_of(self, parts: Iterable[Form]) -> Form:
+        return self._combine(self.logic.conj, parts)
+
+    def any_of(self, parts: Iterable[Form]) -> Form:
+        return self._combine(self.logic.disj, parts)
+
+    def one_of(self, parts: Iterable[Form]) -> Form:
+        forms = tuple(parts)
+        if len(forms) == 1:
+            return forms[0]
+        return self.every(self.logic.atom(Exactly(forms)), [name for form in forms for name in form.layout])
+
+    def negate(self, form: Form) -> Form:
+        return self.make(map(self.logic.negate, form.functions), form.layout)
+
+    def _combine(self, connective: Callable[[list[Node]], Node], parts: Iterable[Form]) -> Form:
+        forms = list(parts)
+        if len(forms) == 1:
+            return forms[0]
+        columns = zip(*[form.functions for form in forms], strict=True)
+        layout = [name for form in forms for name in form.layout]
+        return self.make([connective(list(column)) for column in columns] or [connective([])] * len(TYPES), layout)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .gguf_file import GgufFile, Tensor
 from .gguf_tokenizer import write_tokenizer
@@ -118,10 +119,10 @@ def write_weights(gguf: GgufFile, path: Path, progress: Progress) -> None:
                 progress(done, total)
 
 
-def _weights(gguf: GgufFile, tensor: Tensor) -> Any:
+def _weights(gguf: GgufFile, tensor: Tensor) -> Iterator[NDArray[np.float32]]:
     # GGUF stores norms as the factor itself, transformers multiplies by 1 + weight
-    shift = np.float32(tensor.name.endswith("norm.weight"))
-    return (np.ascontiguousarray(block - shift) if shift else block for block in gguf.rows(tensor))
+    norm = tensor.name.endswith("norm.weight")
+    return (block - np.float32(1) if norm else block for block in gguf.rows(tensor))
 
 
 def _generation_config(meta: dict[str, Any]) -> dict[str, Any]:

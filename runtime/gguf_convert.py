@@ -115,7 +115,7 @@ def write_weights(gguf: GgufFile, path: Path, progress: Progress) -> None:
         done = 0
         for tensor in gguf.tensors.values():
             for block in _weights(gguf, tensor):
-                done += file.write(block)
+                done += file.write(block.data)
                 progress(done, total)
 
 

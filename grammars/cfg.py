@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import UnsupportedConstraint
 
@@ -91,12 +92,15 @@ def from_expansions(expansions: Iterable[Iterable[Symbol]]) -> Net:
 
 def nullable_rules(nets: Nets) -> set[str]:
     """The rules that accept the empty text."""
+    return _least(nets, is_empty)
+
+
+def _least(nets: Nets, passes: Callable[[Symbol, set[str]], bool]) -> set[str]:
+    """The rules whose end is reached by symbols that pass, given the rules found so far."""
     found: set[str] = set()
-    while True:
-        new = {name for name, net in nets.items() if name not in found and _reaches_end(net, lambda s: is_empty(s, found))}
-        if not new:
-            return found
+    while new := {name for name in nets.keys() - found if _reaches_end(nets[name], passes, found)}:
         found |= new
+    return found
 
 
 def is_empty(symbol: Symbol, nullable: set[str]) -> bool:
@@ -106,13 +110,13 @@ def is_empty(symbol: Symbol, nullable: set[str]) -> bool:
     return symbol in nullable if isinstance(symbol, str) else False
 
 
-def _reaches_end(net: Net, passes: Callable[[Symbol], bool]) -> bool:
+def _reaches_end(net: Net, passes: Callable[[Symbol, set[str]], bool], found: set[str]) -> bool:
     seen, todo = {0}, [0]
     while todo:
         at = todo.pop()
         if at in net.final:
             return True
-        for after in (*net.skips[at], *(end for symbol, end in net.edges[at] if passes(symbol))):
+        for after in (*net.skips[at], *(end for symbol, end in net.edges[at] if passes(symbol, found))):
             if after not in seen:
                 seen.add(after)
                 todo.append(after)
@@ -124,7 +128,7 @@ def tidy(nets: Nets) -> tuple[Nets, set[str]]:
     text. A rule that accepts nothing else is left out."""
     nullable = nullable_rules(nets)
     plain = {name: _without_empty(net, nullable) for name, net in nets.items()}
-    useful = _productive(plain)
+    useful = _least(plain, lambda symbol, found: (rule := rule_of(symbol)) is None or rule in found)
     return {name: _only(plain[name], useful) for name in plain if name in useful}, nullable
 
 
@@ -142,20 +146,6 @@ def _without_empty(net: Net, nullable: set[str]) -> Net:
     return determinise(out)
 
 
-def _productive(nets: Nets) -> set[str]:
-    found: set[str] = set()
-
-    def passes(symbol: Symbol) -> bool:
-        rule = rule_of(symbol)
-        return rule is None or rule in found
-
-    while True:
-        new = {name for name, net in nets.items() if name not in found and _reaches_end(net, passes)}
-        if not new:
-            return found
-        found |= new
-
-
 def _only(net: Net, useful: set[str]) -> Net:
     edges = [[(s, end) for s, end in edges if (r := rule_of(s)) is None or r in useful] for edges in net.edges]
     return minimise(Net(edges, net.skips, net.final))
@@ -164,12 +154,10 @@ def _only(net: Net, useful: set[str]) -> Net:
 # -- determinisation
 
 Item = tuple[Net, int, "Item | None"]  # a state of a net, and where to go on when its text is complete
-Policy = Callable[[int, dict[Symbol, set[Item]]], list[str]]
+Policy = Callable[[int, dict[Symbol, set[Item]]], list[Any]]
 
 
-def determinise(
-    net: Net, nets: Nets | None = None, unfold: Policy | None = None, apart: bool = True, limit: int = MOST_STATES
-) -> Net:
+def determinise(net: Net, nets: Nets | None = None, unfold: Policy | None = None, apart: bool = True) -> Net:
     """An equal net without skips in which the edges of a state have different symbols. When its start is kept `apart`
     it is never entered again and not final: the empty text is dropped.
 
@@ -183,7 +171,7 @@ def determinise(
         number, items = todo.pop()
         moves = _moves(items)
         while unfold is not None and nets is not None and (names := unfold(number, moves)):
-            entered = {(nets[name], 0, back) for name in names for back in moves.pop(name)}
+            entered: set[Item] = {(nets[name], 0, back) for name in names for back in moves.pop(name)}
             for symbol, ends in _moves(_closure(entered)).items():
                 moves.setdefault(symbol, set()).update(ends)
         for symbol, ends in moves.items():
@@ -193,7 +181,7 @@ def determinise(
                 todo.append((numbers[target], target))
                 if any(back is None and at in of.final for of, at, back in target):
                     out.final.add(numbers[target])
-                if len(out.edges) > limit:
+                if len(out.edges) > MOST_STATES:
                     raise UnsupportedConstraint("a rule of the grammar is too large")
             out.edge(number, symbol, numbers[target])
     return minimise(out, apart)

@@ -11,9 +11,9 @@ calls (Paull 1983, on nets, where the copies share their tails). Two further ide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from .cfg import Net, Nets, Symbol, Times, determinise, rule_of
+from .cfg import Net, Nets, Policy, Symbol, Times, determinise, rule_of
 from .components import components
 
 
@@ -48,8 +48,8 @@ def _resolve(members: list[str], nets: Nets) -> None:
         done.add(name)
 
 
-def _leading(done: set[str]) -> Callable[[int, dict[Symbol, set[object]]], list[str]]:
-    return lambda state, moves: [s for s in moves if isinstance(s, str) and s in done] if state == 0 else []
+def _leading(done: set[str]) -> Policy:
+    return lambda state, moves: [symbol for symbol in moves if symbol in done] if state == 0 else []
 
 
 def _single_calls(net: Net, members: list[str]) -> Net:

@@ -1,4 +1,4 @@
-"""Hugging Face tokenizers seen as bytes: what each token stands for, and plain encoding of data.
+"""Hugging Face tokenizers seen as bytes: what each token stands for.
 
 The rules are read from the tokenizer's own decoder: byte-level alphabets (GPT-2), `▁` for a space with `<0xNN>` byte
 fallback (SentencePiece).
@@ -30,7 +30,8 @@ def token_bytes(tokenizer: Any) -> list[bytes | None]:
         raise UnsupportedConstraint(
             f"{type(tokenizer).__name__} has no fast tokenizer; save it as tokenizer.json first"
         )
-    rule = _rule(json.loads(backend.to_str()))
+    decoder = backend.decoder  # its state alone: serialising a vocabulary of 262,144 tokens takes seconds
+    rule = _rule(None if decoder is None else json.loads(decoder.__getstate__()))
     vocabulary = backend.get_vocab(with_added_tokens=True)
     out: list[bytes | None] = [None] * (max(vocabulary.values()) + 1)
     for token, i in vocabulary.items():
@@ -40,8 +41,8 @@ def token_bytes(tokenizer: Any) -> list[bytes | None]:
     return out
 
 
-def _rule(state: dict[str, Any]) -> Callable[[str], bytes]:
-    kinds = {part.get("type") for part in _parts(state.get("decoder"), "decoders")}
+def _rule(decoder: dict[str, Any] | None) -> Callable[[str], bytes]:
+    kinds = {part.get("type") for part in _parts(decoder, "decoders")}
     if "ByteLevel" in kinds:
         alphabet = byte_alphabet()
         return lambda token: _byte_level(token, alphabet)
@@ -67,30 +68,3 @@ def _sentencepiece(token: str, space: str | None, fallback: bool) -> bytes:
     if fallback and (found := _BYTE.match(token)):
         return bytes((int(found[1], 16),))
     return (token.replace(space, " ") if space else token).encode()
-
-
-def plain_encoder(tokenizer: Any) -> Callable[[bytes], list[int]]:
-    """Bytes of text to ids: no space is put before the text, and what looks like a special token is text."""
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    if not _without_prefix_space(state):
-        return lambda data: list(tokenizer.encode(data.decode(), add_special_tokens=False, split_special_tokens=True))
-    from tokenizers import Tokenizer
-
-    plain = Tokenizer.from_str(json.dumps(state))
-    plain.encode_special_tokens = True
-    return lambda data: list(plain.encode(data.decode(), add_special_tokens=False).ids)
-
-
-def _without_prefix_space(state: dict[str, Any]) -> bool:
-    """Take out of a tokenizer.json what puts a space before the text; whether there was anything."""
-    changed = False
-    normalizer = state.get("normalizer")
-    kept = [step for step in _parts(normalizer, "normalizers") if step["type"] != "Prepend"]
-    if len(kept) < len(_parts(normalizer, "normalizers")):
-        state["normalizer"], changed = {"type": "Sequence", "normalizers": kept}, True
-    for step in _parts(state.get("pre_tokenizer"), "pretokenizers"):
-        if step["type"] == "Metaspace" and step.get("prepend_scheme", "always") != "never":
-            step["prepend_scheme"], changed = "never", True
-        if step["type"] == "ByteLevel" and step.get("add_prefix_space"):
-            step["add_prefix_space"], changed = False, True
-    return changed

@@ -41,10 +41,12 @@ class Vocabulary:
     @classmethod
     def from_tokenizer(cls, tokenizer: Any, eos: Iterable[int] | None = None) -> Vocabulary:
         """Of a Hugging Face tokenizer (byte-level BPE, SentencePiece with byte fallback, WordPiece)."""
-        from .tokenizers import plain_encoder, token_bytes
+        from .plain_text import PlainText
+        from .tokenizers import token_bytes
 
         ids = [tokenizer.eos_token_id] if eos is None else list(eos)
-        return cls(token_bytes(tokenizer), [i for i in ids if i is not None], plain_encoder(tokenizer))
+        tokens = token_bytes(tokenizer)
+        return cls(tokens, [i for i in ids if i is not None], PlainText(tokenizer, tokens))
 
     @property
     def size(self) -> int:

@@ -109,12 +109,12 @@ def _fingerprint(folder: Path) -> tuple[Any, ...]:
 
 
 def _load(folder: Path, name: str, dtype: str, device: str, slots: int | None, reuse: bool) -> Model:
+    from ..grammars.plain_text import PlainText
     from ..grammars.tokenizers import token_bytes
     from ..grammars.vocabulary import Vocabulary
     from .chat import ChatFormat
     from .hf import HFRunner
     from .hf_files import eos_ids, load_tokenizer, load_weights
-    from .plain_text import PlainText
 
     tokenizer = load_tokenizer(folder)
     weights = load_weights(folder, dtype, device)

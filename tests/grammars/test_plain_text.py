@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
+from lmprog.grammars.plain_text import PlainText
 from lmprog.grammars.tokenizers import token_bytes
-from lmprog.runtime.plain_text import PlainText
 
-from .tiny import byte_level, sentencepiece
+from ..runtime.tiny import byte_level, sentencepiece
 
 FAMILIES: dict[str, Callable[[], Any]] = {
     "byte level": byte_level,

@@ -64,9 +64,10 @@ class Live:
         self.recorder.event("open", "", name, hole.kind)
         try:
             return self._fill(hole, name, self._task(hole, index, follow))
-        except LmprogError as error:
-            if not isinstance(error, RunCancelled):
-                error.add_note(f"in the hole {name!r}: {hole.kind}")
+        except RunCancelled:
+            raise
+        except Exception as error:  # a validator of the value's type may raise anything
+            error.add_note(f"in the hole {name!r}: {hole.kind}")
             raise
 
     def _fill(self, hole: Hole, name: str, task: Task) -> Any:

@@ -96,6 +96,8 @@ def random_schema(rng: random.Random, depth: int = 2) -> dict[str, Any]:
         properties = {name: random_schema(rng, depth - 1) for name in names}
         required = rng.sample(names, rng.randint(0, len(names)))
         return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    if kind == "number":  # bounded: an unbounded one may be too large for a float
+        return {"type": "number", "exclusiveMinimum": -1000, "maximum": rng.choice([0.5, 1e6])}
     return {"type": kind}
 
 

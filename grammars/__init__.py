@@ -8,6 +8,7 @@ from .grammar import Grammar, any_text, literal
 from .json_schema import json_schema
 from .regex import regex
 from .rows import State
+from .types import from_type
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "any_text",
     "choices",
     "compile",
+    "from_type",
     "json_schema",
     "literal",
     "regex",

@@ -153,7 +153,7 @@ def _fraction_below(high: str, open_: bool) -> Digits:
     return (True, alt(*parts))
 
 
-def _fraction_digits(number: Fraction) -> str:
+def fraction_digits(number: Fraction) -> str:
     """The digits of a terminating decimal behind the point, without trailing zeros."""
     part, out = number - number.numerator // number.denominator, ""
     while part:
@@ -170,11 +170,11 @@ def decimals(bounds: Interval) -> Expr:
     if bounds.empty():
         return EMPTY
     low = int(bounds.low)
-    from_ = _fraction_digits(bounds.low)
+    from_ = fraction_digits(bounds.low)
     if bounds.high is None:
         return alt(_decimal(whole(low, low), _fraction(from_, bounds.low_open, None, False)),
                    _decimal(whole(low + 1, None), _ANY))  # fmt: skip
-    high, to = int(bounds.high), _fraction_digits(bounds.high)
+    high, to = int(bounds.high), fraction_digits(bounds.high)
     if low == high:
         return _decimal(text(str(low)), _fraction(from_, bounds.low_open, to, bounds.high_open))
     return alt(
@@ -195,7 +195,7 @@ def _decimal(before: Expr, fraction: Digits) -> Expr:
 @lru_cache(maxsize=256)
 def multiples(step: Fraction) -> Expr:
     """Decimals, zero included, that are multiples of `step`; leading zeros and trailing ones do not matter."""
-    places = len(_fraction_digits(step))
+    places = len(fraction_digits(step))
     scaled = int(step * 10**places)
     tail = 0
     while places == 0 and scaled % 10 == 0:

@@ -11,7 +11,7 @@ from .regex_compile import Alphabet
 from .unicode_sets import ALL, DIGIT
 
 # RFC 3339
-_DATE = (
+DATE = (
     r"(?:\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
     r"|02-(?:0[1-9]|1\d|2[0-8]))"
     r"|(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
@@ -79,9 +79,9 @@ _TEMPLATE = (
 _POINTER = r"(?:/(?:[^~/]|~[01])*)*"
 
 FORMATS: dict[str, str | None] = {  # None: known, not supported yet
-    "date": _DATE,
+    "date": DATE,
     "time": _TIME,
-    "date-time": rf"{_DATE}[Tt]{_TIME}",
+    "date-time": rf"{DATE}[Tt]{_TIME}",
     "duration": _DURATION,
     "email": _EMAIL,
     "idn-email": None,
@@ -127,4 +127,4 @@ def _leap_seconds(name: str, alphabet: Alphabet) -> Expr:
             by_offset.setdefault(f"{local // 60:02}:{local % 60:02}:60", []).append(offset)
     by_offset["23:59:60"] += ["Z", "z"]
     times = alt(*[concat(alphabet.options([at]), fraction, alphabet.options(to)) for at, to in by_offset.items()])
-    return concat(whole(f"(?a){_DATE}[Tt]", "python", alphabet), times) if name == "date-time" else times
+    return concat(whole(f"(?a){DATE}[Tt]", "python", alphabet), times) if name == "date-time" else times

@@ -17,7 +17,7 @@ from functools import reduce
 from math import floor, lcm
 
 from .derive import minlen
-from .digits import DIGIT, DIGITS, Interval, decimals, multiples, whole
+from .digits import DIGIT, DIGITS, Interval, decimals, fraction_digits, multiples, whole
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, alt, both, chars, complement, concat, repeat, text
 from .logic import Cube, Logic, Node
@@ -96,6 +96,8 @@ class _Case:
     def within(self, bounds: Interval) -> Expr:
         if bounds.empty():
             return EMPTY
+        if not self.flexible and bounds.low is not None and bounds.low == bounds.high:
+            return text(numeral(bounds.low)) if self.divides(bounds.low) else EMPTY
         found = alt(
             self.zero() if Fraction(0) in bounds and self.divides(Fraction(0)) else EMPTY,
             self.magnitudes(bounds.meet(_POSITIVE)),
@@ -156,11 +158,9 @@ class _Case:
         if bounds.empty():
             return EMPTY
         first, last = self.exponents(bounds)
-        parts = [concat(decimals(_MANTISSA), self.exponent(first + 1, last - 1))]
-        for e in {first, last}:
-            if abs(e) <= MOST_EXPONENT:
-                parts.append(concat(decimals(_scaled(bounds, e).meet(_MANTISSA)), self.exponent(e, e)))
-        return alt(*parts)
+        ends = [e for e in {first, last} if abs(e) <= MOST_EXPONENT]
+        at_ends = [concat(decimals(_scaled(bounds, e).meet(_MANTISSA)), self.exponent(e, e)) for e in ends]
+        return alt(concat(decimals(_MANTISSA), self.exponent(first + 1, last - 1)), *at_ends)
 
     def whole_scientific(self, bounds: Interval) -> Expr:
         """Fractions no longer than the exponent, in decades that lie within the bounds as a whole."""
@@ -195,6 +195,13 @@ _MINUS = repeat(text("-"), 0, 1)
 _ZERO_FRACTION = concat(text("."), repeat(text("0"), 1))
 _E = chars([(69, 69), (101, 101)])
 digit_1_9 = chars([(49, 57)])
+
+
+def numeral(number: Fraction) -> str:
+    """The shortest plain decimal."""
+    sign, size = "-" if number < 0 else "", abs(number)
+    places = fraction_digits(size)
+    return f"{sign}{size.numerator // size.denominator}{'.' if places else ''}{places}"
 
 
 def _interval(atom: NumberAtom, value: bool) -> Interval:

@@ -116,9 +116,12 @@ class _Object:
 
     def moves(self, function: Node, about: Iterable[Members], count: int, settled: dict[Atom, bool]) -> Moves:
         """What a member's value may be, and the function left after it; `count` members came before."""
-        choices = [Choice(a.form, lambda f: f, lambda f, a=a: self.logic.restrict(f, {a: False})) for a in about]
+        choices = [self.choice(a) for a in about]
         counted = {MinMembers(mark): True for mark in self.marks if mark == count + 1}
         return explore(self.values, function, choices, lambda f: self.logic.restrict(f, {**settled, **counted}))
+
+    def choice(self, atom: Members) -> Choice:
+        return Choice(atom.form, lambda f: f, lambda f: self.logic.restrict(f, {atom: False}))
 
     def next_count(self, count: int) -> int:
         """Members are counted only as far as it matters; one is told from none by the comma."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from . import schema_members  # noqa: F401  (registers its keywords)
 from .errors import InvalidConstraint, UnsupportedConstraint
+from .expr import Expr
 from .grammar import Grammar
 from .json_strings import Strings
-from .json_text import STYLES, Whitespace
+from .json_text import STYLES, Style, Whitespace
 from .json_values import Order, Values
 from .schema_forms import Forms
 from .schema_keywords import HANDLERS
@@ -28,13 +29,17 @@ def json_schema(
     """The JSON texts of the values that `schema` allows; `parse` gives the value."""
     if whitespace not in STYLES or order not in ("schema", "any"):
         raise InvalidConstraint(f"whitespace is one of {', '.join(STYLES)}, order is schema or any")
-    style = STYLES[whitespace]
+    return Grammar(compiled(schema, STYLES[whitespace], order, strict), json.loads)
+
+
+def compiled(schema: Any, style: Style, order: Order = "schema", strict: bool = True) -> Expr:
+    """The texts, in a style, of the values that `schema` allows."""
     forms, document = Forms(), Document(schema)
     strings = Strings(forms.logic, style.alphabet)
     reader = Reader(document, forms, strings, HANDLERS, _refuse if strict else _warn)
     values = Values(forms, strings, reader.target, style, order)
     try:
-        return Grammar(values.expr(reader.read(document.root)), json.loads)
+        return values.expr(reader.read(document.root))
     except RecursionError:
         raise UnsupportedConstraint("the schema is nested too deeply") from None
 

@@ -20,7 +20,7 @@ MOST_CASES = 4096
 class Strings:
     """Compiles functions of string assertions; what may stand between the quotes."""
 
-    def __init__(self, logic: Logic[Atom], alphabet: Alphabet) -> None:
+    def __init__(self, logic: Logic, alphabet: Alphabet) -> None:
         self.logic, self.alphabet = logic, alphabet
         self.any_char = alphabet.chars(ALL)
         self._atoms: dict[StringAtom, Expr] = {}
@@ -40,7 +40,7 @@ class Strings:
         found = alt(*map(self._case, cubes))
         return found if minlen(found) < INF else EMPTY
 
-    def _case(self, cube: Cube[Atom]) -> Expr:
+    def _case(self, cube: Cube) -> Expr:
         listed = [atom for atom, value in cube.items() if isinstance(atom, StringIn) and value]
         if listed:
             return self.options([word for word in listed[0].words if self._allows(cube, word)])
@@ -59,7 +59,7 @@ class Strings:
         bounded = (low, high) != (0, None) or not any(cube.values())
         return both(repeat(self.any_char, low, high), *parts) if bounded else both(*parts)
 
-    def _allows(self, cube: Cube[Atom], word: str) -> bool:
+    def _allows(self, cube: Cube, word: str) -> bool:
         return all(self.holds(atom, word) == value for atom, value in cube.items())
 
     def options(self, words: Iterable[str]) -> Expr:

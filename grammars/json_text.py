@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -27,6 +27,7 @@ Whitespace = Literal["flexible", "spaced", "compact"]
 Span = tuple[int, int, Dag]  # first and last code point, and what follows them
 
 MOST_INDENT = 80
+_QUOTE = text('"')
 
 _RAW: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF))
 _ESCAPED: Ranges = ((0, 0x1F), (0x22, 0x22), (0x5C, 0x5C))
@@ -43,10 +44,15 @@ class Style:
     inner: Expr
     comma: Expr
     colon: Expr
-    flexible: bool
+    flexible: bool = False
+    quote: Expr = _QUOTE
 
     def string(self, inside: Expr) -> Expr:
-        return concat(text('"'), inside, text('"'))
+        return concat(self.quote, inside, self.quote)
+
+    def bare(self, alphabet: Alphabet) -> Style:
+        """The same for a scalar on its own: texts are not quoted, and spelled in `alphabet`."""
+        return replace(self, alphabet=alphabet, quote=EPS)
 
 
 @lru_cache(maxsize=4096)
@@ -98,8 +104,7 @@ def _clip(span: Span, ranges: Ranges) -> list[Span]:
 
 def _utf8(spans: Iterable[Span]) -> dict[tuple[int, int], Dag]:
     """The edges of a state that reads one raw code point of `spans`."""
-    sequences = [(bytes_, then) for low, high, then in spans for bytes_ in utf8_sequences(low, high)]
-    return _grouped(sequences)
+    return _grouped([(bytes_, then) for low, high, then in spans for bytes_ in utf8_sequences(low, high)])
 
 
 def utf8_sequences(low: int, high: int) -> Iterator[list[tuple[int, int]]]:
@@ -114,8 +119,8 @@ def utf8_sequences(low: int, high: int) -> Iterator[list[tuple[int, int]]]:
         floor = limit + 1
 
 
-def _grouped(sequences: list[tuple[Sequence[tuple[int, int]], Dag]]) -> dict[tuple[int, int], Dag]:
-    groups: dict[tuple[int, int], list[tuple[Sequence[tuple[int, int]], Dag]]] = {}
+def _grouped(sequences: list[tuple[list[tuple[int, int]], Dag]]) -> dict[tuple[int, int], Dag]:
+    groups: dict[tuple[int, int], list[tuple[list[tuple[int, int]], Dag]]] = {}
     for (head, *tail), then in sequences:
         groups.setdefault(head, []).append((tail, then))
     return {

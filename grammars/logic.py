@@ -6,18 +6,18 @@ rules and equal conditions are the same object. An atom is any hashable value; a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-A = TypeVar("A", bound=Hashable)
+Atom = Any  # any hashable value
 
 
-class Node(Generic[A]):
+class Node:
     """`atom` decides between `high` and `low`; the two constants have no atom. Compare with `is`."""
 
     __slots__ = ("atom", "high", "level", "low", "uid")
 
-    def __init__(self, atom: A | None, level: int, high: Node[A] | None, low: Node[A] | None, uid: int) -> None:
+    def __init__(self, atom: Atom | None, level: int, high: Node | None, low: Node | None, uid: int) -> None:
         self.atom, self.level, self.high, self.low, self.uid = atom, level, high, low, uid
 
     def __repr__(self) -> str:
@@ -25,7 +25,7 @@ class Node(Generic[A]):
             return "true" if self.uid else "false"
         return f"({self.atom} ? {self.high} : {self.low})"
 
-    def branches(self) -> tuple[A, Node[A], Node[A]]:
+    def branches(self) -> tuple[Atom, Node, Node]:
         assert self.atom is not None
         assert self.high is not None
         assert self.low is not None
@@ -33,26 +33,26 @@ class Node(Generic[A]):
 
 
 _LAST = 1 << 60
-Cube = dict[A, bool]
+Cube = dict[Atom, bool]
 
 
-class Logic(Generic[A]):
+class Logic:
     """The tables of one family of diagrams."""
 
     def __init__(self) -> None:
-        self.false: Node[A] = Node(None, _LAST, None, None, 0)
-        self.true: Node[A] = Node(None, _LAST, None, None, 1)
-        self._nodes: dict[tuple[int, int, int], Node[A]] = {}
-        self._levels: dict[A, int] = {}
-        self._ites: dict[tuple[int, int, int], Node[A]] = {}
+        self.false: Node = Node(None, _LAST, None, None, 0)
+        self.true: Node = Node(None, _LAST, None, None, 1)
+        self._nodes: dict[tuple[int, int, int], Node] = {}
+        self._levels: dict[Atom, int] = {}
+        self._ites: dict[tuple[int, int, int], Node] = {}
 
-    def constant(self, value: bool) -> Node[A]:
+    def constant(self, value: bool) -> Node:
         return self.true if value else self.false
 
-    def atom(self, atom: A) -> Node[A]:
+    def atom(self, atom: Atom) -> Node:
         return self._node(atom, self.true, self.false)
 
-    def _node(self, atom: A, high: Node[A], low: Node[A]) -> Node[A]:
+    def _node(self, atom: Atom, high: Node, low: Node) -> Node:
         if high is low:
             return high
         level = self._levels.setdefault(atom, len(self._levels))
@@ -62,7 +62,7 @@ class Logic(Generic[A]):
             found = self._nodes[key] = Node(atom, level, high, low, len(self._nodes) + 2)
         return found
 
-    def ite(self, test: Node[A], then: Node[A], other: Node[A]) -> Node[A]:
+    def ite(self, test: Node, then: Node, other: Node) -> Node:
         """If-then-else, of which every connective is a case."""
         if test is self.true or then is other:
             return then
@@ -79,31 +79,31 @@ class Logic(Generic[A]):
             found = self._ites[key] = self._node(top.atom, high, low)
         return found
 
-    def negate(self, a: Node[A]) -> Node[A]:
+    def negate(self, a: Node) -> Node:
         return self.ite(a, self.false, self.true)
 
-    def conj(self, parts: Iterable[Node[A]]) -> Node[A]:
+    def conj(self, parts: Iterable[Node]) -> Node:
         out = self.true
         for part in sorted(parts, key=lambda n: -n.level):  # from the bottom: each step touches the top only
             out = self.ite(part, out, self.false)
         return out
 
-    def disj(self, parts: Iterable[Node[A]]) -> Node[A]:
+    def disj(self, parts: Iterable[Node]) -> Node:
         out = self.false
         for part in sorted(parts, key=lambda n: -n.level):
             out = self.ite(part, self.true, out)
         return out
 
-    def restrict(self, a: Node[A], values: Mapping[A, bool]) -> Node[A]:
+    def restrict(self, a: Node, values: Mapping[Atom, bool]) -> Node:
         """`a` with some atoms decided."""
         last = max([self._levels.get(atom, -1) for atom in values], default=-1)
         return self.replace(a, lambda atom: self.constant(values[atom]) if atom in values else None, last)
 
-    def replace(self, a: Node[A], value: Callable[[A], Node[A] | None], last: int = _LAST) -> Node[A]:
+    def replace(self, a: Node, value: Callable[[Atom], Node | None], last: int = _LAST) -> Node:
         """`a` with atoms replaced by functions, where `value` gives one; atoms below the level `last` stay."""
-        done: dict[int, Node[A]] = {}
+        done: dict[int, Node] = {}
 
-        def go(n: Node[A]) -> Node[A]:
+        def go(n: Node) -> Node:
             if n.atom is None or n.level > last:
                 return n
             if n.uid not in done:
@@ -120,16 +120,16 @@ class Logic(Generic[A]):
 
         return go(a)
 
-    def holds(self, a: Node[A], value: Callable[[A], bool]) -> bool:
+    def holds(self, a: Node, value: Callable[[Atom], bool]) -> bool:
         """Whether `a` is true when every atom has the value given."""
         while a.atom is not None:
             atom, high, low = a.branches()
             a = high if value(atom) else low
         return a is self.true
 
-    def support(self, a: Node[A]) -> list[A]:
+    def support(self, a: Node) -> list[Atom]:
         """The atoms on which `a` depends, in order."""
-        found: dict[int, A] = {}
+        found: dict[int, Atom] = {}
         seen: set[int] = set()
         todo = [a]
         while todo:
@@ -142,15 +142,15 @@ class Logic(Generic[A]):
             todo += [high, low]
         return [found[level] for level in sorted(found)]
 
-    def cover(self, a: Node[A], most: int) -> list[Cube[A]] | None:
+    def cover(self, a: Node, most: int) -> list[Cube] | None:
         """An irredundant sum of products equal to `a` (Minato 1993); None when it has more than `most` products."""
         return _Cover(self, most).of(a)
 
-    def of_cube(self, cube: Cube[A]) -> Node[A]:
+    def of_cube(self, cube: Cube) -> Node:
         return self.conj(self.atom(x) if value else self.negate(self.atom(x)) for x, value in cube.items())
 
 
-def _branch(n: Node[A], top: Node[A], side: bool) -> Node[A]:
+def _branch(n: Node, top: Node, side: bool) -> Node:
     if n.level != top.level:
         return n
     _, high, low = n.branches()
@@ -161,18 +161,18 @@ class _TooMany(Exception):
     pass
 
 
-class _Cover(Generic[A]):
-    def __init__(self, logic: Logic[A], most: int) -> None:
+class _Cover:
+    def __init__(self, logic: Logic, most: int) -> None:
         self.logic, self.most = logic, most
-        self.memo: dict[tuple[int, int], tuple[list[Cube[A]], Node[A]]] = {}
+        self.memo: dict[tuple[int, int], tuple[list[Cube], Node]] = {}
 
-    def of(self, a: Node[A]) -> list[Cube[A]] | None:
+    def of(self, a: Node) -> list[Cube] | None:
         try:
             return self.between(a, a)[0]
         except _TooMany:
             return None
 
-    def between(self, least: Node[A], most: Node[A]) -> tuple[list[Cube[A]], Node[A]]:
+    def between(self, least: Node, most: Node) -> tuple[list[Cube], Node]:
         """Products, and their sum, that contain `least` and stay within `most`."""
         logic = self.logic
         if least is logic.false:
@@ -184,7 +184,7 @@ class _Cover(Generic[A]):
             self.memo[key] = self.split(least, most)
         return self.memo[key]
 
-    def split(self, least: Node[A], most: Node[A]) -> tuple[list[Cube[A]], Node[A]]:
+    def split(self, least: Node, most: Node) -> tuple[list[Cube], Node]:
         logic = self.logic
         top = min(least, most, key=lambda n: n.level)
         assert top.atom is not None
@@ -199,5 +199,5 @@ class _Cover(Generic[A]):
         return cubes, logic.disj([logic.ite(logic.atom(top.atom), yes[1], no[1]), rest[1]])
 
 
-def _with(cubes: list[Cube[A]], atom: A, value: bool) -> Iterator[Cube[A]]:
+def _with(cubes: list[Cube], atom: Atom, value: bool) -> Iterator[Cube]:
     return ({atom: value, **cube} for cube in cubes)

@@ -18,7 +18,7 @@ from functools import lru_cache, reduce
 from itertools import groupby
 
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, EPS, Expr, Ref, alt, both, complement, concat, ref, repeat
+from .expr import ALL, EMPTY, EPS, Expr, Kind, Ref, alt, both, complement, concat, ref, repeat
 from .regex_context import FREE, START, Behind, cases, none_of
 from .regex_loops import solve_regular
 from .regex_nodes import Alt, At, Boundary, Cat, Chars, Edge, Look, Node, Repeat
@@ -87,11 +87,11 @@ class Compiler:
             case Repeat(body):
                 return self.before_plain_repeat(node, after) if is_plain(body) else self.copies(node, after)
             case Look():
-                return _meet(self.look(node), after)
+                return self.meet(self.look(node), after)
             case Boundary():
-                return _meet(self.boundary(node), after)
+                return self.meet(self.boundary(node), after)
             case At():
-                return _meet(self.edge(node), after)
+                return self.meet(self.edge(node), after)
 
     def before_chars(self, node: Chars, after: Entries) -> Entries:
         out: list[Entries] = []
@@ -152,14 +152,13 @@ class Compiler:
     # -- assertions, as what they ask of the left and of the right
 
     def look(self, node: Look) -> list[tuple[Behind, Expr]]:
-        anything = self.alphabet.text
         if not node.ahead:
             found = cases(node.body, node.position)
-            return [(behind, anything) for behind in (none_of(found) if node.negative else found)]
-        ahead = self.before(node.body, {FREE: anything})
+            return [(behind, ALL) for behind in (none_of(found) if node.negative else found)]
+        ahead = self.before(node.body, {FREE: self.alphabet.text})
         if not node.negative:
             return list(ahead.items())
-        out = [(FREE, anything)]
+        out = [(FREE, ALL)]
         for behind, rest in ahead.items():
             forbidden = [(b, both(e, complement(rest))) for b, e in out]
             out = forbidden + [(m, e) for b, e in out for other in behind.negated() if (m := b.meet(other))]
@@ -174,18 +173,27 @@ class Compiler:
         return [(Behind((word,)), alt(EPS, to_other)), (Behind((other,)), to_word), (START, to_word)]
 
     def edge(self, node: At) -> list[tuple[Behind, Expr]]:
-        anything = self.alphabet.text
         match node.edge:
             case Edge.START:
-                return [(START, anything)]
+                return [(START, ALL)]
             case Edge.END:
                 return [(FREE, EPS)]
             case Edge.LAST_LINE_END:
                 return [(FREE, alt(EPS, self.alphabet.chars(((10, 10),))))]
             case Edge.LINE_START:
-                return [(START, anything), (Behind((node.breaks,)), anything)]
+                return [(START, ALL), (Behind((node.breaks,)), ALL)]
             case Edge.LINE_END:
                 return [(FREE, alt(EPS, self.starts_with(node.breaks)))]
+
+    def meet(self, asked: list[tuple[Behind, Expr]], after: Entries) -> Entries:
+        out: list[Entries] = []
+        for behind, right in asked:
+            for have, rest in after.items():
+                met = behind.meet(have)
+                if met is not None:
+                    within = rest is self.alphabet.text and right.kind not in (Kind.NOT, Kind.AND)
+                    out.append({met: right if within else both(right, rest)})
+        return _merge(*out)
 
     def starts_with(self, ranges: Ranges) -> Expr:
         return concat(self.alphabet.chars(ranges), self.alphabet.text)
@@ -198,16 +206,6 @@ def _merge(*entries: Entries) -> Entries:
             if e is not EMPTY:
                 out.setdefault(behind, []).append(e)
     return {behind: alt(*es) for behind, es in out.items()}
-
-
-def _meet(asked: list[tuple[Behind, Expr]], after: Entries) -> Entries:
-    out: list[Entries] = []
-    for behind, right in asked:
-        for have, rest in after.items():
-            met = behind.meet(have)
-            if met is not None:
-                out.append({met: both(right, rest)})
-    return _merge(*out)
 
 
 def _times(body: Node, low: int, high: int | None, used: int) -> Node:

@@ -121,7 +121,7 @@ class Forms:
     """Makes and combines Forms."""
 
     def __init__(self) -> None:
-        self.logic: Logic[Atom] = Logic()
+        self.logic: Logic = Logic()
         self._interned: dict[tuple[object, ...], Form] = {}
         self.anything = self.every(self.logic.true)
         self.nothing = self.every(self.logic.false)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import InvalidConstraint
+from .logic import Node
 from .schema_forms import Form, Members, MinMembers
 from .schema_keywords import keyword
 from .schema_read import Reader
@@ -40,7 +41,7 @@ def _additional_properties(r: Reader, place: Place, value: Any) -> Form:
     return r.forms.assertion("object", Members(declared, form))
 
 
-def declared_keys(r: Reader, place: Place):
+def declared_keys(r: Reader, place: Place) -> Node:
     """The keys that `properties` and `patternProperties` speak of."""
     properties, patterns = (place.schema.get(k, {}) for k in ("properties", "patternProperties"))
     parts = [r.key(*properties)] if isinstance(properties, dict) else []

@@ -146,10 +146,12 @@ def _case_tables() -> tuple[list[int], dict[int, list[int]]]:
         small = c.lower()
         if small != c or c.upper() != c:
             lower[ord(c)] = ord(small[0])  # U+0130 alone has a longer one; its simple mapping is the first letter
-    for c in lower.values():
-        groups.setdefault(chr(c).upper(), set()).add(c)  # distinct lower case letters with one upper case match, too
+    for small_code in lower.values():
+        groups.setdefault(chr(small_code).upper(), set()).add(
+            small_code
+        )  # distinct lower case letters with one upper case match, too
     back: dict[int, list[int]] = {}
-    for c, small in lower.items():
-        back.setdefault(small, []).append(c)
-    matched = {small: [c for other in group for c in back[other]] for group in groups.values() for small in group}
-    return sorted(lower), {c: matched[small] for c, small in lower.items()}
+    for code, small_code in lower.items():
+        back.setdefault(small_code, []).append(code)
+    matched = {small: [code for other in group for code in back[other]] for group in groups.values() for small in group}
+    return sorted(lower), {code: matched[small_code] for code, small_code in lower.items()}

@@ -55,22 +55,22 @@ class HFRunner:
         self._configs = _configs(model)
         self.width = self._head.width
         self.context = _context(model)
-        self._pool = KVPool(0)
+        self._pool, self._slot_bytes = KVPool(0), 0
         if verify:
             compare_with_stock(self)
 
     def reserve(self, slots: int | None) -> int:
         """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most."""
+        self._slot_bytes = self._pool.slot_bytes or self._slot_bytes
         self._pool = KVPool(self._fitting() if slots is None else slots)
         return self._pool.slots
 
     def _fitting(self) -> int:
-        each = self._pool.slot_bytes
-        if not each:
+        if not self._slot_bytes:
             raise ValueError("without `verify` the size of a slot is not known: say how many slots")
         room = available(self.device)
         room = room // 2 if self.device.type == "cuda" else min(POOL_BYTES, room // 4)
-        return max(256, min(MOST_SLOTS, room // each))
+        return max(256, min(MOST_SLOTS, room // self._slot_bytes))
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .hf import HFRunner
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest logit; others: 5 %
-LENGTH = 45  # of the longer of two sequences
+LENGTH, LEAST = 45, 16  # of the longer of two sequences; where the context is shorter
 Part = tuple[Ids, Slots, int, int]  # ids, their slots, start, end
 Logits = NDArray[np.floating]
 
@@ -31,6 +31,8 @@ Logits = NDArray[np.floating]
 def compare_with_stock(runner: HFRunner) -> None:
     """Raises ModelMismatch."""
     n = min(LENGTH, runner.context)
+    if n < LEAST:
+        raise ModelMismatch(f"a context of {runner.context} positions is too small to check the model: {LEAST} will do")
     m, shared = n * 2 // 3, n // 4
     ids = np.random.default_rng(0).integers(0, runner.width, n + m).astype(np.int32)
     a, b = ids[:n], ids[n:]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lmprog.grammars.constraint import compile
+from lmprog.grammars import compile
 from lmprog.grammars.errors import BudgetError
 from lmprog.grammars.regex import regex
 from lmprog.grammars.vocabulary import Vocabulary

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lmprog.grammars.constraint import compile
+from lmprog.grammars import compile
 from lmprog.grammars.regex import regex
 from lmprog.grammars.vocabulary import Vocabulary
 from lmprog.runtime.engine import Engine

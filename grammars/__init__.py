@@ -10,6 +10,7 @@ from .regex import regex
 from .rows import State
 from .types import from_type
 from .vocabulary import Vocabulary
+from .where import restrict, where
 
 __all__ = [
     "BudgetError",
@@ -29,4 +30,6 @@ __all__ = [
     "json_schema",
     "literal",
     "regex",
+    "restrict",
+    "where",
 ]

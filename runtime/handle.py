@@ -14,6 +14,7 @@ class Handle:
     def __init__(self, cancel: Callable[[], None]) -> None:
         self._cancel = cancel
         self.future: Future[Result] = Future()  # for asyncio.wrap_future and done callbacks; do not set it
+        self.future.set_running_or_notify_cancel()  # cancelling the future itself must not take it from the engine
 
     def result(self, timeout: float | None = None) -> Result:
         """Wait for the result. Raises what went wrong with this request, or TimeoutError."""

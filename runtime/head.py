@@ -28,7 +28,7 @@ class Head:
         self._narrow = type(module) is nn.Linear
 
     def forward(self, batch: Batch, hidden: Tensor) -> Tensor:
-        """hidden [1, T, D] → [1, 1, N]: the logits of batch.rows, one piece behind the other, as `lengths` says."""
+        """hidden [1, T, D] → [1, 1, N]: the logits of batch.rows, one piece behind the other, for `split` to cut."""
         if not len(batch.rows):
             return hidden.new_empty(1, 1, 0)
         picked = hidden[0].index_select(0, torch.from_numpy(batch.rows).to(hidden.device))

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,8 +138,9 @@ class Scheduler:
             self.waiting.remove(seq)
             self.running.append(seq)
             last = max(last, seq.arrival)
-        for seq in list(self.waiting)[:WINDOW]:
-            seq.passed_over += seq.arrival < last
+        if last:
+            for seq in islice(self.waiting, WINDOW):
+                seq.passed_over += seq.arrival < last
 
     def _backlog(self) -> int:
         """Tokens that wait to be computed: those with a slot, each counted once, and those without."""
@@ -149,7 +151,7 @@ class Scheduler:
         """Longest cached prefix first, unless someone has been overtaken too often."""
         if not self.waiting or len(self.running) >= self.max_running or self._backlog() >= self.max_tokens:
             return []
-        window = [seq for seq, _ in zip(self.waiting, range(WINDOW), strict=False)]
+        window = list(islice(self.waiting, WINDOW))
         if not self.reuse or any(seq.passed_over >= PATIENCE for seq in window):
             return window
         return sorted(window, key=lambda seq: -self.tree.peek(seq.ids[: seq.length]))

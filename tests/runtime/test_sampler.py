@@ -114,6 +114,29 @@ def test_greedy_takes_the_first_of_equals() -> None:
     assert pick(np.array([0.0, 1, 3, 3]), 4, Choice(row=packed([3], 4)), Sampling(), None) == 3
 
 
+def test_the_coldest_temperature_is_greedy() -> None:
+    s = Sampling(temperature=1e-300, seed=0)
+
+    assert 1 == pick(np.array([0, 2, 1], np.float32), 3, Choice(), s, generator(s))
+
+
+@pytest.mark.parametrize("top_k", [0, 7])
+def test_long_rows_follow_the_distribution(top_k: int) -> None:
+    """Long rows go block by block; most of the mass is in few tokens, and half of them are not allowed."""
+    n = 5000
+    rng = np.random.default_rng(1)
+    logits = (rng.normal(size=n) * 3).astype(np.float32)
+    allowed = np.sort(rng.permutation(n)[: n // 2]).tolist()
+    held = np.where(np.isin(np.arange(n), allowed), logits, -np.inf)
+    s = Sampling(temperature=1.0, top_k=top_k, seed=2)
+    expected, draws = reference(held, s), generator(s)
+    counts = Counter(pick(logits, n, Choice(row=packed(allowed, n)), s, draws) for _ in range(DRAWS))
+
+    assert all(expected[token] > 0 for token in counts)
+    for token in np.argsort(-expected)[:20]:
+        assert abs(counts[int(token)] / DRAWS - expected[token]) < 5 * np.sqrt(expected[token] / DRAWS)
+
+
 def test_logits_that_allow_nothing() -> None:
     with pytest.raises(SamplingError, match="-inf"):
         pick(np.full(4, -np.inf), 4, Choice(), Sampling(), None)

@@ -117,7 +117,7 @@ def test_greedy_takes_the_first_of_equals() -> None:
 def test_the_coldest_temperature_is_greedy() -> None:
     s = Sampling(temperature=1e-300, seed=0)
 
-    assert 1 == pick(np.array([0, 2, 1], np.float32), 3, Choice(), s, generator(s))
+    assert pick(np.array([0, 2, 1], np.float32), 3, Choice(), s, generator(s)) == 1
 
 
 @pytest.mark.parametrize("top_k", [0, 7])
@@ -134,7 +134,7 @@ def test_long_rows_follow_the_distribution(top_k: int) -> None:
 
     assert all(expected[token] > 0 for token in counts)
     for token in np.argsort(-expected)[:20]:
-        assert abs(counts[int(token)] / DRAWS - expected[token]) < 5 * np.sqrt(expected[token] / DRAWS)
+        assert abs(counts[int(token)] / DRAWS - expected[token]) <= 5 * np.sqrt(expected[token] / DRAWS)
 
 
 def test_logits_that_allow_nothing() -> None:

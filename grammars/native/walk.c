@@ -185,9 +185,12 @@ typedef struct {
 static int32_t fold(Dfa *self, int32_t state, const Graph *graph, int32_t node, int32_t *to) {
     for (Py_ssize_t i = 0; i < graph->count; i++) {
         if (graph->edges[i][0] != node) continue;
+        int32_t last = UNKNOWN, after = graph->edges[i][3];
         for (int byte = graph->edges[i][1]; byte <= graph->edges[i][2]; byte++) {
-            int32_t next = next_state(self, state, byte), after = graph->edges[i][3];
+            int32_t next = next_state(self, state, byte);
             if (next == UNKNOWN) return ERROR;
+            if (next == last) continue; /* as the byte before */
+            last = next;
             if (next >= 0 && after >= 0) {
                 int32_t below = fold(self, next, graph, after, to);
                 if (below) return below;

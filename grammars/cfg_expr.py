@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .cfg import Net, Nets, Symbol, Times, determinise, rule_of, tidy
 from .cfg_recursion import without_left_recursion
 from .components import components
@@ -10,14 +12,24 @@ from .linear import solve_linear
 
 
 def to_expr(nets: Nets, start: str) -> Expr:
-    """The language of `start`; terminals are non-empty expressions."""
+    """The language of a rule."""
+    return to_exprs(nets, [start])[start]
+
+
+def to_exprs(nets: Nets, starts: Iterable[str]) -> dict[str, Expr]:
+    """The languages of some rules; terminals are non-empty expressions."""
     plain, nullable = tidy(nets)
-    body = _Emitter(inlined(without_left_recursion(plain))).call(start) if start in plain else EMPTY
-    return alt(body, EPS) if start in nullable else body
+    emitter = _Emitter(normal(plain))
+    bodies = {start: emitter.call(start) if start in plain else EMPTY for start in starts}
+    return {start: alt(body, EPS) if start in nullable else body for start, body in bodies.items()}
 
 
-def inlined(nets: Nets) -> Nets:
-    """With loops and groups (rules named "__...") as part of the nets of their callers."""
+def normal(nets: Nets) -> Nets:
+    """Equal nets without left recursion, with loops and groups (rules named "__...") in the nets of their callers."""
+    return _inlined(without_left_recursion(nets))
+
+
+def _inlined(nets: Nets) -> Nets:
     groups = {name: net for name, net in nets.items() if name.startswith("__") and name not in _calls(net)}
     among = components(groups, lambda name: [rule for rule in _calls(groups[name]) if rule in groups])
     simple = {group[0] for group in among if len(group) == 1}
@@ -68,4 +80,4 @@ class _Emitter:
             at: (EPS if at in net.final else EMPTY, [(self.symbol(symbol), end) for symbol, end in edges])
             for at, edges in enumerate(net.edges)
         }
-        return solve_linear(equations, 0, name)
+        return solve_linear(equations, [0], name)[0]

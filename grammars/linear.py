@@ -7,7 +7,7 @@ share stays shared.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from .components import components
@@ -17,12 +17,12 @@ Key = TypeVar("Key", bound=Hashable)
 Equation = tuple[Expr, list[tuple[Expr, Key]]]
 
 
-def solve_linear(equations: Mapping[Key, Equation[Key]], start: Key, name: str) -> Expr:
-    """The value of `start`; `name` is for the rules that remain."""
+def solve_linear(equations: Mapping[Key, Equation[Key]], starts: Iterable[Key], name: str) -> dict[Key, Expr]:
+    """The values of `starts` and of what they lead to; `name` is for the rules that remain."""
     solution = _Solution(equations, name)
-    for members in components([start], lambda key: [after for _, after in equations[key][1]]):
+    for members in components(starts, lambda key: [after for _, after in equations[key][1]]):
         solution.add(members)
-    return solution.values[start]
+    return solution.values
 
 
 class _Solution(Generic[Key]):

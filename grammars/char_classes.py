@@ -1,0 +1,129 @@
+"""A small alphabet for a regex: one letter for all the characters that it treats alike.
+
+Expressions over letters are as good as those over UTF-8, and far smaller: `\\w` is one byte, not a graph of hundreds
+of them. Letters are bytes, so all of derive.py works on them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from .byteset import END, Dag
+from .derive import derive, nullable, segments
+from .errors import UnsupportedConstraint
+from .expr import ALL, EMPTY, Expr, Kind, Ref, _leaf, alt, both, chars, complement, concat, ref, repeat
+from .regex_compile import Alphabet
+from .unicode_sets import Ranges, contains, union
+
+MOST_STATES = 1_000  # of a condition, to be compared with others
+
+_SCALARS: Ranges = ((0, 0xD7FF), (0xE000, 0x10FFFF))
+
+
+class Classes:
+    """Letter i stands for the characters `ranges[i]`; every character has a letter."""
+
+    def __init__(self, sets: Iterable[Ranges]) -> None:
+        distinct = list(dict.fromkeys(sets))
+        self._edges = sorted({edge for s in [*distinct, _SCALARS] for low, high in s for edge in (low, high + 1)})
+        groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
+        runs = [(low, after - 1) for low, after in zip(self._edges, self._edges[1:], strict=False)]
+        for low, high in runs:
+            if contains(_SCALARS, low):
+                groups.setdefault(tuple([contains(s, low) for s in distinct]), []).append((low, high))
+        if len(groups) > 256:
+            raise UnsupportedConstraint("more than 256 classes of characters")
+        self.ranges = [union(group) for group in groups.values()]
+        self._letters = {run: i for i, group in enumerate(groups.values()) for run, _ in group}
+        self._masks: dict[Ranges, int] = {}
+        self._real: dict[Expr, Expr] = {}
+        self._canonical: dict[object, Expr] = {}
+        self.alphabet = Alphabet(lambda s: self.leaf(self.mask(s)), self._options, ALL)
+
+    def letter(self, char: str) -> int:
+        return self._letters[self._edges[bisect_right(self._edges, ord(char)) - 1]]
+
+    def mask(self, ranges: Ranges) -> int:
+        """The letters of a set, as bits; the set is one of those that the classes are made from, or joins of them."""
+        if ranges not in self._masks:
+            self._masks[ranges] = sum([1 << i for i, own in enumerate(self.ranges) if contains(ranges, own[0][0])])
+        return self._masks[ranges]
+
+    def leaf(self, mask: int) -> Expr:
+        """One letter of a set."""
+        edges = [(i, i, END) for i in range(len(self.ranges)) if mask >> i & 1]
+        return _leaf(Dag.of(edges)) if edges else EMPTY
+
+    def chars(self, mask: int) -> Expr:
+        """One character of a set of letters."""
+        return chars([r for i, ranges in enumerate(self.ranges) if mask >> i & 1 for r in ranges])
+
+    def _options(self, words: list[str]) -> Expr:
+        return alt(*[concat(*[self.leaf(1 << self.letter(char)) for char in word]) for word in words])
+
+    def real(self, e: Expr) -> Expr:
+        """An expression over letters, over UTF-8."""
+        if e not in self._real:
+            if isinstance(e, Ref):
+                rule = self._real[e] = ref(e.name)
+                rule.define(self.real(e.resolved()))
+            else:
+                self._real[e] = self._spelled(e)
+        return self._real[e]
+
+    def _spelled(self, e: Expr) -> Expr:
+        match e.kind:
+            case Kind.LEAF if e.args[0].edges:
+                return self.chars(sum([1 << i for low, high, _ in e.args[0].edges for i in range(low, high + 1)]))
+            case Kind.CAT:
+                return concat(*map(self.real, e.args))
+            case Kind.ALT:
+                return alt(*map(self.real, e.args))
+            case Kind.AND:
+                return both(*map(self.real, e.args))
+            case Kind.NOT:
+                return complement(self.real(e.args[0]))
+            case Kind.REPEAT:
+                return repeat(self.real(e.args[0]), e.args[1], None if e.args[2] < 0 else e.args[2])
+        return e
+
+    # -- equal languages
+
+    def canonical(self, e: Expr) -> Expr:
+        """One and the same expression for equal languages over letters; a very large one is left as it is."""
+        for known in (ALL, EMPTY):
+            self._canonical.setdefault(self._key(known), known)
+        key = self._key(e)
+        return e if key is None else self._canonical.setdefault(key, e)
+
+    def _key(self, start: Expr) -> object:
+        """A description of the smallest automaton (Moore 1956), its blocks in the order of their discovery."""
+        numbers, found = {start: 0}, [start]
+        edges: list[list[int]] = []
+        for e in found:
+            edges.append([0] * len(self.ranges))
+            for low, high in segments(e):
+                after = numbers.setdefault(derive(e, low), len(found))
+                found += [derive(e, low)] if after == len(found) else []
+                edges[-1][low:high] = [after] * (min(high, len(self.ranges)) - low)
+            if len(found) > MOST_STATES:
+                return None
+        block, count = [int(nullable(e)) for e in found], 0
+        while True:
+            keys: dict[object, int] = {}
+            block = [
+                keys.setdefault((b, *[block[to] for to in row]), len(keys)) for b, row in zip(block, edges, strict=True)
+            ]
+            if len(keys) == count:
+                return self._numbered(found, edges, block)
+            count = len(keys)
+
+    def _numbered(self, found: list[Expr], edges: list[list[int]], block: list[int]) -> object:
+        order, states = {block[0]: 0}, [0]
+        for at in states:
+            for to in edges[at]:
+                if block[to] not in order:
+                    order[block[to]] = len(order)
+                    states.append(to)
+        return tuple([(nullable(found[at]), *[order[block[to]] for to in edges[at]]) for at in states])

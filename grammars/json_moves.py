@@ -43,9 +43,11 @@ def explore(values: Values, function: Node, choices: Sequence[Choice], after: St
             go(yes, i + 1, form)
             return
         branching = yes is not logic.false and no is not logic.false
-        for side, wanted in ((yes, choices[i].form), (no, forms.negate(choices[i].form))):
-            narrowed = forms.all_of([form, wanted])
-            if not (branching and values.impossible_form(narrowed)):
+        for side, wanted in ((yes, True), (no, False)):
+            if side is logic.false:
+                continue
+            narrowed = forms.all_of([form, choices[i].form if wanted else forms.negate(choices[i].form)])
+            if not (branching and values.meaning.impossible_form(narrowed)):
                 go(side, i + 1, narrowed)
 
     go(function, 0, forms.anything)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, Expr, alt, both, complement, concat, repeat, text
 from .json_moves import Choice, Moves, explore
-from .logic import Node
-from .schema_forms import Atom, Form, Members, MinMembers, StringIn
+from .logic import Cube, Node
+from .schema_forms import Atom, Declares, Form, Members, MinMembers, StringIn
+from .schema_meaning import single_key
 
 if TYPE_CHECKING:
     from .json_values import Order, Values
@@ -32,13 +33,26 @@ MOST_COUNTED = 512
 class Objects:
     def __init__(self, values: Values, order: Order) -> None:
         self.values, self.order = values, order
-        self._exprs: dict[tuple[int, tuple[str, ...]], Expr] = {}
 
-    def expr(self, function: Node, layout: list[str]) -> Expr:
+    def expr(self, function: Node) -> Expr:
+        """Product by product of a cover, each in the order that it declares; as a whole if there are too many."""
         logic = self.values.forms.logic
         cubes = logic.cover(function, MOST_CASES)
-        cases = [function] if cubes is None else [logic.of_cube(cube) for cube in cubes]
-        return alt(*[_Object(self.values, case, layout, self.order).expr() for case in cases])
+        if cubes is None:
+            return self._case(self.values.forms.undeclared(function), logic.support(function))
+        return alt(*[self._case(logic.of_cube(_literals(c)), c) for c in cubes if all(map(c.get, _declared(c)))])
+
+    def _case(self, function: Node, atoms: Iterable[Atom]) -> Expr:
+        layout = [name for declared in _declared(atoms) for name in declared.names]
+        return _Object(self.values, function, layout, self.order).expr()
+
+
+def _declared(atoms: Iterable[Atom]) -> list[Declares]:
+    return [atom for atom in atoms if isinstance(atom, Declares)]
+
+
+def _literals(cube: Cube) -> Cube:
+    return {atom: value for atom, value in cube.items() if not isinstance(atom, Declares)}
 
 
 class _Object:
@@ -51,7 +65,7 @@ class _Object:
         self.assertions = [a for a in atoms if isinstance(a, Members)]
         self.marks = sorted([a.count for a in atoms if isinstance(a, MinMembers)])
         self.names = self._names(layout)
-        self.about = [[a for a in self.assertions if values.concerns(a, name)] for name in self.names]
+        self.about = self._about()
         self.others = [(a, self._other_keys(a)) for a in self.assertions]
         self.settled = self._settled()
         self.classes = self._classes()
@@ -59,24 +73,34 @@ class _Object:
 
     def _names(self, layout: list[str]) -> list[str]:
         """Declared names first, then those that are required, then those that are mentioned otherwise."""
-        keys = [self.values.expand(a.keys, "string") for a in self.assertions]
+        keys = [self.values.meaning.expand(a.keys, "string") for a in self.assertions]
         words = [atom.words for key in keys for atom in self.logic.support(key) if isinstance(atom, StringIn)]
         single = [w[0] for w in words if len(w) == 1]
         return list(dict.fromkeys([*layout, *single, *[name for w in words for name in w]]))
 
+    def _about(self) -> list[list[Members]]:
+        """For each name the assertions that speak of it."""
+        singles: dict[str, list[Members]] = {}
+        general = []
+        for atom in self.assertions:
+            name = single_key(atom)
+            (general if name is None else singles.setdefault(name, [])).append(atom)
+        concerns = self.values.meaning.concerns
+        return [singles.get(name, []) + [a for a in general if concerns(a, name)] for name in self.names]
+
     def _other_keys(self, atom: Members) -> Node:
         """The keys beyond `names` that an assertion speaks of."""
-        keys = self.values.expand(atom.keys, "string")
+        keys = self.values.meaning.expand(atom.keys, "string")
         named = {a: False for a in self.logic.support(keys) if isinstance(a, StringIn)}
         return self.logic.restrict(keys, named)
 
     def _settled(self) -> list[dict[Atom, bool]]:
         """For each name the assertions that nothing behind it speaks of."""
+        last = {atom: i for i, about in enumerate(self.about) for atom in about}
         out: list[dict[Atom, bool]] = [{} for _ in self.names]
         for atom, other in self.others:
-            last = max([i for i, about in enumerate(self.about) if atom in about], default=None)
-            if other is self.logic.false and last is not None:
-                out[last][atom] = True
+            if other is self.logic.false and atom in last:
+                out[last[atom]][atom] = True
         return out
 
     def _classes(self) -> list[tuple[Expr, list[Members]]]:

@@ -15,6 +15,7 @@ from .json_text import STYLES, Style, Whitespace
 from .json_values import Order, Values
 from .schema_forms import Forms
 from .schema_keywords import HANDLERS
+from .schema_meaning import Meaning
 from .schema_read import Reader
 from .schema_refs import Document
 
@@ -37,7 +38,7 @@ def compiled(schema: Any, style: Style, order: Order = "schema", strict: bool = 
     forms, document = Forms(), Document(schema)
     strings = Strings(forms.logic, style.alphabet)
     reader = Reader(document, forms, strings, HANDLERS, _refuse if strict else _warn)
-    values = Values(forms, strings, reader.target, style, order)
+    values = Values(Meaning(forms, strings, reader.target), style, order)
     try:
         return values.expr(reader.read(document.root))
     except RecursionError:

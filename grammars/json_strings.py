@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .derive import minlen
 from .errors import UnsupportedConstraint
@@ -91,8 +92,8 @@ class Strings:
     def holds(self, atom: Atom, word: str) -> bool:
         """Whether a given text meets an assertion."""
         match atom:
-            case StringIn(words):
-                return word in words
+            case StringIn():
+                return word in _set_of(atom)
             case MinLength(length):
                 return len(word) >= length
             case Matches(pattern):
@@ -100,3 +101,8 @@ class Strings:
             case HasFormat(name):
                 return matches(format_expr(name, PLAIN), word.encode())
         raise AssertionError(atom)
+
+
+@lru_cache(maxsize=1024)
+def _set_of(atom: StringIn) -> frozenset[str]:
+    return frozenset(atom.words)

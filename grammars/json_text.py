@@ -73,20 +73,35 @@ def spelled_options(words: Sequence[str], flexible: bool) -> Expr:
 def _trie(words: Sequence[str], depth: int) -> Expr:
     """The sorted `words`, which agree on their first `depth` characters, from there on, in any spelling."""
     if len(words) == 1:
-        return concat(*[_any_spelling(char) for char in words[0][depth:]])
+        return _any_spelling(words[0][depth:])
     parts = [EPS] if len(words[0]) == depth else []
     start = len(parts)
     while start < len(words):
         char = words[start][depth]
         stop = bisect_right(words, char, start, key=lambda word: word[depth])
-        parts.append(concat(_any_spelling(char), _trie(words[start:stop], depth + 1)))
+        parts.append(concat(spelled_char(((ord(char), ord(char)),), True), _trie(words[start:stop], depth + 1)))
         start = stop
     return alt(*parts)
 
 
-@lru_cache(maxsize=4096)
-def _any_spelling(char: str) -> Expr:
-    return spelled_char(((ord(char), ord(char)),), flexible=True)
+@lru_cache(maxsize=16384)
+def _any_spelling(word: str) -> Expr:
+    """One word as one leaf: cheap to put in front of anything, and to walk."""
+    dag = END
+    for char in reversed(word):
+        dag = _printable(ord(char), dag) if " " <= char <= "~" else _spelled([(ord(char), ord(char), dag)], True)
+    return _leaf(dag)
+
+
+def _printable(code: int, then: Dag) -> Dag:
+    """One character of ASCII: itself, its short escape, its code."""
+    high, low = (ord(digit) for digit in f"{code:02x}")
+    last = [(low, low, then)] if low < 0x3A else [(low - 32, low - 32, then), (low, low, then)]
+    zeros = Dag.of([(0x30, 0x30, Dag.of([(0x30, 0x30, Dag.of([(high, high, Dag.of(last))]))]))])
+    short = [(code, code, then)] if code in _SHORT_FLEXIBLE else []
+    escape = Dag.of([*short, (0x75, 0x75, zeros)])
+    raw = [(code, code, then)] if code not in (0x22, 0x5C) else []
+    return Dag.of([*raw, (0x5C, 0x5C, escape)])
 
 
 def _spelled(spans: list[Span], flexible: bool) -> Dag:

@@ -7,6 +7,7 @@ rules and equal conditions are the same object. An atom is any hashable value; a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 Atom = Any  # any hashable value
@@ -84,13 +85,13 @@ class Logic:
 
     def conj(self, parts: Iterable[Node]) -> Node:
         out = self.true
-        for part in sorted(parts, key=lambda n: -n.level):  # from the bottom: each step touches the top only
+        for part in sorted(parts, key=_level, reverse=True):  # from the bottom: each step touches the top only
             out = self.ite(part, out, self.false)
         return out
 
     def disj(self, parts: Iterable[Node]) -> Node:
         out = self.false
-        for part in sorted(parts, key=lambda n: -n.level):
+        for part in sorted(parts, key=_level, reverse=True):
             out = self.ite(part, self.true, out)
         return out
 
@@ -101,6 +102,8 @@ class Logic:
 
     def replace(self, a: Node, value: Callable[[Atom], Node | None], last: int = _LAST) -> Node:
         """`a` with atoms replaced by functions, where `value` gives one; atoms below the level `last` stay."""
+        if a.atom is None:
+            return a
         done: dict[int, Node] = {}
 
         def go(n: Node) -> Node:
@@ -148,6 +151,9 @@ class Logic:
 
     def of_cube(self, cube: Cube) -> Node:
         return self.conj(self.atom(x) if value else self.negate(self.atom(x)) for x, value in cube.items())
+
+
+_level = attrgetter("level")
 
 
 def _branch(n: Node, top: Node, side: bool) -> Node:

@@ -3,10 +3,11 @@
 A schema is a `Form`. Schemas combine by Boolean algebra type by type (`allOf`, `anyOf`, `not`, ...), and what is
 left for one type holds assertions of that type only. Assertions about members and items carry Forms of their own.
 
-References stay symbolic (`Target`) until a value is compiled, so recursion needs no special care here. `oneOf` stays
-symbolic, too, because it is simplest once its alternatives are known to exclude each other.
+References stay symbolic (`Target`) until a value is compiled, so recursion needs no special care here. The parts of
+`anyOf` and `oneOf` stay apart, too, where they say more than types: see `schema_meaning`.
 
-`layout` is the order in which names are declared. It has no meaning for validity; it orders what is generated.
+`Declares` is always true. It notes the order of a schema's `properties`, which orders what is generated, and lasts as
+long as the schema is not negated: of several alternatives each keeps its own order.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ class Target:
     """The schema at a place, by its absolute URI."""
 
     uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one of several Forms holds."""
+
+    parts: tuple[Form, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +107,17 @@ class MinMembers:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Declares:
+    """The order of some keys. Always true."""
+
+    names: tuple[str, ...]
+
+
 StringAtom = MinLength | StringIn | Matches | HasFormat
 ArrayAtom = Items | AtLeastItems
-ObjectAtom = Members | MinMembers
-Atom = NumberAtom | StringAtom | ArrayAtom | ObjectAtom | Target | Exactly
+ObjectAtom = Members | MinMembers | Declares
+Atom = NumberAtom | StringAtom | ArrayAtom | ObjectAtom | Target | AnyOf | Exactly
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,7 +125,6 @@ class Form:
     """One function per type, in the order of `TYPES`; interned by `Forms`, so compare with `is`."""
 
     functions: tuple[Node, ...]
-    layout: tuple[str | Target, ...]
     uid: int = field(repr=False)
 
     def of(self, kind: JsonType) -> Node:
@@ -126,35 +140,35 @@ class Forms:
         self.anything = self.every(self.logic.true)
         self.nothing = self.every(self.logic.false)
 
-    def make(self, functions: Iterable[Node], layout: Iterable[str | Target] = ()) -> Form:
-        functions, names = tuple(functions), tuple(dict.fromkeys(layout))
-        key = (names, *[f.uid for f in functions])
+    def make(self, functions: Iterable[Node]) -> Form:
+        functions = tuple(functions)
+        key = tuple([f.uid for f in functions])
         found = self._interned.get(key)
         if found is None:
-            found = self._interned[key] = Form(functions, names, len(self._interned))
+            found = self._interned[key] = Form(functions, len(self._interned))
         return found
 
-    def every(self, function: Node, layout: Iterable[str | Target] = ()) -> Form:
-        return self.make([function] * len(TYPES), layout)
+    def every(self, function: Node) -> Form:
+        return self.make([function] * len(TYPES))
 
     def types(self, names: Iterable[str]) -> Form:
         """All values of some types."""
         wanted = set(names)
         return self.make(self.logic.constant(kind in wanted) for kind in TYPES)
 
-    def when(self, kind: JsonType, function: Node, layout: Iterable[str | Target] = ()) -> Form:
+    def when(self, kind: JsonType, function: Node) -> Form:
         """`function` for values of one type; all values of the others."""
-        return self.make([function if k == kind else self.logic.true for k in TYPES], layout)
+        return self.make([function if k == kind else self.logic.true for k in TYPES])
 
-    def only(self, kind: JsonType, function: Node, layout: Iterable[str | Target] = ()) -> Form:
+    def only(self, kind: JsonType, function: Node) -> Form:
         """`function` for values of one type; no other values."""
-        return self.make([function if k == kind else self.logic.false for k in TYPES], layout)
+        return self.make([function if k == kind else self.logic.false for k in TYPES])
 
     def assertion(self, kind: JsonType, atom: Atom) -> Form:
         return self.when(kind, self.logic.atom(atom))
 
     def target(self, uri: str) -> Form:
-        return self.every(self.logic.atom(Target(uri)), [Target(uri)])
+        return self.every(self.logic.atom(Target(uri)))
 
     def all_of(self, parts: Iterable[Form]) -> Form:
         return self._combine(self.logic.conj, parts)
@@ -162,19 +176,38 @@ class Forms:
     def any_of(self, parts: Iterable[Form]) -> Form:
         return self._combine(self.logic.disj, parts)
 
+    def either(self, parts: Iterable[Form]) -> Form:
+        """`any_of` with arrays and objects kept apart."""
+        return self._choice(AnyOf(tuple(parts)), self.logic.disj)
+
     def one_of(self, parts: Iterable[Form]) -> Form:
-        forms = tuple(parts)
-        if len(forms) == 1:
-            return forms[0]
-        return self.every(self.logic.atom(Exactly(forms)), [name for form in forms for name in form.layout])
+        return self._choice(Exactly(tuple(parts)), self._one)
+
+    def _choice(self, choice: AnyOf | Exactly, connective: Callable[[list[Node]], Node]) -> Form:
+        if len(choice.parts) == 1:
+            return choice.parts[0]
+        columns = zip(*[part.functions for part in choice.parts], strict=True)
+        return self.make(
+            connective(list(column)) if all([f.atom is None for f in column]) else self.logic.atom(choice)
+            for column in columns
+        )
+
+    def _one(self, constants: list[Node]) -> Node:
+        return self.logic.constant(sum([f is self.logic.true for f in constants]) == 1)
 
     def negate(self, form: Form) -> Form:
-        return self.make(map(self.logic.negate, form.functions), form.layout)
+        return self.make([self.denied(function) for function in form.functions])
+
+    def denied(self, function: Node) -> Node:
+        return self.logic.negate(self.undeclared(function))
+
+    def undeclared(self, function: Node) -> Node:
+        """The same without the order of keys."""
+        return self.logic.replace(function, lambda atom: self.logic.true if isinstance(atom, Declares) else None)
 
     def _combine(self, connective: Callable[[list[Node]], Node], parts: Iterable[Form]) -> Form:
         forms = list(parts)
         if len(forms) == 1:
             return forms[0]
         columns = zip(*[form.functions for form in forms], strict=True)
-        layout = [name for form in forms for name in form.layout]
-        return self.make([connective(list(column)) for column in columns] or [connective([])] * len(TYPES), layout)
+        return self.make([connective(list(column)) for column in columns] or [connective([])] * len(TYPES))

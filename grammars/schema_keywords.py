@@ -34,7 +34,7 @@ def keyword(*names: str) -> Callable[[Handler], Handler]:
 
 @keyword("$ref")
 def _ref(r: Reader, place: Place, value: Any) -> Form:
-    return r.forms.target(r.document.resolve(place, value, "$ref").pointer)
+    return r.refer(r.document.resolve(place, value, "$ref"))
 
 
 @keyword("type")
@@ -77,7 +77,7 @@ def _all_of(r: Reader, place: Place, value: Any) -> Form:
 
 @keyword("anyOf")
 def _any_of(r: Reader, place: Place, value: Any) -> Form:
-    return r.forms.any_of(r.schemas(place, "anyOf", value))
+    return r.forms.either(r.schemas(place, "anyOf", value))
 
 
 @keyword("oneOf")

@@ -6,7 +6,7 @@ from typing import Any
 
 from .errors import InvalidConstraint
 from .logic import Node
-from .schema_forms import Form, Members, MinMembers
+from .schema_forms import Declares, Form, Members, MinMembers
 from .schema_keywords import keyword
 from .schema_read import Reader
 from .schema_refs import Place
@@ -17,7 +17,8 @@ def _properties(r: Reader, place: Place, value: Any) -> Form:
     named = r.schema_map(place, "properties", value)
     logic = r.forms.logic
     parts = [logic.atom(Members(r.key(name), form)) for name, form in named.items() if form is not r.forms.anything]
-    return r.forms.when("object", logic.conj(parts), named)
+    declared = [logic.atom(Declares(tuple(named)))] if named else []
+    return r.forms.when("object", logic.conj([*declared, *parts]))
 
 
 @keyword("required")

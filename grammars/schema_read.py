@@ -11,10 +11,26 @@ from .errors import ConstraintError, InvalidConstraint, UnsupportedConstraint
 from .json_numbers import NumberIn
 from .json_strings import Strings
 from .logic import Node
-from .schema_forms import AtLeastItems, Atom, Form, Forms, HasFormat, Items, JsonType, Matches, Members, StringIn
+from .schema_forms import (
+    AtLeastItems,
+    Atom,
+    Declares,
+    Form,
+    Forms,
+    HasFormat,
+    Items,
+    JsonType,
+    Matches,
+    Members,
+    StringIn,
+)
 from .schema_refs import Document, Place
 
 Handler = Callable[["Reader", Place, Any], "Form | None"]
+
+
+# read after the others, so that the keys they declare come after those that the schema itself declares
+_CONDITIONAL = frozenset(["anyOf", "dependencies", "dependentSchemas", "if", "not", "oneOf"])
 
 
 class Reader:
@@ -31,6 +47,7 @@ class Reader:
         self.document, self.forms, self.strings = document, forms, strings
         self.handlers, self.on_unsupported = handlers, on_unsupported
         self._read: dict[str, Form] = {}
+        self._reading: set[str] = set()
 
     def target(self, pointer: str) -> Form:
         """The Form of a place that a reference has led to."""
@@ -39,8 +56,16 @@ class Reader:
     def read(self, place: Place) -> Form:
         found = self._read.get(place.pointer)
         if found is None:
+            self._reading.add(place.pointer)
             found = self._read[place.pointer] = self._new(place)
+            self._reading.discard(place.pointer)
         return found
+
+    def refer(self, place: Place) -> Form:
+        """A reference to a place, which is read now, in the order of appearance, unless it is being read already."""
+        if place.pointer not in self._reading:
+            self.read(place)
+        return self.forms.target(place.pointer)
 
     def _new(self, place: Place) -> Form:
         schema = place.schema
@@ -50,7 +75,8 @@ class Reader:
             raise InvalidConstraint(f"a schema is an object or a boolean, not {_kind(schema)}", place.pointer)
         if place.draft <= 7 and "$ref" in schema:
             schema = {"$ref": schema["$ref"]}
-        parts = [self._keyword(name, place, value) for name, value in schema.items() if name in self.handlers]
+        known = sorted([name for name in schema if name in self.handlers], key=_CONDITIONAL.__contains__)
+        parts = [self._keyword(name, place, schema[name]) for name in known]
         return self.forms.all_of([part for part in parts if part is not None])
 
     def _keyword(self, name: str, place: Place, value: Any) -> Form | None:
@@ -137,7 +163,7 @@ class Reader:
         for name, member in value.items():
             parts.append(logic.atom(Members(self.key(name), self.equal(member, where))))
             parts.append(logic.negate(logic.atom(Members(self.key(name), forms.nothing))))
-        return forms.only("object", logic.conj(parts), names)
+        return forms.only("object", logic.conj([logic.atom(Declares(tuple(names))), *parts]))
 
 
 def number(value: Any, where: str) -> Fraction:

@@ -101,8 +101,8 @@ def paged_attention(
     seen = plan.view(sliding_window)
     for part in seen.long:
         _attend_long(part, query[0], keys, values, scale, softcap, s_aux, out)
-    if seen.short is not None:
-        _attend_short(seen.short, query[0], keys, values, scale, softcap, s_aux, out)
+    for group in seen.short:
+        _attend_short(group, query[0], keys, values, scale, softcap, s_aux, out)
     return out.unsqueeze(0), None
 
 

@@ -1,8 +1,8 @@
 """Which keys each query of a packed step sees: index arrays and masks, made once a step for each window size.
 
 Segments of more than SHORT tokens (prefill) attend one by one. The short ones (decodes, forced text) attend together,
-padded to [B, Q] queries and [B, W] keys of their own; the keys that all of them see, in the same slots, are a shared
-block that is read once for the whole batch:
+those of 1, 2, 3-4, 5-8 and 9-16 tokens, padded to [B, Q] queries and [B, W] keys of their own; the keys that all of
+them see, in the same slots, are a shared block that is read once for all of them:
 
     segment 0   [ shared 0 … c1 ][ own ]
     segment 1   [ shared 0 … c1 ][ own . . ]       with a sliding window the shared block starts at c0, the first key
@@ -51,14 +51,18 @@ class Short:
 @dataclass(frozen=True, slots=True)
 class View:
     long: list[Long]
-    short: Short | None
+    short: list[Short]
 
 
 def view(spans: Sequence[Span], window: int | None, dtype: torch.dtype, device: torch.device) -> View:
     """The view of a step for one attention kind: full (window None) or sliding (the last `window` keys)."""
-    long = [_long(s, window, device) for s in spans if s.n > SHORT]
-    short = [s for s in spans if s.n <= SHORT]
-    return View(long, _short(short, window, dtype, device, alone=not long) if short else None)
+    buckets: dict[int, list[Span]] = {}
+    for s in spans:
+        buckets.setdefault((s.n - 1).bit_length(), []).append(s)
+    long = [_long(s, window, device) for size in buckets if 1 << size > SHORT for s in buckets[size]]
+    alone = len(buckets) == 1
+    short = [_short(buckets[size], window, dtype, device, alone) for size in sorted(buckets) if 1 << size <= SHORT]
+    return View(long, short)
 
 
 def block(slots: Slots, device: torch.device) -> slice | torch.Tensor:

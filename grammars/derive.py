@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, text
+from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
+from .suffixes import Suffixes
 
 SEARCH_LIMIT = 20_000  # derivatives looked at before a conjunction counts as undecidable
 
@@ -41,6 +42,8 @@ def _nullable(e: Expr, of: Callable[[Expr], bool]) -> bool:
             return e.args[1] == 0 or of(e.args[0])
         case Kind.NOT:
             return not of(e.args[0])
+        case Kind.SPAN:
+            return minlen(e) == 0
         case Kind.REF:
             assert isinstance(e, Ref)
             solve(e)
@@ -78,6 +81,8 @@ def _cuts(e: Expr) -> int:
             assert isinstance(e, Ref)
             solve(e)
             return cuts(e.resolved())
+        case Kind.SPAN:
+            return _cuts_span(*e.args)
         case Kind.HOLE:
             value, follow, positions = e.args
             out = cuts(value)
@@ -96,6 +101,13 @@ def _cuts_cat(e: Expr) -> int:
             return out
         e = e.args[1]
     return out | cuts(e)
+
+
+def _cuts_span(suffixes: Suffixes, low: int, high: int, depth: int) -> int:
+    out = 0
+    for byte in suffixes.next_bytes(low, high, depth):
+        out |= 3 << byte
+    return out
 
 
 def segments(e: Expr) -> Iterator[tuple[int, int]]:
@@ -165,6 +177,9 @@ def _derive(e: Expr, byte: int) -> Expr:
             assert isinstance(e, Ref)
             solve(e)
             return derive(e.resolved(), byte)
+        case Kind.SPAN:
+            suffixes, low, high, depth = e.args
+            return spans(suffixes, *suffixes.going_on(low, high, depth, byte), depth + 1)
         case _:
             return _derive_hole(e, byte)
 
@@ -204,6 +219,9 @@ def _minlen(e: Expr, of: Callable[[Expr], int]) -> int:
             assert isinstance(e, Ref)
             solve(e)
             return e.minlen_
+        case Kind.SPAN:
+            suffixes, low, high, depth = e.args
+            return int(suffixes.nearest_end(low, high, depth))
         case Kind.HOLE:
             value, follow, positions = e.args
             if _nullable(e, nullable):

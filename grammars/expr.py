@@ -16,11 +16,14 @@ import sys
 import weakref
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import byteset
 from .byteset import Dag
 from .errors import InvalidConstraint
+
+if TYPE_CHECKING:
+    from .suffixes import Suffixes
 
 INF: int = 1 << 60
 DEPTH = 40_000  # Python frames (not C stack) that a deeply nested expression may take
@@ -39,6 +42,7 @@ class Kind(IntEnum):
     NOT = 7  # complement over all byte strings; `negate` keeps it within UTF-8
     REF = 8  # a recursive definition
     HOLE = 9  # (value, follow, positions): a value that ends where literal text follows
+    SPAN = 10  # (suffixes, low, high, depth): what is left of substrings of a text
 
 
 class Expr:
@@ -231,6 +235,13 @@ def hole(value: Expr, follow: bytes, positions: tuple[int, ...] = ()) -> Expr:
     if value is EMPTY and not positions:
         return EMPTY
     return _make(Kind.HOLE, (value, follow, positions), (Kind.HOLE, value.uid, follow, positions))
+
+
+def spans(suffixes: Suffixes, low: int, high: int, depth: int = 0) -> Expr:
+    """The substrings that begin like the suffixes numbered low..high-1, without the `depth` bytes that these share."""
+    if low >= high:
+        return EMPTY
+    return _make(Kind.SPAN, (suffixes, low, high, depth), (Kind.SPAN, suffixes, low, high, depth))
 
 
 ANY_CHAR: Expr = chars([(0, 0x10FFFF)])

@@ -38,6 +38,9 @@ def _show(e: Expr, depth: int) -> str:
         case Kind.REPEAT:
             body, low, high = e.args
             return f"({_show(body, depth - 1)}){{{low},{'' if high < 0 else high}}}"
+        case Kind.SPAN:
+            suffixes, low, high, depth = e.args
+            return f"spans({suffixes!r}, {low}:{high} after {depth})"
         case _:
             value, follow, _ = e.args
             return f"hole({_show(value, depth - 1)}, {follow!r})"

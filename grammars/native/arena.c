@@ -82,8 +82,7 @@ static Id add(Arena *A, Node n) {
     return A->nodes.size++;
 }
 
-/* The node, new or known. */
-static Id intern(Arena *A, Node n) {
+Id intern(Arena *A, Node n) {
     if ((uint32_t)A->nodes.size >= A->interned_mask - A->interned_mask / 4) rehash(A);
     uint32_t at = (uint32_t)hash(A, &n) & A->interned_mask;
     while (A->interned[at] != NONE) {
@@ -216,7 +215,9 @@ void arena_init(Arena *A) {
 }
 
 void arena_free(Arena *A) {
-    Pool *pools[] = {&A->nodes, &A->cuts, &A->bytes, &A->lists, &A->dags, &A->edges, &A->scratch};
+    for (int32_t i = 0; i < A->indexes.size; i++)
+        for (int k = 0; k < 3; k++) PyBuffer_Release(&((Index *)A->indexes.items)[i].views[k]);
+    Pool *pools[] = {&A->indexes, &A->nodes, &A->cuts, &A->bytes, &A->lists, &A->dags, &A->edges, &A->scratch};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) free(pools[i]->items);
     free(A->interned);
     free(A->memo);

@@ -19,7 +19,7 @@ typedef int32_t Id;
 #define MAX_DEPTH 6000      /* levels of one recursion; a level takes less than 1 KB of stack */
 
 /* The same numbers as expr.Kind. */
-enum { EMPTY, LEAF, TEXT, CAT, ALT, REPEAT, AND, NOT, REF, HOLE };
+enum { EMPTY, LEAF, TEXT, CAT, ALT, REPEAT, AND, NOT, REF, HOLE, SPAN };
 
 typedef struct {
     uint8_t kind;
@@ -27,7 +27,8 @@ typedef struct {
     uint8_t has_cuts;
     uint8_t searching; /* a search for its minlen is under way */
     Id a, b, c;        /* LEAF dag; TEXT offset, length; CAT head, tail; ALT AND offset, count; REPEAT body, low, high;
-                          NOT body; REF body; HOLE value, follow (a TEXT), positions (offset of a counted list) */
+                          NOT body; REF body; HOLE value, follow (a TEXT), positions (offset of a counted list);
+                          SPAN low, high (of an interval of all suffix arrays, one behind the other), depth */
     int64_t minlen;    /* -1: not known yet */
 } Node;
 
@@ -50,11 +51,19 @@ typedef struct {
     Id value;
 } Memo;
 
+typedef struct {
+    const uint8_t *text;
+    const int32_t *order, *ends; /* the starts of spans by what follows them; for each place the next end of spans */
+    Id base;                     /* where this one's suffixes begin among those of all */
+    int32_t count, length;
+    Py_buffer views[3];
+} Index;
+
 typedef struct Search Search;
 
 typedef struct {
     PyObject_HEAD
-    Pool nodes, cuts, bytes, lists, dags, edges, scratch;
+    Pool nodes, cuts, bytes, lists, dags, edges, scratch, indexes;
     Id *interned;      /* open addressing over nodes */
     uint32_t interned_mask;
     Memo *memo;        /* derivatives */
@@ -80,6 +89,7 @@ static inline void leave(Arena *A) { A->depth--; }
 void rehash(Arena *A); /* double the table of interned nodes */
 void arena_init(Arena *A);
 void arena_free(Arena *A);
+Id intern(Arena *A, Node n); /* the node, new or known */
 Id make_leaf(Arena *A, Id dag);
 Id make_text(Arena *A, int32_t offset, int32_t length); /* bytes that are in the pool */
 Id make_cat(Arena *A, Id head, Id tail);
@@ -93,11 +103,18 @@ int32_t make_list(Arena *A, const Id *items, int32_t count);    /* a counted lis
 
 int nullable(Arena *A, Id e);
 Cuts cuts(Arena *A, Id e);
+void cut_byte(Cuts *c, int byte);
 Id derive(Arena *A, Id e, int byte);
 void segment(Arena *A, Id e, int byte, int *low, int *high); /* the bytes [low, high) with one derivative */
 int64_t minlen(Arena *A, Id e);
 int64_t lower(Arena *A, Id e);
 void search_drop(Arena *A); /* end the innermost search */
+
+Id make_spans(Arena *A, Index index);
+Id derive_span(Arena *A, Node n, int byte);
+Cuts cuts_span(Arena *A, Node n);
+int64_t minlen_span(Arena *A, Node n);
+PyObject *py_suffixes(PyObject *module, PyObject *args);
 
 extern PyTypeObject ArenaType;
 /* What bytes *low..*high-1 leave of e (NONE: nothing); -1 with a Python error set. */

@@ -17,6 +17,7 @@ static int compute_nullable(Arena *A, Id e) {
         return 1;
     case REPEAT: return n.b == 0 || nullable(A, n.a);
     case NOT: return !nullable(A, n.a);
+    case SPAN: return minlen(A, e) == 0;
     case HOLE: {
         Id *positions = LIST(A, n.c);
         if (nullable(A, n.a) || (n.a == A->empty && positions[0] == 1)) return 1;
@@ -41,7 +42,7 @@ static void cut(Cuts *c, int byte) {
     if (byte < 256) c->word[byte >> 6] |= (uint64_t)1 << (byte & 63);
 }
 
-static void cut_byte(Cuts *c, int byte) {
+void cut_byte(Cuts *c, int byte) {
     cut(c, byte);
     cut(c, byte + 1);
 }
@@ -79,6 +80,7 @@ static Cuts compute_cuts(Arena *A, Id e) {
     case REPEAT:
     case NOT:
     case REF: return cuts(A, n.a);
+    case SPAN: return cuts_span(A, n);
     case HOLE: {
         Node follow = NODE(A, n.b);
         out = cuts(A, n.a);
@@ -167,6 +169,7 @@ static Id compute_derivative(Arena *A, Id e, int byte) {
         return make_cat(A, derive(A, n.a, byte), fewer);
     }
     case REF: return derive(A, n.a, byte);
+    case SPAN: return derive_span(A, n, byte);
     default: return derive_hole(A, n, byte);
     }
 }

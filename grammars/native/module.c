@@ -165,6 +165,26 @@ int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after) {
     return 0;
 }
 
+/* spans(data, order, ends): buffers of bytes, int32 and int32, of which `ends` has one more than there are bytes */
+static PyObject *py_spans(Arena *A, PyObject *args) {
+    Index x = {0};
+    if (!PyArg_ParseTuple(args, "y*y*y*", &x.views[0], &x.views[1], &x.views[2])) return NULL;
+    x.text = x.views[0].buf;
+    x.order = x.views[1].buf;
+    x.ends = x.views[2].buf;
+    x.length = (int32_t)x.views[0].len;
+    x.count = (int32_t)(x.views[1].len / (Py_ssize_t)sizeof(int32_t));
+    volatile Id id = NONE;
+    int32_t before = A->indexes.size;
+    if (x.views[0].len >= INT32_MAX / 8 || x.views[2].len != (x.views[0].len + 1) * (Py_ssize_t)sizeof(int32_t))
+        PyErr_SetString(PyExc_ValueError, "the text is too long, or its ends are not as many");
+    else if (setjmp(A->failed)) failure(A);
+    else id = make_spans(A, x);
+    if (id != NONE) return number(id);
+    for (int i = 0; i < 3 && A->indexes.size == before; i++) PyBuffer_Release(&x.views[i]);
+    return NULL;
+}
+
 static PyObject *py_expand(Arena *A, PyObject *args) {
     int e, byte, low, high;
     Id after;
@@ -264,6 +284,7 @@ static PyObject *raw(const Pool *pool, size_t item) {
 
 static PyObject *py_dump(Arena *A, PyObject *unused) {
     (void)unused;
+    if (A->indexes.size) return PyErr_Format(Unsupported, "a constraint with quotes cannot be stored");
     return Py_BuildValue("(NNNNN)", raw(&A->nodes, sizeof(Node)), raw(&A->bytes, 1), raw(&A->lists, sizeof(Id)),
                          raw(&A->dags, sizeof(Dag)), raw(&A->edges, sizeof(Edge)));
 }
@@ -381,6 +402,7 @@ static PyMethodDef arena_methods[] = {
     METHOD("ref", py_ref, "ref(nullable, minlen) -> expression, to be defined"),
     METHOD("define", py_define, "define(ref, body)"),
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
+    METHOD("spans", py_spans, "spans(text, order, ends) -> expression: substrings of a text (suffixes.py)"),
     METHOD("expand", py_expand, "expand(e, byte) -> (low, high, after or -1): bytes low..high-1 lead to `after`"),
     METHOD("nullable", py_nullable, "nullable(e) -> bool"),
     METHOD("minlen", py_minlen, "minlen(e) -> bytes of the shortest text, 1 << 60 when there is none"),
@@ -410,6 +432,7 @@ static PyObject *set_error(PyObject *module, PyObject *error) {
 }
 
 static PyMethodDef functions[] = {
+    {"suffixes", py_suffixes, METH_VARARGS, "suffixes(bytes) -> int32 bytes: the starts of all suffixes in their order"},
     METHOD("signatures", signatures, "signatures(tokens, groups, longest) -> (lengths, bit sets of groups)"),
     METHOD("try_tokens", try_tokens, "try_tokens(dfa, state, tokens, ids, mask) -> end states: walk() for some ids only"),
     {"set_error", set_error, METH_O, "set_error(type): what is raised where something cannot be decided"},

@@ -16,7 +16,7 @@ from .runtime.request import Request, Result
 from .runtime.sampling import Sampling
 from .transcript import Transcript, spell
 
-DEFAULT_TOKENS = 512  # the budget of a hole that names none; more when its shortest value needs more
+DEFAULT_TOKENS = 512  # the budget of a hole that names none; doubled until a value fits
 
 Submit = Callable[[Request], Result]
 
@@ -119,9 +119,11 @@ class _Filling:
     def _limit(self, sent: Sequence[int], state: int, backed: int) -> int:
         if self.hole.max_tokens is not None:
             return self.hole.max_tokens
-        least = self.constraint.distance(state) if self.hole.grammar is not None else 1
-        room = self.model.context - len(sent) - backed
-        return max(least, min(room, max(DEFAULT_TOKENS, 2 * least)))
+        room = max(1, self.model.context - len(sent) - backed)
+        limit = min(room, DEFAULT_TOKENS)
+        while limit < room and not self.constraint.fits(state, limit + backed):
+            limit = min(room, 2 * limit)
+        return limit
 
     def _value(self, result: Result, prefix: bytes) -> tuple[bytes, int]:
         """The bytes of the value, and how many of `follow` come behind it."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, Expr, alt, concat, repeat, text
 from .json_moves import Choice, Moves, explore
+from .json_unique import Distinct
 from .logic import Node
-from .schema_forms import AtLeastItems, Atom, Form, Items
+from .schema_forms import DISTINCT, AtLeastItems, Atom, Form, Items
 
 if TYPE_CHECKING:
     from .json_values import Values
@@ -28,9 +29,19 @@ class Arrays:
         self._rests: dict[tuple[int | None, int], Expr] = {}
 
     def expr(self, function: Node) -> Expr:
+        """Arrays that meet an expanded `function`."""
+        if DISTINCT in self.logic.support(function):
+            return self._distinct(function)
         cubes = self.logic.cover(function, MOST_CASES)
         cases = [function] if cubes is None else [self.logic.of_cube(cube) for cube in cubes]
         return alt(*map(self.array, cases))
+
+    def _distinct(self, function: Node) -> Expr:
+        yes, no = (self.logic.restrict(function, {DISTINCT: value}) for value in (True, False))
+        if self.logic.conj([no, self.logic.negate(yes)]) is not self.logic.false:
+            raise UnsupportedConstraint("items that must not be distinct are not supported")
+        free = EMPTY if no is self.logic.false else self.expr(no)
+        return alt(free, Distinct(self).array(yes))
 
     def array(self, function: Node) -> Expr:
         empty = text("]") if self.may_end(function, 0) else EMPTY

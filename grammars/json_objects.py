@@ -81,7 +81,7 @@ class _Object:
     def _about(self) -> list[list[Members]]:
         """For each name the assertions that speak of it."""
         singles: dict[str, list[Members]] = {}
-        general = []
+        general: list[Members] = []
         for atom in self.assertions:
             name = single_key(atom)
             (general if name is None else singles.setdefault(name, [])).append(atom)

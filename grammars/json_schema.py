@@ -6,7 +6,7 @@ import json
 import warnings
 from typing import Any
 
-from . import schema_members  # noqa: F401  (registers its keywords)
+from . import schema_members, schema_unevaluated  # noqa: F401  (register their keywords)
 from .errors import InvalidConstraint, UnsupportedConstraint
 from .expr import Expr
 from .grammar import Grammar

@@ -91,6 +91,14 @@ class AtLeastItems:
     form: Form | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """No two items are equal."""
+
+
+DISTINCT = Unlike()
+
+
 # -- objects
 
 
@@ -115,7 +123,7 @@ class Declares:
 
 
 StringAtom = MinLength | StringIn | Matches | HasFormat
-ArrayAtom = Items | AtLeastItems
+ArrayAtom = Items | AtLeastItems | Unlike
 ObjectAtom = Members | MinMembers | Declares
 Atom = NumberAtom | StringAtom | ArrayAtom | ObjectAtom | Target | AnyOf | Exactly
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .errors import InvalidConstraint, UnsupportedConstraint
+from .errors import InvalidConstraint
 from .json_numbers import INTEGER, Above, AtLeast, MultipleOf, NumberIn, WrittenWhole
-from .schema_forms import AtLeastItems, Form, HasFormat, Items, JsonType, MinLength, StringIn
+from .schema_forms import DISTINCT, AtLeastItems, Form, HasFormat, Items, JsonType, MinLength, StringIn
 from .schema_read import Handler, Reader, number, text
 from .schema_refs import Place
 
@@ -35,6 +35,16 @@ def keyword(*names: str) -> Callable[[Handler], Handler]:
 @keyword("$ref")
 def _ref(r: Reader, place: Place, value: Any) -> Form:
     return r.refer(r.document.resolve(place, value, "$ref"))
+
+
+@keyword("$dynamicRef")
+def _dynamic_ref(r: Reader, place: Place, value: Any) -> Form | None:
+    return r.refer(r.document.resolve(place, value, "$dynamicRef")) if place.draft >= 2020 else None
+
+
+@keyword("$recursiveRef")
+def _recursive_ref(r: Reader, place: Place, value: Any) -> Form | None:
+    return r.refer(r.document.resolve(place, value, "$recursiveRef")) if place.draft == 2019 else None
 
 
 @keyword("type")
@@ -220,9 +230,7 @@ def _contains(r: Reader, place: Place, value: Any) -> Form:
 def _unique_items(r: Reader, place: Place, value: Any) -> Form | None:
     if not isinstance(value, bool):
         raise InvalidConstraint("uniqueItems must be true or false", place.where("uniqueItems"))
-    if value:
-        raise UnsupportedConstraint("uniqueItems is not supported yet", place.where("uniqueItems"))
-    return None
+    return r.forms.assertion("array", DISTINCT) if value else None
 
 
 def _tuple(r: Reader, forms: list[Form]) -> Form:

@@ -96,7 +96,8 @@ class Meaning:
                 continue
             without, with_ = (self.logic.restrict(case, {choice: value}) for value in (False, True))
             if self.logic.conj([without, self.logic.negate(with_)]) is not self.logic.false:  # it is denied somewhere
-                todo.append(self.logic.replace(case, lambda a: self._meaning(a, kind) if a == choice else None))
+                expanded = self.expand(self.logic.atom(choice), kind)
+                todo.append(self.logic.ite(expanded, with_, without))
                 continue
             parts = [self.logic.conj([with_, part]) for part in self.alternatives(choice, kind)]
             todo += [part for part in (*reversed(parts), without) if part is not self.logic.false]

@@ -73,6 +73,7 @@ class Document:
         self.root = _settled(schema, "#", "", LATEST)
         self.resources: dict[str, Place] = {"": self.root, self.root.base: self.root}
         self.anchors: dict[tuple[str, str], Place] = {}
+        self.dynamic: dict[tuple[str, str], Place] = {}  # by $dynamicAnchor, or "" for $recursiveAnchor
         self.places: dict[str, Place] = {}
         for place in self._walk():
             self._note(place)
@@ -93,12 +94,35 @@ class Document:
         for keyword in ("$anchor", "$dynamicAnchor"):
             if draft >= 2019 and isinstance(schema.get(keyword), str):
                 self.anchors.setdefault((place.base, schema[keyword]), place)
+        if draft >= 2020 and isinstance(schema.get("$dynamicAnchor"), str):
+            self.dynamic.setdefault((place.base, schema["$dynamicAnchor"]), place)
+        if draft == 2019 and schema.get("$recursiveAnchor") is True:
+            self.dynamic.setdefault((place.base, ""), place)
         named = schema.get("id" if draft == 4 else "$id")
         if draft <= 7 and isinstance(named, str) and urldefrag(named).fragment:
             self.anchors.setdefault((place.base, urldefrag(named).fragment), place)
 
     def resolve(self, place: Place, reference: Any, keyword: str) -> Place:
         """What `reference`, found at `place`, leads to."""
+        found = self._resolve(place, reference, keyword)
+        if keyword != "$ref":
+            found = self._outermost(found, place.where(keyword), "" if keyword == "$recursiveRef" else None)
+        return self.places.setdefault(found.pointer, found)
+
+    def _outermost(self, found: Place, where: str, name: str | None) -> Place:
+        """The place with the same dynamic anchor in the outermost schema that was entered, where that is certain."""
+        key = next(
+            (k for k, p in self.dynamic.items() if p.pointer == found.pointer and (name is None or k[1] == name)), None
+        )
+        if key is None:
+            return found
+        if (self.root.base, key[1]) in self.dynamic:
+            return self.dynamic[self.root.base, key[1]]
+        if sum(name == key[1] for _, name in self.dynamic) > 1:
+            raise UnsupportedConstraint("the dynamic reference depends on how it was reached", where)
+        return found
+
+    def _resolve(self, place: Place, reference: Any, keyword: str) -> Place:
         where = place.where(keyword)
         if not isinstance(reference, str):
             raise InvalidConstraint(f"{keyword} must be a text", where)
@@ -108,7 +132,7 @@ class Document:
         resource = self.resources.get(url)
         if resource is None:
             raise UnsupportedConstraint(
-                f"{keyword} {reference!r} leads out of this schema: remote schemas are not loaded", where
+                f"{keyword} {reference!r} leads out of the schema, and nothing is loaded", where
             )
         if not fragment:
             found: Place | None = resource
@@ -118,7 +142,7 @@ class Document:
             found = self.anchors.get((url, fragment))
         if found is None:
             raise InvalidConstraint(f"{keyword} {reference!r} leads nowhere", where)
-        return self.places.setdefault(found.pointer, found)
+        return found
 
 
 def _below(place: Place) -> Iterator[Place]:

@@ -66,7 +66,7 @@ def _refuse_unknown_formats(schema: Any, where: str) -> None:
 
 
 def _with_known_typed_dicts(tp: Any) -> Any:
-    """pydantic wants `typing_extensions.TypedDict` before Python 3.12: rebuild the standard one, inside generics too."""
+    """pydantic wants `typing_extensions.TypedDict` before Python 3.12: rebuild the standard one, in generics too."""
     if is_typeddict(tp):
         hints = get_type_hints(tp, include_extras=True)
         fields = {name: _with_known_typed_dicts(hint) for name, hint in hints.items()}

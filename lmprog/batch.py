@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Protocol
 
 from .errors import ProgramError
@@ -31,8 +31,8 @@ def map_rows(
         raise ProgramError(f"concurrency is 1 or more, not {concurrency!r}")
     total = len(rows) if isinstance(rows, Sized) else None
     values: dict[int, Any] = {}
-    with _bar(progress, title, total) as bar:
-        for index, row, done in _done(run, rows, concurrency):
+    with _bar(progress, title, total) as bar, closing(_done(run, rows, concurrency)) as finished:
+        for index, row, done in finished:
             error = done.exception()
             if error is not None and (errors == "raise" or not isinstance(error, Exception)):
                 error.add_note(f"in row {index} of {title}.map: {_short(row)}")
@@ -42,7 +42,7 @@ def map_rows(
     return [values[index] for index in range(len(values))]
 
 
-def _done(run: RunRow, rows: Iterable[Any], concurrency: int) -> Iterator[tuple[int, Any, Future[Run[Any]]]]:
+def _done(run: RunRow, rows: Iterable[Any], concurrency: int) -> Generator[tuple[int, Any, Future[Run[Any]]]]:
     """Rows as they are done. Leaving early, by whatever exception, cancels all that is under way and waits for it."""
     canceller = Canceller()
     waiting = iter(enumerate(rows))

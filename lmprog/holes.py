@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 from .decoders import Decoder, Settings
 from .errors import HoleError, HoleInString, PartError
@@ -129,7 +129,7 @@ def gen(
     source, value = next(iter(given.items()), ("type", str))
     kind, language_, parse = language(source, value, limits)
     settings = Settings(decoder, temperature, top_p, top_k, min_p, seed)
-    return Hole(kind, language_, parse, *_checked(name, stop, max_tokens), settings, _boundary(boundary))
+    return Hole(kind, language_, parse, *_checked(name, stop, max_tokens), settings, check_boundary(boundary))
 
 
 def select(
@@ -150,7 +150,7 @@ def select(
     """
     kind, grammar, parse = options_language(options)
     settings = Settings(decoder, temperature, seed=seed)
-    return Hole(kind, grammar, parse, *_checked(name, None, None), settings, _boundary(boundary))
+    return Hole(kind, grammar, parse, *_checked(name, None, None), settings, check_boundary(boundary))
 
 
 def _checked(
@@ -167,7 +167,10 @@ def _checked(
     return name, stops, max_tokens
 
 
-def _boundary(boundary: Boundary | None) -> Boundary | None:
+B = TypeVar("B", Boundary, Boundary | None)
+
+
+def check_boundary(boundary: B) -> B:
     if boundary not in (None, "heal", "token"):
         raise HoleError(f'boundary is "heal" or "token", not {boundary!r}')
     return boundary

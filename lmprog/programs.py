@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from .batch import map_rows
 from .decoders import Decoder, check_decoder
 from .errors import ProgramError
-from .holes import Boundary
+from .holes import Boundary, check_boundary
 from .models import Canceller, LanguageModel, around, choose
 from .outline import outline
 from .prompt import Prompt, finish
@@ -220,7 +220,7 @@ def program(
     """
     if decoder is not None:
         check_decoder(decoder)
-    options = Options(decoder, seed, boundary)
+    options = Options(decoder, seed, check_boundary(boundary))
     if function is not None:
         return Program(_checked(function), model, options)
     return lambda function: Program(_checked(function), model, options)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .chat import Chat
 from .decoders import Argmax, Decoder, derive_seed
-from .errors import LmprogError, RunCancelled
+from .errors import LmprogError
 from .fill import Answer, Task, fill
 from .holes import Boundary, Hole
 from .models import Canceller, LanguageModel
@@ -64,8 +64,6 @@ class Live:
         self.recorder.event("open", "", name, hole.kind)
         try:
             return self._fill(hole, name, self._task(hole, index, follow))
-        except RunCancelled:
-            raise
         except Exception as error:  # a validator of the value's type may raise anything
             error.add_note(f"in the hole {name!r}: {hole.kind}")
             raise

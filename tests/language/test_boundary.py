@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
@@ -182,6 +183,13 @@ def test_values_stay_within_their_budget_over_healed_borders() -> None:
 
         assert len(free.captures[0].tokens) <= n
         assert len(tight.captures[0].tokens) <= n + 1
+
+
+def test_a_value_that_could_only_go_on_ends_where_the_following_text_began() -> None:
+    run = program(lambda p: p("d", gen(regex="a(xx)*", max_tokens=2), "xb")).run(model=favourite("a", "x"))
+
+    assert run.text == "daxb"
+    assert re.fullmatch("a(xx)*", run.captures[0].text)
 
 
 STOPS = ["b\n", "ab", "x", "ax", "\n\n"]

@@ -259,6 +259,11 @@ def test_what_cannot_be_a_program(function: Any, message: str) -> None:
         program(function)
 
 
+def test_a_boundary_that_is_none() -> None:
+    with pytest.raises(lp.HoleError, match="boundary is"):
+        program(boundary="exact")  # type: ignore[call-overload]
+
+
 def test_other_callables_are_programs() -> None:
     def greet(p: lp.Prompt, greeting: str, name: str) -> None:
         p(greeting, " ", name, gen())

@@ -44,8 +44,9 @@ class Request:
     Without a constraint the end comes at an EOS id of the vocabulary (unless `ignore_eos`) or at one of `stop_ids`.
     With a constraint the result is always one of its complete values: it ends at EOS (where the constraint allows it),
     when nothing can continue the value, or, with `open_end`, when the model picks a token that would leave the
-    language. `state` is where the constraint starts (None: `constraint.start()`). `logprobs=True` computes the full
-    row of logits for every sampled token, also where a mask would allow a narrow one.
+    language; `stop_ids` and `ignore_eos` do not apply. `state` is where the constraint starts (None:
+    `constraint.start()`). `logprobs=True` computes the full row of logits for every sampled token, also where a mask
+    would allow a narrow one.
     """
 
     ids: Sequence[int]

@@ -55,7 +55,7 @@ class Runner(Protocol):
         ...
 
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
-        """The logits of batch.rows: for each a row of `width` numbers, or of its columns only."""
+        """The logits of batch.rows: for each a row of `width` numbers, or its columns only. Valid until the next call."""
         ...
 
 

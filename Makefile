@@ -19,7 +19,7 @@ install: $(STAMP)
 
 # 1. everything but torch, exactly as locked; 2. torch, from the indexes that pip is set up with or else from PyTorch's own
 # (asked only then, so that it can neither slow down nor change the rest); 3. lmprog itself, with its C kernel.
-$(STAMP): pyproject.toml requirements.lock grammars/_walk.c
+$(STAMP): pyproject.toml requirements.lock $(wildcard grammars/native/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --no-deps -r requirements.lock
 	$(PIP) install --quiet "$(TORCH)" || $(PIP) install --quiet --index-url $(TORCH_INDEX) "$(TORCH)"

@@ -55,7 +55,7 @@ class Runner(Protocol):
         ...
 
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
-        """The logits of batch.rows: for each a row of `width` numbers, or its columns only. Valid until the next call."""
+        """The logits of batch.rows: for each a full row, or its columns only. Valid until the next call."""
         ...
 
 

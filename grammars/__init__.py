@@ -3,9 +3,11 @@
 from .choices import choices
 from .compiled import compile
 from .constraint import Constraint
+from .ebnf import ebnf, gbnf
 from .errors import BudgetError, ConstraintError, EmptyLanguage, InvalidConstraint, LmprogError, UnsupportedConstraint
 from .grammar import Grammar, any_text, literal
 from .json_schema import json_schema
+from .lark import lark
 from .regex import regex
 from .rows import State
 from .types import from_type
@@ -26,8 +28,11 @@ __all__ = [
     "any_text",
     "choices",
     "compile",
+    "ebnf",
     "from_type",
+    "gbnf",
     "json_schema",
+    "lark",
     "literal",
     "regex",
     "restrict",

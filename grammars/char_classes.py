@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .byteset import END, Dag
 from .derive import derive, nullable, segments
@@ -19,6 +20,11 @@ from .unicode_sets import Ranges, contains, union
 MOST_STATES = 1_000  # of a condition, to be compared with others
 
 _SCALARS: Ranges = ((0, 0xD7FF), (0xE000, 0x10FFFF))
+
+
+@lru_cache(maxsize=1 << 12)
+def _chars(ranges: Ranges) -> Expr:
+    return chars(ranges)
 
 
 class Classes:
@@ -57,7 +63,7 @@ class Classes:
 
     def chars(self, mask: int) -> Expr:
         """One character of a set of letters."""
-        return chars([r for i, ranges in enumerate(self.ranges) if mask >> i & 1 for r in ranges])
+        return _chars(union(*[ranges for i, ranges in enumerate(self.ranges) if mask >> i & 1]))
 
     def _options(self, words: list[str]) -> Expr:
         return alt(*[concat(*[self.leaf(1 << self.letter(char)) for char in word]) for word in words])

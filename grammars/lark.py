@@ -25,7 +25,7 @@ def lark(source: str | Path, *, start: str = "start", lexer: Lexer = "dynamic") 
     path = _path(source)
     text = str(source) if path is None else path.read_text(encoding="utf-8")
     try:
-        return Grammar(_language(load(text, path and path.parent, start, lexer), start, lexer))
+        return Grammar(_language(load(text, path and path.parent, start), start, lexer))
     except RecursionError:
         raise InvalidConstraint("the grammar is nested too deeply") from None
 
@@ -38,12 +38,14 @@ def _path(source: str | Path) -> Path | None:
 
 def _language(loaded: Loaded, start: str, lexer: Lexer) -> Expr:
     if lexer == "basic":
-        named = basic(loaded.patterns)
-        terminals = {p: named[p.name] for p in loaded.patterns}
+        terminals = basic(loaded.patterns, loaded.ignored)
+        ignored = [terminals[p] for p in loaded.ignored]
     else:
-        terminals = {p: dynamic(p, lexer == "dynamic_complete") for p in loaded.patterns}
+        used = {s for net in loaded.rules.values() for s in net.symbols() if isinstance(s, Pattern)}
+        terminals = {p: dynamic(p, lexer == "dynamic_complete") for p in loaded.patterns if p in used}
+        ignored = [dynamic(p, False) for p in loaded.ignored]  # the longest match, also with "dynamic_complete"
     rules, empty = tidy({name: _with_terminals(net, terminals) for name, net in loaded.rules.items()})
-    return Lexing(normal(rules), [terminals[p] for p in loaded.ignored]).language(start, start in empty)
+    return Lexing(normal(rules), ignored).language(start, start in empty)
 
 
 def _with_terminals(net: Net, terminals: dict[Pattern, Terminal]) -> Net:

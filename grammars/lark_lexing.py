@@ -18,6 +18,7 @@ from .lark_tokens import Conditions, Gaps, Token, grouped, growing
 
 MOST_RULES = 20_000  # specialised ones
 
+_Key = tuple[str, Expr]  # a rule and the condition that lies on its text
 _State = tuple[int, Expr, bool]  # of a rule; the condition, if it matters there; whether the text may end here
 
 
@@ -30,7 +31,9 @@ class Lexing:
         self.tokens = {terminal: Token(terminal, self.gaps) for terminal in terminals}
         self.nets: Nets = {}
         self._firsts: dict[str, list[Token]] = {}
-        self._left: dict[tuple[str, Expr], Conditions] = {}
+        self._left: dict[_Key, Conditions] = {}
+        self._users: dict[_Key, dict[_Key, None]] = {}
+        self._open: dict[_Key, None] = {}  # to be looked at again
         self._minds: dict[tuple[Symbol, Expr], bool] = {}
         self._names: dict[tuple[str, Expr, Conditions], str] = {}
 
@@ -75,30 +78,35 @@ class Lexing:
     # -- what a rule may leave behind
 
     def left(self, symbol: Symbol, on: Expr) -> Conditions:
-        found = self._left_so_far(symbol, on)
-        while not isinstance(symbol, Terminal) and self._improve():
-            found = self._left_so_far(symbol, on)
-        return found
+        found = self._left_so_far(symbol, on, None)
+        if not self._open:
+            return found
+        while self._open:  # the least fixpoint
+            key, _ = self._open.popitem()
+            new = self._one_round(key)
+            if new != self._left[key]:
+                self._left[key] = new
+                self._open.update(self._users[key])
+        return self._left_so_far(symbol, on, None)
 
-    def _left_so_far(self, symbol: Symbol, on: Expr) -> Conditions:
+    def _left_so_far(self, symbol: Symbol, on: Expr, user: _Key | None) -> Conditions:
         on = on if self.minds(symbol, on) else ALL
         if isinstance(symbol, Terminal):
             return self.tokens[symbol].left(on)
-        return self._left.setdefault((str(symbol), on), frozenset())
+        key = (str(symbol), on)
+        if key not in self._left:
+            self._left[key], self._users[key], self._open[key] = frozenset(), {}, None
+        if user is not None:
+            self._users[key][user] = None
+        return self._left[key]
 
-    def _improve(self) -> bool:
-        """One round of the least fixpoint over all rules and conditions met so far."""
-        before = dict(self._left)
-        for rule, on in before:
-            self._left[rule, on] |= self._one_round(rule, on)
-        return before != self._left
-
-    def _one_round(self, rule: str, on: Expr) -> Conditions:
+    def _one_round(self, key: _Key) -> Conditions:
+        rule, on = key
         net, out = self.rules[rule], set[Expr]()
         todo = {(0, on): None}
         for at, condition in growing(todo):
             for symbol, to in net.edges[at]:
-                found = self._left_so_far(symbol, condition)
+                found = self._left_so_far(symbol, condition, key)
                 out |= found if to in net.final else set()
                 todo.update({(to, self.relevant(rule, to, left)): None for left in found})
         return frozenset(out)
@@ -131,9 +139,7 @@ class Lexing:
                     out.edge(numbers[state], label, numbers[target])
         return out
 
-    def _edges(
-        self, rule: str, symbol: Symbol, to: int, on: Expr, leaving: Conditions
-    ) -> list[tuple[_State, Symbol]]:
+    def _edges(self, rule: str, symbol: Symbol, to: int, on: Expr, leaving: Conditions) -> list[tuple[_State, Symbol]]:
         """What an edge of a rule becomes: one edge for each state of affairs behind it."""
         final = to in self.rules[rule].final
         on = on if self.minds(symbol, on) else ALL

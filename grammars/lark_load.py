@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cfg import Net, Nets, from_expansions
+from .cfg import Nets, from_expansions
 from .errors import InvalidConstraint, UnsupportedConstraint
 from .lark_terminals import Pattern
 
 if TYPE_CHECKING:
-    from lark import Lark
+    from lark.grammar import Rule, Symbol
     from lark.lexer import TerminalDef
 
 LIBRARY = Path(__file__).parent
@@ -28,31 +28,41 @@ class Loaded:
     ignored: list[Pattern]
 
 
-def load(source: str, folder: Path | None, start: str, lexer: str) -> Loaded:
+def load(source: str, folder: Path | None, start: str) -> Loaded:
     """Raises `InvalidConstraint` with line and column for a broken grammar."""
-    parsed = _lark(source, folder, start, lexer)
-    patterns = {terminal.name: _pattern(terminal) for terminal in parsed.terminals}
-    rules: dict[str, list[list[str | Pattern]]] = {}
-    for rule in parsed.rules:
-        symbols = [patterns.get(s.name, s) if s.is_term else s.name for s in rule.expansion]
-        for symbol in symbols:
-            if not isinstance(symbol, str | Pattern):
-                message = f"the terminal {symbol.name} is only declared: it has no text of its own"
-                raise UnsupportedConstraint(message, f"rule {rule.origin.name}")
-        rules.setdefault(rule.origin.name, []).append(symbols)
-    nets = {name: from_expansions(expansions) for name, expansions in rules.items()}
-    return Loaded(nets, list(patterns.values()), [patterns[name] for name in parsed.ignore_tokens])
+    terminals, rules, ignored = _compiled(source, folder, start)
+    patterns = {terminal.name: _pattern(terminal) for terminal in terminals}
+    expansions: dict[str, list[list[str | Pattern]]] = {}
+    for rule in rules:
+        symbols = [_symbol(s, rule, patterns) for s in rule.expansion]
+        expansions.setdefault(rule.origin.name, []).append(symbols)
+    if start not in expansions:
+        raise InvalidConstraint(f"the start rule {start!r} is not defined")
+    nets = {name: from_expansions(alternatives) for name, alternatives in expansions.items()}
+    return Loaded(nets, list(patterns.values()), [patterns[name] for name in ignored])
 
 
-def _lark(source: str, folder: Path | None, start: str, lexer: str) -> Lark:
-    from lark import Lark
+def _compiled(source: str, folder: Path | None, start: str) -> tuple[list[TerminalDef], list[Rule], list[str]]:
+    """Rules in BNF. The parser that `lark.Lark` would build on top is not needed and takes longer than all the rest."""
     from lark.exceptions import LarkError
+    from lark.load_grammar import load_grammar
 
     paths = [_library] if folder is None else [str(folder), _library]
     try:
-        return Lark(source, parser="earley", lexer=lexer, start=start, import_paths=paths, maybe_placeholders=False)
-    except (LarkError, OSError, re.error) as e:
+        grammar, _ = load_grammar(source, "the grammar", paths, False)  # type: ignore[no-untyped-call]
+        terminals, rules, ignored = grammar.compile([start], set())
+    except (LarkError, OSError, ValueError, re.error) as e:
         raise _broken(e) from None
+    return terminals, rules, ignored
+
+
+def _symbol(symbol: Symbol, rule: Rule, patterns: dict[str, Pattern]) -> str | Pattern:
+    if not symbol.is_term:
+        return symbol.name
+    if symbol.name not in patterns:
+        message = f"the terminal {symbol.name} is only declared: it has no text of its own"
+        raise UnsupportedConstraint(message, f"rule {rule.origin.name}")
+    return patterns[symbol.name]
 
 
 def _library(_base: object, path: str) -> tuple[str, str]:
@@ -66,6 +76,8 @@ def _library(_base: object, path: str) -> tuple[str, str]:
 
 def _pattern(terminal: TerminalDef) -> Pattern:
     pattern = terminal.pattern
+    if pattern.min_width == 0:
+        raise InvalidConstraint(f"the terminal {terminal.name} may be empty: put the repeat into a rule")
     return Pattern(
         terminal.name,
         pattern.to_regexp(),

@@ -79,8 +79,8 @@ def _dynamic(pattern: Pattern, complete: bool) -> Terminal:
     return fixed(found.words(found.conditions))
 
 
-def basic(patterns: list[Pattern]) -> dict[str, Terminal]:
-    """All terminals of the lexer "basic"."""
+def basic(patterns: list[Pattern], ignored: list[Pattern]) -> dict[Pattern, Terminal]:
+    """All terminals of the lexer "basic"; a string that an ignored pattern matches is ignored."""
     order = sorted(patterns, key=lambda p: (-p.priority, -p.max_width, -p.source_length, p.name))
     inside = {p.name: _strings_inside(p, order) for p in order if p.literal is None}
     embedded = {s.name for p in order for s in inside.get(p.name, ()) if s.flags <= p.flags}
@@ -89,12 +89,12 @@ def basic(patterns: list[Pattern]) -> dict[str, Terminal]:
     matcher = Matcher([(p.name, OrderedParser(p.regex, "python").parse()) for p in scanned], strings)
     found: dict[str, list[Terminal]] = {p.name: [] for p in order}
     for p in scanned:
-        names = {s.literal or "": s.name for s in inside.get(p.name, ())}
+        names = {s.literal or "": s.name for s in inside.get(p.name, ()) if p not in ignored}
         cases = _Cases(matcher, p.name, frozenset(names))
         found[p.name].append(Terminal(cases.conditions.values(), cases.words, None))
         for string, name in names.items():
             found[name].append(_joined([_fixed_if(string, condition) for condition in cases.after(string)]))
-    return {name: _joined(terminals) for name, terminals in found.items()}
+    return {p: _joined(found[p.name]) for p in patterns}
 
 
 def _strings_inside(pattern: Pattern, patterns: list[Pattern]) -> list[Pattern]:

@@ -9,9 +9,7 @@ import csv
 import hashlib
 import io
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +62,8 @@ def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | No
         rows = list(docs)
         return _survey("documents", lambda: (_from_value(row, n, fields) for n, row in enumerate(rows, 1)))
     if str(docs) == "-":
-        spool = _spool(sys.stdin.buffer)
-        return _survey("standard input", lambda: _read(_rewound(spool), format or "jsonl", "standard input", fields))
+        data = sys.stdin.buffer.read()
+        return _survey("standard input", lambda: _read(io.BytesIO(data), format or "jsonl", "standard input", fields))
     path = Path(docs)
     if path.is_dir():
         return _survey(str(path), lambda: _from_folder(path))
@@ -82,17 +80,6 @@ def _survey(name: str, read: Callable[[], Rows]) -> Source:
     for total, doc in enumerate(read(), 1):  # noqa: B007  the count is used after the loop
         digest.update(json.dumps([doc.id, doc.text, doc.problem]).encode())
     return Source(name, read, total, digest.hexdigest())
-
-
-def _spool(stream: BinaryIO) -> BinaryIO:
-    spool: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as its source
-    shutil.copyfileobj(stream, spool)
-    return spool
-
-
-def _rewound(file: BinaryIO) -> BinaryIO:
-    file.seek(0)
-    return file
 
 
 def _from_path(path: Path, kind: Format, fields: Fields) -> Rows:

@@ -188,7 +188,7 @@ class Automatic:
             return self._rows.distances.exact(s)
 
     def fits(self, s: State, budget: int) -> bool:
-        """Whether a complete value is at most `budget` tokens away: `distance(s) <= budget`, cheaper."""
+        """Whether a complete value is at most `budget` tokens away; too careful where `distance` is out of reach."""
         with self._lock:
             return self._rows.distances.within(s, budget)
 

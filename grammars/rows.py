@@ -121,7 +121,8 @@ class Rows:
         """The row without the tokens after which no complete value fits in `budget - 1` more."""
         keep = [end for end in row.ends if self.distances.within(end, budget - 1)]
         if not keep and not self.automaton.accepting(s):
-            raise BudgetError(f"no complete value fits in {budget} more tokens; {self.distances.exact(s)} are needed")
+            needed = self.distances.estimate(s)
+            raise BudgetError(f"no complete value fits in {budget} more tokens; about {needed} are needed")
         if len(keep) == len(row.ends):
             return _keep(self._tight, (s, budget), row, KEPT)
         mask, ids = self._only(s, set(keep))

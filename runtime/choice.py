@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,16 @@ def begin(seq: Sequence) -> None:
         return
     seq.state = constraint.start() if request.state is None else request.state
     if not constraint.fits(seq.state, request.max_tokens):
-        least = constraint.distance(seq.state)
+        least = _least(constraint, seq.state, request.max_tokens)
         raise BudgetError(f"the shortest complete value takes {least} tokens, max_tokens is {request.max_tokens}")
+
+
+def _least(constraint: Constraint, state: int, short: int) -> int:
+    """The least budget that is known to suffice, given one that does not."""
+    enough = 2 * short
+    while not constraint.fits(state, enough):
+        enough *= 2
+    return bisect_left(range(enough), True, lo=short, key=lambda n: constraint.fits(state, n))
 
 
 def prepare(seq: Sequence, eos: frozenset[int]) -> None:

@@ -120,6 +120,30 @@ def test_masks_equal_brute_force(seed: int, tokens: list[str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
+def test_budgets_hold_on_a_vocabulary_with_every_byte(seed: int) -> None:
+    """Never too long; and exactly what fits, as these automata are small enough to explore."""
+    rng, e = random.Random(seed), solved(seed + 3000)
+    vocab = Vocabulary([*(bytes((i,)) for i in range(256)), b"ab", b"ba", b"aab", " é".encode(), b"b b", None], {261})
+    if minlen(e) >= INF:
+        return
+    c = Automatic.of(e, vocab)
+    least = brute_distances(e, vocab, 10)
+    assert c.fits(c.start(), least)
+    assert least == 0 or not c.fits(c.start(), least - 1)
+    for budget in range(max(1, least), least + 4):
+        s = c.start()
+        for left in range(budget, 0, -1):
+            allowed_now = allowed(c.mask(s, left), vocab)
+            short = {i for i in allowed(c.mask(s), vocab) - vocab.eos if c.fits(c.advance(s, i) or 0, left - 1)}
+            assert allowed_now - vocab.eos == short
+            token = rng.choice(sorted(allowed_now))
+            if token in vocab.eos:
+                break
+            s = c.advance(s, token) or 0
+        assert c.accepting(s)
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_minlen_is_the_shortest_word(seed: int) -> None:
     e = solved(seed + 1000)
 

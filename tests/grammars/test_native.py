@@ -8,9 +8,9 @@ import pytest
 
 from lmprog.grammars._native import Arena
 from lmprog.grammars.algebra import Native, Reference
-from lmprog.grammars.derive import INF, derive
+from lmprog.grammars.derive import derive
 from lmprog.grammars.errors import UnsupportedConstraint
-from lmprog.grammars.expr import ANY_TEXT, Expr, Kind, alt, both, chars, concat, hole, negate, ref, repeat, text
+from lmprog.grammars.expr import ANY_TEXT, INF, Expr, Kind, alt, both, chars, concat, hole, negate, ref, repeat, text
 
 from .expressions import solved
 

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmprog.grammars.plain_text import PlainText
 from lmprog.grammars.tokenizers import token_bytes
 from lmprog.runtime.default_model import default_model_folder
 from lmprog.runtime.hf_files import load_tokenizer, load_weights
 from lmprog.runtime.load_errors import BrokenModel
 from lmprog.runtime.model_cache import intact
-from lmprog.grammars.plain_text import PlainText
 
 # of a tokenizer.json whose content was compared with the one that transformers makes of the same file, part by part
 TOKENIZER = "d9421cde1d31c23ab99ee0be86562797187065bd441d99765da54999b6f215da"

@@ -44,7 +44,8 @@ class Classes:
         self._letters = {run: i for i, group in enumerate(groups.values()) for run, _ in group}
         self._masks: dict[Ranges, int] = {}
         self._real: dict[Expr, Expr] = {}
-        self._canonical: dict[object, Expr] = {}
+        self._canonical: dict[Expr, Expr] = {}
+        self._equal: dict[object, Expr] = {}  # one of those with equal languages, by description
         self.alphabet = Alphabet(lambda s: self.leaf(self.mask(s)), self._options, ALL)
 
     def letter(self, char: str) -> int:
@@ -98,10 +99,12 @@ class Classes:
 
     def canonical(self, e: Expr) -> Expr:
         """One and the same expression for equal languages over letters; a very large one is left as it is."""
-        for known in (ALL, EMPTY):
-            self._canonical.setdefault(self._key(known), known)
-        key = self._key(e)
-        return e if key is None else self._canonical.setdefault(key, e)
+        if not self._equal:
+            self._equal = {self._key(known): known for known in (EMPTY, ALL)}
+        if e not in self._canonical:
+            key = self._key(e)
+            self._canonical[e] = e if key is None else self._equal.setdefault(key, e)
+        return self._canonical[e]
 
     def _key(self, start: Expr) -> object:
         """A description of the smallest automaton (Moore 1956), its blocks in the order of their discovery."""

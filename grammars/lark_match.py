@@ -120,7 +120,7 @@ class Matcher:
                 continue
             self.cut |= expansion.hidden
             if expansion.ways or expansion.match:
-                yield State(tuple(expansion.ways), expansion.match, self.classes.canonical(rest), past)
+                yield State(tuple(expansion.ways), expansion.match, rest, past)
 
 
 def _parts(node: Node) -> tuple[Node, ...]:

@@ -8,6 +8,7 @@ from .errors import BudgetError, ConstraintError, EmptyLanguage, InvalidConstrai
 from .grammar import Grammar, any_text, literal
 from .json_schema import json_schema
 from .lark import lark
+from .quote import Quote, json_quote, quote
 from .regex import regex
 from .rows import State
 from .types import from_type
@@ -22,6 +23,7 @@ __all__ = [
     "Grammar",
     "InvalidConstraint",
     "LmprogError",
+    "Quote",
     "State",
     "UnsupportedConstraint",
     "Vocabulary",
@@ -31,9 +33,11 @@ __all__ = [
     "ebnf",
     "from_type",
     "gbnf",
+    "json_quote",
     "json_schema",
     "lark",
     "literal",
+    "quote",
     "regex",
     "restrict",
     "where",

@@ -179,7 +179,8 @@ class Native:
             case Kind.HOLE:
                 return arena.hole(self._enter(e.args[0], undefined), e.args[1])
             case Kind.SPAN if e.args[1:] == (0, len(e.args[0]), 0):
-                return arena.spans(e.args[0].data, e.args[0].order, e.args[0].ends)
+                index = e.args[0]
+                return arena.spans(index.data, index.order, index.ends, index.first, index.last)
             case _:
                 raise KeyError(e.kind)
 

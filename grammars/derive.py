@@ -179,7 +179,8 @@ def _derive(e: Expr, byte: int) -> Expr:
             return derive(e.resolved(), byte)
         case Kind.SPAN:
             suffixes, low, high, depth = e.args
-            return spans(suffixes, *suffixes.going_on(low, high, depth, byte), depth + 1)
+            low, high = suffixes.going_on(low, high, depth, byte)
+            return spans(suffixes, low, high, depth + 1)
         case _:
             return _derive_hole(e, byte)
 

@@ -20,25 +20,34 @@ Places = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Suffixes:
-    """Of `data` (UTF-8), for spans that begin and end at certain places.
+    """Of `data`, for spans that begin and end at certain places and are of certain lengths.
 
     order: the starts of spans, sorted by the bytes from there on. ends: int32 [len(data) + 1], for each place the
-    first end of a span at or behind it.
+    first end of spans at or behind it. first, last: as long as `order`, least and greatest end for each start.
     """
 
     data: bytes
     order: Places
     ends: Places
+    first: Places
+    last: Places
 
     @classmethod
-    def of(cls, data: bytes, starts: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_]) -> Suffixes:
-        """starts, ends: bool [len(data) + 1], where spans may begin and end."""
+    def of(cls, data: bytes, borders: Places, allowed: npt.NDArray[np.bool_], low: int, high: int | None) -> Suffixes:
+        """Spans of `low` to `high` characters; borders: the places around each of the n characters, allowed: bool
+        [n + 1], the borders at which spans may begin and end."""
+        last = len(borders) - 1  # border
+        at = np.zeros(len(data) + 1, np.int32)  # the character at each start; behind all where there is none
+        starts = np.flatnonzero(allowed[: last + 1 - low])
+        at[borders[starts]] = starts + 1
         order = np.frombuffer(sorted_suffixes(data), np.int32)
-        places = np.flatnonzero(ends).astype(np.int32)
-        after = np.searchsorted(places, np.arange(len(data) + 1))
-        return cls(
-            data, np.ascontiguousarray(order[starts[order]]), np.append(places, 2**31 - 1).astype(np.int32)[after]
-        )
+        order = np.ascontiguousarray(order[at[order] > 0])
+        character = at[order] - 1
+        places = borders[allowed]
+        ends = places[np.searchsorted(places, np.arange(len(data) + 1))]
+        longest = borders if high is None else borders[np.minimum(np.arange(last + 1) + high, last)]
+        greatest = np.full(len(order), len(data), np.int32) if high is None else longest[character]
+        return cls(data, order, ends, borders[character + low], greatest)
 
     def __len__(self) -> int:
         """How many suffixes there are."""
@@ -71,6 +80,8 @@ class Suffixes:
             at = self._above(at, high, depth, byte)
 
     def nearest_end(self, low: int, high: int, depth: int) -> int:
-        """The least number of bytes to an end of a span that is not empty."""
-        places = self.order[low:high] + depth
-        return int((self.ends[places + (depth == 0)] - places).min())
+        """The least number of bytes to an end of a span."""
+        at = self.order[low:high] + depth
+        ends = self.ends[np.maximum(at, self.first[low:high])]
+        reached = (ends - at)[ends <= self.last[low:high]]
+        return int(reached.min()) if len(reached) else 1 << 60

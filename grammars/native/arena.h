@@ -53,10 +53,11 @@ typedef struct {
 
 typedef struct {
     const uint8_t *text;
-    const int32_t *order, *ends; /* the starts of spans by what follows them; for each place the next end of spans */
-    Id base;                     /* where this one's suffixes begin among those of all */
+    const int32_t *order, *ends;  /* the starts of spans by what follows them; for each place the next end of spans */
+    const int32_t *first, *last;  /* for each start in `order` the least and the greatest end of its spans */
+    Id base;                      /* where this one's suffixes begin among those of all */
     int32_t count, length;
-    Py_buffer views[3];
+    Py_buffer views[5];
 } Index;
 
 typedef struct Search Search;

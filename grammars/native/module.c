@@ -165,23 +165,27 @@ int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after) {
     return 0;
 }
 
-/* spans(data, order, ends): buffers of bytes, int32 and int32, of which `ends` has one more than there are bytes */
+/* spans(data, order, ends, first, last): see Suffixes; bytes and int32 buffers */
 static PyObject *py_spans(Arena *A, PyObject *args) {
     Index x = {0};
-    if (!PyArg_ParseTuple(args, "y*y*y*", &x.views[0], &x.views[1], &x.views[2])) return NULL;
-    x.text = x.views[0].buf;
-    x.order = x.views[1].buf;
-    x.ends = x.views[2].buf;
-    x.length = (int32_t)x.views[0].len;
-    x.count = (int32_t)(x.views[1].len / (Py_ssize_t)sizeof(int32_t));
+    Py_buffer *v = x.views;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &v[0], &v[1], &v[2], &v[3], &v[4])) return NULL;
+    x.text = v[0].buf;
+    x.order = v[1].buf;
+    x.ends = v[2].buf;
+    x.first = v[3].buf;
+    x.last = v[4].buf;
+    x.length = (int32_t)v[0].len;
+    x.count = (int32_t)(v[1].len / (Py_ssize_t)sizeof(int32_t));
     volatile Id id = NONE;
     int32_t before = A->indexes.size;
-    if (x.views[0].len >= INT32_MAX / 8 || x.views[2].len != (x.views[0].len + 1) * (Py_ssize_t)sizeof(int32_t))
-        PyErr_SetString(PyExc_ValueError, "the text is too long, or its ends are not as many");
+    if (v[0].len >= INT32_MAX / 8 || v[2].len != (v[0].len + 1) * (Py_ssize_t)sizeof(int32_t) || v[3].len != v[1].len ||
+        v[4].len != v[1].len)
+        PyErr_SetString(PyExc_ValueError, "the text is too long, or sizes differ");
     else if (setjmp(A->failed)) failure(A);
     else id = make_spans(A, x);
     if (id != NONE) return number(id);
-    for (int i = 0; i < 3 && A->indexes.size == before; i++) PyBuffer_Release(&x.views[i]);
+    for (int i = 0; i < 5 && A->indexes.size == before; i++) PyBuffer_Release(&x.views[i]);
     return NULL;
 }
 
@@ -402,7 +406,7 @@ static PyMethodDef arena_methods[] = {
     METHOD("ref", py_ref, "ref(nullable, minlen) -> expression, to be defined"),
     METHOD("define", py_define, "define(ref, body)"),
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
-    METHOD("spans", py_spans, "spans(text, order, ends) -> expression: substrings of a text (suffixes.py)"),
+    METHOD("spans", py_spans, "spans(text, order, ends, first, last) -> expression: substrings of a text (suffixes.py)"),
     METHOD("expand", py_expand, "expand(e, byte) -> (low, high, after or -1): bytes low..high-1 lead to `after`"),
     METHOD("nullable", py_nullable, "nullable(e) -> bool"),
     METHOD("minlen", py_minlen, "minlen(e) -> bytes of the shortest text, 1 << 60 when there is none"),

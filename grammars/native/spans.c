@@ -58,10 +58,11 @@ Cuts cuts_span(Arena *A, Node n) {
 
 int64_t minlen_span(Arena *A, Node n) {
     const Index *x = index_of(A, n.a);
-    int32_t least = INT32_MAX;
-    for (Id i = n.a; i < n.b && least > (n.c ? 0 : 1); i++) {
-        int32_t at = x->order[i - x->base] + n.c, end = x->ends[n.c ? at : at + 1]; /* never the empty text */
-        if (end - at < least) least = end - at;
+    int64_t least = INF;
+    for (Id i = n.a; i < n.b && least > 0; i++) {
+        int32_t at = x->order[i - x->base] + n.c, first = x->first[i - x->base];
+        int32_t end = x->ends[first > at ? first : at];
+        if (end <= x->last[i - x->base] && end - at < least) least = end - at;
     }
     return least;
 }

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, LogitsProcessor, LogitsProcessorL
 
 import lmprog as lp
 from lmprog.jobs.documents import Document, Fields, source
-from lmprog.jobs.extract import GREEDY, Job, Memory, run
+from lmprog.jobs.extract import Job, Memory, run
 from lmprog.jobs.layout import layout, read_examples
 from lmprog.jobs.score import score
 from lmprog.jobs.summary import Summary
@@ -102,13 +102,14 @@ def main() -> None:
 
     model = lp.load(options.model)
     ours, data, summary = with_lmprog(job, model)
-    worker = Worker(model, goal, prompt, options.max_tokens, GREEDY)
+    worker = job.worker(model)
     theirs, answers = with_generate(job, worker, docs, find(options.model)[0])
     same = sum(a == b for a, b in zip(data, answers, strict=True))
     setting = (
-        f"{machine(options.threads)}; {versions('torch', 'transformers')}; {model.name}, float32, greedy; {len(docs)} "
-        f"documents of {options.docs.name}, shared prompt of {len(worker.prefix)} tokens, {summary.prompt_tokens} prompt "
-        f"tokens and {summary.output_tokens} output tokens in all; {same} of {len(docs)} answers are the same in both."
+        f"{machine(options.threads)}; {versions('torch', 'transformers')}; {model.name}, float32, greedy; "
+        f"{len(docs)} documents of {options.docs.name}, shared prompt of {len(worker.prefix)} tokens, "
+        f"{summary.prompt_tokens} prompt and {summary.output_tokens} output tokens in all; "
+        f"{same} of {len(docs)} answers are the same in both."
     )
     rows = [
         row("lmprog extract", ours, theirs, summary.prompt_tokens_computed, accuracy(data, docs)),
@@ -120,7 +121,7 @@ def main() -> None:
 
 def with_lmprog(job: Job, model: Any) -> tuple[float, list[Any], Summary]:
     started, memory = time.perf_counter(), Memory()
-    summary = run(job, model, memory)
+    summary = run(job, job.worker(model), memory)
     return time.perf_counter() - started, [json.loads(line)["data"] for line in memory.lines()], summary
 
 

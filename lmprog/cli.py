@@ -111,9 +111,9 @@ def _work(job: Job, journal: Journal, engine: Engine) -> None:
 
     try:
         with console.status("loading the model"):
-            model = load(engine.model, dtype=engine.dtype, device=engine.device)
+            worker = job.worker(load(engine.model, dtype=engine.dtype, device=engine.device))
         with progress(job.source.total, console) as watch:
-            run(job, model, journal, watch)
+            run(job, worker, journal, watch)
     except KeyboardInterrupt:
         console.print(f"stopped: {len(journal.held())} of {job.source.total} records are kept; --resume goes on")
         raise typer.Exit(130) from None

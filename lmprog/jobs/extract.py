@@ -46,6 +46,10 @@ class Job:
             "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling)},
         }
 
+    def worker(self, model: Model) -> Worker:
+        """Raises JobError when no answer fits in `max_tokens`."""
+        return Worker(model, self.target, self.layout, self.max_tokens, self.sampling)
+
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
@@ -83,12 +87,11 @@ class Memory:
         pass
 
 
-def run(job: Job, model: Model, sink: Sink, watch: Watch | None = None) -> Summary:
+def run(job: Job, worker: Worker, sink: Sink, watch: Watch | None = None) -> Summary:
     """Do what the sink does not hold yet, and finish it. `watch` is told the figures whenever records were added."""
     held = sink.held()
     done, failed = len(held), sum(_failed(json.loads(line)) for line in sink.lines())
-    worker = Worker(model, job.target, job.layout, job.max_tokens, job.sampling)
-    meter = Meter(getattr(model, "engine", None))
+    meter = Meter(getattr(worker.model, "engine", None))
 
     def put(records: Records) -> None:
         nonlocal done, failed
@@ -162,13 +165,13 @@ def extract(
     job = Job(source(docs, fields, format), goal, layout(goal.schema, shots, instructions), max_tokens, sampling)
     if out is None:
         memory = Memory()
-        summary = run(job, model, memory, watch)
+        summary = run(job, job.worker(model), memory, watch)
         return _extraction(job, memory.lines(), summary)
     path = Path(out)
     journal = open_journal(path, job.parts(model.name), resume=resume, overwrite=overwrite)
     if journal is not None:
         with closing(journal):
-            run(job, model, journal, watch)
+            run(job, job.worker(model), journal, watch)
     with path.open("rb") as lines:
         return _extraction(job, lines, saved(path))
 

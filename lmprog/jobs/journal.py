@@ -23,7 +23,8 @@ from typing import Any
 
 from .errors import JobError
 
-VERSION = 1
+KEY, VERSION = "lmprog job", 1
+HEADER = f'{{"{KEY}": '.encode()  # how a header begins
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 Parts = Mapping[str, Any]
 
@@ -56,7 +57,7 @@ class Journal:
         with self._typed(self.path):
             os.ftruncate(self._file, 0)
             self.places, self._end = {}, 0
-            self._append(_line({"lmprog job": VERSION, "parts": self.parts}))
+            self._append(_line({KEY: VERSION, "parts": self.parts}))
             _flush_folder(self.path.parent)
 
     def resume(self) -> None:
@@ -128,7 +129,7 @@ class Journal:
         whole = beside(self.out, "whole")
         with self._typed(whole):
             _write(whole, watched())
-            job = {"lmprog job": VERSION, "parts": self.parts, "output": digest.hexdigest(), "summary": summary}
+            job = {KEY: VERSION, "parts": self.parts, "output": digest.hexdigest(), "summary": summary}
             note = beside(self.out, "note")
             _write(note, [json.dumps(job, indent=2).encode() + b"\n"])
             note.rename(beside(self.out, "job"))
@@ -153,9 +154,11 @@ class Journal:
             raise JobError(f"cannot write {path}: {error.strerror}") from error
 
     @property
-    def started(self) -> bool:
-        """Whether an earlier run left something here."""
-        return os.fstat(self._file).st_size > 0
+    def blank(self) -> bool:
+        """Whether there is nothing to lose here: no file before, or a run that ended before its first record."""
+        with self._typed(self.path):
+            data = os.pread(self._file, 1 << 20, 0)
+        return not data or (data.startswith(HEADER) and data.find(b"\n") in (-1, len(data) - 1))
 
 
 def open_journal(out: Path, parts: Parts, *, resume: bool = False, overwrite: bool = False) -> Journal | None:
@@ -168,7 +171,7 @@ def open_journal(out: Path, parts: Parts, *, resume: bool = False, overwrite: bo
     try:
         return _opened(journal, resume, overwrite)
     except BaseException:
-        if not journal.started:
+        if journal.blank:
             journal.drop()
         journal.close()
         raise
@@ -182,9 +185,9 @@ def _opened(journal: Journal, resume: bool, overwrite: bool) -> Journal | None:
         journal.drop()
         journal.close()
         return None
-    elif journal.started and resume:
+    elif resume and not journal.blank:
         journal.resume()
-    elif journal.started:
+    elif not journal.blank:
         raise JobError(f"{journal.path} holds an unfinished run: --resume goes on with it, --overwrite starts anew")
     elif out.exists():
         raise JobError(f"{out} exists{_origin(out, journal.parts)}: --overwrite replaces it")
@@ -214,7 +217,7 @@ def _origin(out: Path, parts: Parts) -> str:
 
 def check(path: Path, parts: Parts, header: Any) -> None:
     """Raises JobError when the header is not that of a job with these parts."""
-    if not isinstance(header, dict) or header.get("lmprog job") != VERSION:
+    if not isinstance(header, dict) or header.get(KEY) != VERSION:
         raise JobError(f"{path} is not the partial output of a job of this version: --overwrite replaces it")
     if header.get("parts") != parts:
         raise JobError(f"{path} was begun with {_difference(parts, header)}: --overwrite starts anew")

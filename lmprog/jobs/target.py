@@ -103,11 +103,11 @@ def _from_type(tp: Any) -> Target:
 def closed(schema: Any) -> Any:
     """The schema with every plain object closed: an answer has the declared properties and no invented ones.
 
-    Only objects that declare properties and say nothing about others are closed, and none that is combined with another
-    schema, so that every answer is valid under the schema as it was given.
+    Where properties are declared, an object is meant, and no other properties unless something is said about them.
+    Schemas that are combined with others stay as they are; every answer is valid under the schema as it was given.
 
     >>> closed({"properties": {"a": {"type": "integer"}}})
-    {'properties': {'a': {'type': 'integer'}}, 'additionalProperties': False}
+    {'properties': {'a': {'type': 'integer'}}, 'type': 'object', 'additionalProperties': False}
     """
     if not isinstance(schema, Mapping) or COMBINING & schema.keys() - {"$ref"}:
         return schema
@@ -118,8 +118,10 @@ def closed(schema: Any) -> Any:
     for key in INTO_MANY:
         if isinstance(result.get(key), Mapping):
             result[key] = {name: closed(part) for name, part in result[key].items()}
-    if "properties" in result and not (OPEN | COMBINING) & result.keys():
-        result["additionalProperties"] = False
+    if "properties" in result and not COMBINING & result.keys():
+        result.setdefault("type", "object")
+        if not OPEN & result.keys():
+            result["additionalProperties"] = False
     return result
 
 

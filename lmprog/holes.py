@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from .decoders import Decoder, Settings
 from .errors import HoleError, HoleInString, PartError
 from .grammars import Grammar, any_text
-from .languages import language, options_language
+from .languages import language, options_language, restricted
 
 Boundary = Literal["heal", "token"]
 
@@ -72,7 +72,7 @@ def gen(
     json: Any = None,
     grammar: Grammar | str | None = None,
     choices: Iterable[Any] | None = None,
-    where: Any = None,
+    where: str | None = None,
     stop: str | Sequence[str] | None = None,
     max_tokens: int | None = None,
     min_tokens: int | None = None,
@@ -96,6 +96,9 @@ def gen(
     grammar   a Grammar, which also says how its text is read
     choices   options, as in `select`
 
+    `where` narrows it by a condition on the value's text `x`, exactly: `where="len(x) < 40 and 'moon' in x"`; see
+    `lmprog.grammars.where` for what it may say.
+
     Free text ends before the text that follows it in the same `p(...)`, before a `stop` string, at the model's end of
     text, or when `max_tokens` run out. Everything else is always complete within `max_tokens`, or it is a
     BudgetError. Without `max_tokens` there are 512, or more where the shortest value needs more. A stop string is
@@ -112,11 +115,6 @@ def gen(
     >>> gen(int, ge=1, le=12).matches("13")
     False
     """
-    if where is not None:
-        raise HoleError(
-            f"where={where!r} is not supported yet: give the condition as a regex=, as limits such as ge= and le=, "
-            "or check the value in the program"
-        )
     if min_tokens is not None:
         raise HoleError("min_tokens is not supported: bound the value's length by regex='.{20,}' or min_length=")
     sources = {"type": None if type is str else type, "regex": regex, "json": json, "grammar": grammar}
@@ -128,6 +126,9 @@ def gen(
         )
     source, value = next(iter(given.items()), ("type", str))
     kind, language_, parse = language(source, value, limits)
+    if where is not None:
+        language_ = restricted(language_, where)
+        kind = f"{kind} where {where}"
     settings = Settings(decoder, temperature, top_p, top_k, min_p, seed)
     return Hole(kind, language_, parse, *_checked(name, stop, max_tokens), settings, check_boundary(boundary))
 

@@ -124,5 +124,18 @@ def _known_options(options: tuple[str, ...]) -> Grammar:
     return choices(options)
 
 
+def restricted(grammar: Grammar | None, where: Any) -> Grammar:
+    """The texts of a language (None: any text) that meet a condition."""
+    from .grammars import any_text
+    from .grammars.where import restrict
+
+    if not isinstance(where, str):
+        raise HoleError(
+            f"where= takes a condition on x as a text, such as 'len(x) < 40', not {type(where).__name__}: "
+            "check what a condition cannot say in the program itself"
+        )
+    return restrict(any_text() if grammar is None else grammar, where)
+
+
 def type_name(tp: Any) -> str:
     return tp.__name__ if isinstance(tp, type) and not hasattr(tp, "__args__") else str(tp).replace("typing.", "")

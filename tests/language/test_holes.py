@@ -38,8 +38,9 @@ WRONG: list[tuple[type[Exception], str, dict[str, Any]]] = [
     (lp.HoleError, "options are a list", {"choices": "abc"}),
     (lp.HoleError, "not bytes", {"choices": [b"abc"]}),
     (lp.HoleError, "ge= limits a type", {"regex": "[0-9]+", "ge": 1}),
-    (lp.HoleError, "where='len", {"where": "len(x) < 3"}),
-    (lp.HoleError, "where=", {"where": str.isdigit}),
+    (lp.HoleError, "where= takes a condition on x as a text", {"where": str.isdigit}),
+    (lp.UnsupportedConstraint, "hash", {"where": "hash(x) == 3"}),
+    (lp.EmptyLanguage, "exclude each other", {"regex": "[a-z]{5}", "where": "len(x) < 3"}),
     (lp.HoleError, "min_tokens", {"min_tokens": 3}),
     (lp.HoleError, "max_tokens is a whole number", {"max_tokens": 0}),
     (lp.HoleError, "max_tokens is a whole number", {"max_tokens": 2.5}),
@@ -108,3 +109,13 @@ def test_holes_can_be_shared_and_are_compared_by_identity() -> None:
     a, b = gen(int), gen(int)
 
     assert (a == a, a == b, len({a, b})) == (True, False, 2)
+
+
+def test_where_narrows_a_language_and_keeps_its_type() -> None:
+    assert gen(where="len(x) < 5 and 'oo' in x").matches("moo")
+    assert not gen(where="len(x) < 5 and 'oo' in x").matches("moooon")
+
+    hole = gen(int, ge=10, le=99, where="not x.endswith('7')")
+    assert hole.matches("42")
+    assert not hole.matches("47")
+    assert hole.parse("42") == 42

@@ -1,0 +1,45 @@
+"""Every code block of the README runs: the Python ones one after the other, the shell ones line by line."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_python_blocks(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "readme"}
+    for code in blocks("python"):
+        exec(compile(code, "README.md", "exec"), names)
+
+    assert names["run"].value["home"] in ("a house", "the sea", "the air", "a forest")
+    assert 0 <= names["run"].value["legs"] <= 9
+    assert [None, None] == [record.error for record in names["done"].records]
+    assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", "".join(blocks("sh")).splitlines())
+def test_shell_commands(command: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert 0 == done.returncode, done.stderr
+
+
+def test_every_file_that_is_named_exists() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+
+    assert [] == [target for target in targets if not (ROOT / target).exists()]

@@ -38,8 +38,8 @@ _IPV6 = "(?:{})".format(
         ]
     )
 )
-_LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOSTNAME = rf"(?:{_LABEL})(?:\.(?:{_LABEL}))*"
+_LABEL = "a(?:b?a|b(?:-a|aa|(?:-a|ab)b{0,58}a))?".replace("b", "[@0-9-]").replace("a", "[@0-9]").replace("@", "A-Za-z")
+_HOSTNAME = rf"{_LABEL}(?:\.{_LABEL})*"
 
 # RFC 5321, RFC 6531
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"

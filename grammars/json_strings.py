@@ -9,6 +9,7 @@ from .derive import minlen
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, INF, Expr, alt, both, complement, matches, repeat
 from .json_formats import FORMATS, format_expr
+from .string_machine import machine
 from .logic import Cube, Logic, Node
 from .regex import PLAIN, search
 from .regex_compile import Alphabet
@@ -16,6 +17,8 @@ from .schema_forms import Atom, HasFormat, Matches, MinLength, StringAtom, Strin
 from .unicode_sets import ALL
 
 MOST_CASES = 4096
+MOST_ATOMS = 24  # that are worked out together
+LONGEST = 100
 
 
 class Strings:
@@ -35,30 +38,38 @@ class Strings:
         return found
 
     def _new(self, function: Node) -> Expr:
-        cubes = self.logic.cover(function, MOST_CASES)
-        if cubes is None:
-            raise UnsupportedConstraint(f"the string assertions come down to more than {MOST_CASES} cases")
-        found = alt(*map(self._case, cubes))
+        found = self._as_machine(function)
+        if found is None:
+            cubes = self.logic.cover(function, MOST_CASES)
+            if cubes is None:
+                raise UnsupportedConstraint(f"the string assertions come down to more than {MOST_CASES} cases")
+            found = alt(*map(self._case, cubes))
         return found if minlen(found) < INF else EMPTY
+
+    def _as_machine(self, function: Node) -> Expr | None:
+        """Patterns that meet, or are denied, are worked out together; one alone is fine as it is."""
+        atoms = self.logic.support(function)
+        patterns = [atom for atom in atoms if isinstance(atom, Matches | HasFormat)]
+        lengths = [atom.length for atom in atoms if isinstance(atom, MinLength)]
+        if not patterns or len(atoms) > MOST_ATOMS or max(lengths, default=0) > LONGEST:
+            return None
+        if len(patterns) == 1 and (not lengths and function.low is self.logic.false):
+            return None
+        return machine(self.logic, function, _assertion, self.alphabet)
 
     def _case(self, cube: Cube) -> Expr:
         listed = [atom for atom, value in cube.items() if isinstance(atom, StringIn) and value]
         if listed:
             return self.options([word for word in listed[0].words if self._allows(cube, word)])
-        low, high, parts = 0, None, []
-        for atom, value in cube.items():
-            match atom:
-                case MinLength(length) if value:
-                    low = max(low, length)
-                case MinLength(length):
-                    high = length - 1 if high is None else min(high, length - 1)
-                case _:
-                    e = self.atom(atom)
-                    parts.append(e if value else complement(e))
+        low = max([a.length for a, value in cube.items() if isinstance(a, MinLength) and value], default=0)
+        high = min([a.length - 1 for a, value in cube.items() if isinstance(a, MinLength) and not value], default=None)
         if high is not None and low > high:
             return EMPTY
-        bounded = (low, high) != (0, None) or not any(cube.values())
-        return both(repeat(self.any_char, low, high), *parts) if bounded else both(*parts)
+        others = {atom: value for atom, value in cube.items() if not isinstance(atom, MinLength)}
+        parts = [self.atom(atom) if value else complement(self.atom(atom)) for atom, value in others.items()]
+        if (low, high) == (0, None) and any(others.values()):
+            return both(*parts)
+        return both(repeat(self.any_char, low, high), *parts)
 
     def _allows(self, cube: Cube, word: str) -> bool:
         return all(self.holds(atom, word) == value for atom, value in cube.items())
@@ -72,19 +83,8 @@ class Strings:
         assert isinstance(atom, StringAtom)
         found = self._atoms.get(atom)
         if found is None:
-            found = self._atoms[atom] = self._atom(atom)
+            found = self._atoms[atom] = _assertion(atom, self.alphabet)
         return found
-
-    def _atom(self, atom: StringAtom) -> Expr:
-        match atom:
-            case StringIn(words):
-                return self.options(words)
-            case MinLength(length):
-                return repeat(self.any_char, length)
-            case Matches(pattern):
-                return search(pattern, "ecma", self.alphabet)
-            case HasFormat(name):
-                return format_expr(name, self.alphabet)
 
     def knows_format(self, name: str) -> bool:
         return name in FORMATS
@@ -101,6 +101,18 @@ class Strings:
             case HasFormat(name):
                 return matches(format_expr(name, PLAIN), word.encode())
         raise AssertionError(atom)
+
+
+def _assertion(atom: StringAtom, alphabet: Alphabet) -> Expr:
+    match atom:
+        case StringIn(words):
+            return alphabet.options(list(words)) if words else EMPTY
+        case MinLength(length):
+            return repeat(alphabet.chars(ALL), length)
+        case Matches(pattern):
+            return search(pattern, "ecma", alphabet)
+        case HasFormat(name):
+            return format_expr(name, alphabet)
 
 
 @lru_cache(maxsize=1024)

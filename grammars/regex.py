@@ -7,10 +7,11 @@ from functools import lru_cache
 from .errors import UnsupportedConstraint
 from .expr import ANY_TEXT, EPS, Expr, chars, options
 from .grammar import Grammar
-from .regex_compile import Alphabet, Compiler, Entries
+from .regex_compile import Alphabet, Compiler, intersects
 from .regex_context import FREE
 from .regex_nodes import Chars, Node, Repeat
 from .regex_parse import Dialect, parse
+from .string_machine import simplified
 from .unicode_sets import ALL
 
 PLAIN = Alphabet(chars, options, ANY_TEXT)
@@ -34,21 +35,25 @@ def regex(pattern: str, *, dialect: Dialect = "python") -> Grammar:
 
 def whole(pattern: str, dialect: Dialect, alphabet: Alphabet) -> Expr:
     """The texts, spelled in `alphabet`, that match from end to end."""
-    return _compiled(pattern, dialect, alphabet, EPS, None)
+    return _compiled(pattern, dialect, alphabet, False)
 
 
 def search(pattern: str, dialect: Dialect, alphabet: Alphabet) -> Expr:
     """The texts, spelled in `alphabet`, that hold a match somewhere: JSON Schema's reading."""
-    return _compiled(pattern, dialect, alphabet, alphabet.text, _ANYTHING)
+    return _compiled(pattern, dialect, alphabet, True)
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str, dialect: Dialect, alphabet: Alphabet, after: Expr, before: Node | None) -> Expr:
+def _compiled(pattern: str, dialect: Dialect, alphabet: Alphabet, anywhere: bool) -> Expr:
     try:
-        compiler = Compiler(alphabet)
-        entries: Entries = compiler.before(parse(pattern, dialect), {FREE: after})
-        if before is not None:
-            entries = compiler.before(before, entries)
-        return compiler.finish(entries)
+        node = parse(pattern, dialect)
+        found = simplified(lambda letters: _symbolic(node, letters, anywhere), alphabet) if intersects(node) else None
+        return _symbolic(node, alphabet, anywhere) if found is None else found
     except RecursionError:
         raise UnsupportedConstraint("the regex is nested too deeply") from None
+
+
+def _symbolic(node: Node, alphabet: Alphabet, anywhere: bool) -> Expr:
+    compiler = Compiler(alphabet)
+    entries = compiler.before(node, {FREE: alphabet.text if anywhere else EPS})
+    return compiler.finish(compiler.before(_ANYTHING, entries) if anywhere else entries)

@@ -224,6 +224,18 @@ def is_plain(node: Node) -> bool:
     return False
 
 
+def intersects(node: Node) -> bool:
+    """Whether intersections last longer than a character: look-ahead, or assertions within loops."""
+    match node:
+        case Cat(parts) | Alt(parts):
+            return any(map(intersects, parts))
+        case Repeat(body, _, high):
+            return intersects(body) or (high is None and not is_plain(body))
+        case Look(_, ahead):
+            return ahead
+    return False
+
+
 @lru_cache(maxsize=4096)
 def _literal(node: Node) -> str | None:
     """The one text that a node matches, if it is written as such."""

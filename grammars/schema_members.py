@@ -14,10 +14,12 @@ from .schema_refs import Place
 
 @keyword("properties")
 def _properties(r: Reader, place: Place, value: Any) -> Form:
-    named = r.schema_map(place, "properties", value)
     logic = r.forms.logic
+    declared = (
+        [logic.atom(Declares(tuple(value)))] if isinstance(value, dict) and value else []
+    )  # before what is declared further in
+    named = r.schema_map(place, "properties", value)
     parts = [logic.atom(Members(r.key(name), form)) for name, form in named.items() if form is not r.forms.anything]
-    declared = [logic.atom(Declares(tuple(named)))] if named else []
     return r.forms.when("object", logic.conj([*declared, *parts]))
 
 

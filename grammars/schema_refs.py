@@ -106,19 +106,18 @@ class Document:
         """What `reference`, found at `place`, leads to."""
         found = self._resolve(place, reference, keyword)
         if keyword != "$ref":
-            found = self._outermost(found, place.where(keyword), "" if keyword == "$recursiveRef" else None)
+            name = "" if keyword == "$recursiveRef" else urldefrag(reference).fragment
+            found = self._outermost(found, name, place.where(keyword))
         return self.places.setdefault(found.pointer, found)
 
-    def _outermost(self, found: Place, where: str, name: str | None) -> Place:
+    def _outermost(self, found: Place, name: str, where: str) -> Place:
         """The place with the same dynamic anchor in the outermost schema that was entered, where that is certain."""
-        key = next(
-            (k for k, p in self.dynamic.items() if p.pointer == found.pointer and (name is None or k[1] == name)), None
-        )
-        if key is None:
+        marked = self.dynamic.get((found.base, name))
+        if marked is None or marked.pointer != found.pointer:
             return found
-        if (self.root.base, key[1]) in self.dynamic:
-            return self.dynamic[self.root.base, key[1]]
-        if sum(name == key[1] for _, name in self.dynamic) > 1:
+        if (self.root.base, name) in self.dynamic:
+            return self.dynamic[self.root.base, name]
+        if sum(other == name for _, other in self.dynamic) > 1:
             raise UnsupportedConstraint("the dynamic reference depends on how it was reached", where)
         return found
 

@@ -9,11 +9,11 @@ from .derive import minlen
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, INF, Expr, alt, both, complement, matches, repeat
 from .json_formats import FORMATS, format_expr
-from .string_machine import machine
 from .logic import Cube, Logic, Node
 from .regex import PLAIN, search
 from .regex_compile import Alphabet
 from .schema_forms import Atom, HasFormat, Matches, MinLength, StringAtom, StringIn
+from .string_machine import machine
 from .unicode_sets import ALL
 
 MOST_CASES = 4096

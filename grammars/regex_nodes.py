@@ -1,4 +1,7 @@
-"""What a parsed regex is made of. Flags, classes and case are resolved by the parser, so this is all there is."""
+"""What a parsed regex is made of. Flags, classes and case are resolved by the parser, so this is all there is.
+
+Nodes compare by identity, so that tables about them are cheap.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,24 @@ from enum import Enum
 from .unicode_sets import Ranges
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Chars:
     """One code point of a set."""
 
     ranges: Ranges
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cat:
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Alt:
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Repeat:
     """`low` to `high` times (None: no bound); greedy or lazy makes no difference to the language."""
 
@@ -34,7 +37,7 @@ class Repeat:
     high: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """Look-ahead or look-behind (`ahead`), negated or not."""
 
@@ -54,13 +57,13 @@ class Edge(Enum):
     LINE_END = "end of a line"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class At:
     edge: Edge
     breaks: Ranges = ()  # what ends a line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Boundary:
     """Where a character of `word` meets one that is not, or the text's end; `negative`: everywhere else.
 

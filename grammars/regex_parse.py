@@ -6,7 +6,9 @@ ASCII; the second is private, Python's dialect only, and changes between version
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from . import unicode_sets as u
@@ -16,6 +18,7 @@ from .regex_nodes import Alt, At, Boundary, Cat, Chars, Edge, Look, Node, Repeat
 Dialect = Literal["python", "ecma"]
 
 LARGEST_REPEAT = 1 << 32
+_PLAIN = re.compile("[A-Za-z0-9_ ,;:@/<>=!%&'\"~`-]{2,}")
 _LOOKS = {"(?=": (True, False), "(?!": (True, True), "(?<=": (False, False), "(?<!": (False, True)}
 
 
@@ -79,8 +82,17 @@ class Parser(Escapes):
             self.skip_space(flags)
             if self.at == len(self.text) or self.peek() in "|)":
                 return parts[0] if len(parts) == 1 else Cat(tuple(parts))
+            parts += self.plain_run(flags)
             start = self.at
             parts.append(self.quantified(self.atom(flags), flags, start))
+
+    def plain_run(self, flags: Flags) -> list[Node]:
+        """Characters that stand for themselves, but for the last of them, which may be repeated."""
+        run = None if flags.i or flags.x else _PLAIN.match(self.text, self.at)
+        if run is None:
+            return []
+        self.at = run.end() - 1
+        return [_literal(char) for char in run[0][:-1]]
 
     def skip_space(self, flags: Flags) -> None:
         """Skip comment groups and, in verbose mode, space and comments."""
@@ -258,3 +270,8 @@ class Parser(Escapes):
         if not self.take(")"):
             raise self.broken("missing ), unterminated group", start)
         return node
+
+
+@cache
+def _literal(char: str) -> Node:
+    return Chars(((ord(char), ord(char)),))

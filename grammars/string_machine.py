@@ -47,7 +47,7 @@ def machine(logic: Logic, function: Node, write: Write, alphabet: Alphabet) -> E
 
 
 def simplified(build: Callable[[Alphabet], Expr], alphabet: Alphabet) -> Expr | None:
-    """What `build` makes, in `alphabet`, without intersections and complements; None when that takes too many states."""
+    """What `build` makes, without intersections and complements; None when that takes too many states."""
     classes = _classes([build])
     if len(classes) > MOST_CLASSES:
         return None

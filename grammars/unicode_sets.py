@@ -10,7 +10,9 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import cache
-from itertools import chain, groupby
+from itertools import chain
+
+import numpy as np
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -114,9 +116,11 @@ def category(name: str) -> Ranges | None:
 def _categories() -> dict[str, Ranges]:
     found: dict[str, list[tuple[int, int]]] = {"Co": list(_PRIVATE)}
     for plane in _PLANES:
-        for kind, run in groupby(plane, lambda code: unicodedata.category(chr(code))):
-            codes = list(run)
-            found.setdefault(kind, []).append((codes[0], codes[-1]))
+        kinds = list(map(unicodedata.category, map(chr, plane)))
+        names = np.array(kinds)
+        starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()]
+        for start, after in zip(starts, [*starts[1:], len(kinds)], strict=True):
+            found.setdefault(kinds[start], []).append((plane.start + start, plane.start + after - 1))
     out = {kind: union(ranges) for kind, ranges in found.items() if kind != "Cn"}
     out["Cn"] = invert(union(*out.values()))
     return out
@@ -125,7 +129,8 @@ def _categories() -> dict[str, Ranges]:
 @cache
 def _assigned() -> str:
     """All code points in order, up to the last one that is a letter, a digit or a space."""
-    return "".join(map(chr, _PLANES[0]))
+    codes = np.arange(_PLANES[0].stop, dtype="<u4")
+    return codes.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def ignore_case(ranges: Ranges, ascii_only: bool = False) -> Ranges:

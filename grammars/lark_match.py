@@ -28,7 +28,7 @@ Way = object  # (node, way): `node` and then `way` are still to be matched; at t
 Asked = list[tuple[Behind, Expr]]  # alternatives: what to find on the left, and on the right
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lazy(Repeat):
     """A repeat that tries to stop first."""
 
@@ -66,8 +66,9 @@ class Matcher:
         nodes = [node for _, node in terminals]
         own = [((ord(char), ord(char)),) for string in strings for char in string]
         self.classes = Classes([*own, *(s for node in nodes for s in _sets(node))])
-        self._asked: dict[Node, Asked] = {a: _translated(a, self.classes) for node in nodes for a in _assertions(node)}
-        self._width = max([len(b.sets) + b.start for asked in self._asked.values() for b, _ in asked], default=0)
+        self.asked: dict[Node, Asked] = {a: _translated(a, self.classes) for node in nodes for a in _assertions(node)}
+        self._width = max([len(b.sets) + b.start for asked in self.asked.values() for b, _ in asked], default=0)
+        self.rounds: dict[Repeat, Repeat] = {}
         self.states: list[State] = []
         self.moves: list[dict[tuple[int, int], None]] = []  # (letter, state)
         self._numbers: dict[State, int] = {}
@@ -112,7 +113,7 @@ class Matcher:
             decided, rest = todo.pop()
             if minlen(rest) >= INF:
                 continue
-            expansion = _Expansion(self.classes, self._asked, past, decided)
+            expansion = _Expansion(self, past, decided)
             undecided = expansion.run(ways)
             if undecided is not None:
                 todo.append(({**decided, undecided: False}, both(rest, complement(undecided))))
@@ -168,10 +169,9 @@ def _translated(node: Look | Boundary | At, classes: Classes) -> Asked:
 class _Expansion:
     """Follows ways, in order, to the characters that they read next, up to the first complete match."""
 
-    def __init__(
-        self, classes: Classes, asked: dict[Node, Asked], past: tuple[int, ...], decided: dict[Expr, bool]
-    ) -> None:
-        self.classes, self.asked, self.past, self.decided = classes, asked, past, decided
+    def __init__(self, matcher: Matcher, past: tuple[int, ...], decided: dict[Expr, bool]) -> None:
+        self.classes, self.asked, self.rounds = matcher.classes, matcher.asked, matcher.rounds
+        self.past, self.decided = past, decided
         self.ways: dict[tuple[int, Way], None] = {}
         self.match: str | None = None
         self.hidden = False
@@ -214,8 +214,7 @@ class _Expansion:
                     self.follow(rest)
 
     def repeat(self, node: Repeat, rest: Way) -> None:
-        fewer = type(node)(node.body, max(node.low - 1, 0), None if node.high is None else node.high - 1)
-        again = (node.body, (fewer, rest))
+        again = (node.body, (self.fewer(node), rest))
         if node.high == 0:
             self.follow(rest)
         elif node.low:
@@ -223,6 +222,14 @@ class _Expansion:
         else:
             for way in (rest, again) if isinstance(node, Lazy) else (again, rest):
                 self.follow(way)
+
+    def fewer(self, node: Repeat) -> Repeat:
+        """What remains after one round; nodes compare by identity, so each is made once."""
+        if node.low == 0 and node.high is None:
+            return node
+        if node not in self.rounds:
+            self.rounds[node] = type(node)(node.body, max(node.low - 1, 0), None if node.high is None else node.high - 1)
+        return self.rounds[node]
 
     def holds(self, node: Node) -> bool:
         right = alt(*[right for behind, right in self.asked[node] if self.is_behind(behind)])

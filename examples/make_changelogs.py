@@ -4,7 +4,8 @@
 
 Every document is one entry of a package's changelog as it was published. The ground truth comes from the small parser
 below (the format is Debian Policy 4.4), never from a model. One entry is taken per source package, the rarer kinds with
-more weight, so that no field is constant. The result depends on which packages are installed.
+more weight, so that no field is constant. The examples for the prompt are of other packages; they were chosen for their
+accuracy on documents that are not in the job. The result depends on which packages are installed.
 """
 
 import gzip
@@ -13,12 +14,19 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-DOCUMENTS, SHOTS, SEED = 96, 6, 7
-LENGTHS, SHOT_LENGTH, MOST_BUGS = range(150, 3000), 420, 5
+DOCUMENTS, SEED, LENGTHS = 96, 7, range(150, 3000)
+SHOTS = [
+    "alsa-topology-conf (1.2.1-2) unstable; urgency=medium",
+    "libunistring (0.9.10-4) unstable; urgency=high",
+    "gcc-11 (11-20210123-1) experimental; urgency=medium",
+    "libde265 (1.0.11-1+deb12u2) bookworm; urgency=medium",
+    "xz-utils (5.4.1-1) bookworm-security; urgency=medium",
+    "libtasn1-6 (4.16.0-1) experimental; urgency=low",
+]
 
 HEAD = re.compile(
     r"(?P<package>[a-z0-9][a-z0-9+.-]*) \((?P<version>[^()\s]+)\) (?P<distribution>[\w-]+); urgency=(?P<urgency>\w+)"
@@ -27,7 +35,6 @@ FOOT = re.compile(
     r" -- (?P<maintainer>[^<>\"]+) <(?P<email>[^<>\s]+@[^<>\s]+)>  "
     r"(?P<date>\w{3}, +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4})"
 )
-CLOSES = re.compile(r"closes:\s*(?:bug)?#?\s?\d+(?:,\s*(?:bug)?#?\s?\d+)*", re.IGNORECASE)
 URGENCIES = {"low", "medium", "high", "critical", "emergency"}
 
 
@@ -37,10 +44,8 @@ def parse(entry: str) -> dict | None:
     head, foot = HEAD.fullmatch(lines[0]), FOOT.fullmatch(lines[-1])
     if not head or not foot or head["urgency"] not in URGENCIES:
         return None
-    bugs = [int(n) for closed in CLOSES.findall(entry) for n in re.findall(r"\d+", closed)]
     return {
         **head.groupdict(),
-        "closes": list(dict.fromkeys(bugs)),
         "maintainer": foot["maintainer"],
         "email": foot["email"],
         "date": parsedate_to_datetime(foot["date"]).date().isoformat(),
@@ -58,10 +63,6 @@ def entries(changelog: str) -> Iterator[str]:
             yield "\n".join(entry)
 
 
-def usable(truth: dict | None, text: str) -> bool:
-    return truth is not None and len(text) in LENGTHS and len(truth["closes"]) <= MOST_BUGS
-
-
 def read(root: Path) -> dict[str, list[tuple[str, dict]]]:
     """Usable entries by source package."""
     found: dict[str, list[tuple[str, dict]]] = {}
@@ -69,41 +70,38 @@ def read(root: Path) -> dict[str, list[tuple[str, dict]]]:
         changelog = gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
         for text in entries(changelog):
             truth = parse(text)
-            if usable(truth, text) and "\ufffd" not in text:
+            if truth is not None and len(text) in LENGTHS and "\ufffd" not in text:
                 found.setdefault(truth["package"], []).append((text, truth))
     return found
 
 
-def pick(found: dict[str, list[tuple[str, dict]]]) -> list[dict]:
+def pick(found: dict[str, list[tuple[str, dict]]]) -> Iterator[tuple[str, dict]]:
     """One entry per source package, the rarer kinds with more weight."""
     rng = random.Random(SEED)
     common = Counter(kind(truth) for pool in found.values() for _, truth in pool)
-    rows = []
-    for package in rng.sample(sorted(found), DOCUMENTS + SHOTS):
-        text, truth = rng.choices(found[package], [common[kind(truth)] ** -0.7 for _, truth in found[package]])[0]
-        rows.append({"id": f"{package}_{truth['version']}", "text": text, "truth": truth})
-    return rows
+    for package in rng.sample(sorted(found), DOCUMENTS):
+        yield rng.choices(found[package], [common[kind(truth)] ** -1.1 for _, truth in found[package]])[0]
 
 
 def kind(truth: dict) -> tuple:
-    return truth["distribution"], truth["urgency"], len(truth["closes"])
+    return truth["distribution"], truth["urgency"]
 
 
-def split(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Short examples of different kinds for the prompt, and the documents of the job."""
-    shots: dict[tuple, dict] = {}
-    for row in rows:
-        if len(row["text"]) < SHOT_LENGTH and len(shots) < SHOTS:
-            shots.setdefault((len(row["truth"]["closes"]), row["truth"]["urgency"]), row)
-    chosen = list(shots.values())
-    return chosen, [row for row in rows if row not in chosen]
+def write(path: Path, rows: Iterable[tuple[str, dict]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for text, truth in rows:
+            row = {"id": f"{truth['package']}_{truth['version']}", "text": text, "truth": truth}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def main(root: str = "/usr/share/doc", out: str = str(Path(__file__).parent)) -> None:
-    shots, documents = split(pick(read(Path(root))))
-    for name, part in {"changelogs.shots.jsonl": shots, "changelogs.jsonl": documents}.items():
-        with (Path(out) / name).open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+    found = read(Path(root))
+    by_head = {text.splitlines()[0]: (text, truth) for pool in found.values() for text, truth in pool}
+    shots = [by_head[head] for head in SHOTS]
+    for _, truth in shots:
+        found.pop(truth["package"])
+    write(Path(out) / "changelogs.shots.jsonl", shots)
+    write(Path(out) / "changelogs.jsonl", pick(found))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 from .documents import Fields, source
 from .errors import JobError
 
+BREAK = "\n\n---\n\n"  # between records; small base models copy less from one to the next with it
 INSTRUCTIONS = "Read each text and write down as JSON what it says."
 
 
@@ -24,14 +25,14 @@ class Layout:
     prefix: str
 
     def suffix(self, text: str) -> str:
-        return f"Text:\n{text.strip()}\n\nJSON:\n"
+        return f"{text.strip()}\n\nJSON:\n"
 
 
 def layout(schema: Any, examples: Iterable[tuple[str, Any]] = (), instructions: str | None = None) -> Layout:
     """The prompt of a job. Examples are pairs of a text and its answer."""
     head = [instructions or _said(schema), *_fields(schema)]
-    frame = Layout("\n".join(head) + "\n\n")
-    shots = [frame.suffix(text) + compact(answer, schema) + "\n\n" for text, answer in examples]
+    frame = Layout("\n".join(head) + BREAK)
+    shots = [frame.suffix(text) + compact(answer, schema) + BREAK for text, answer in examples]
     return Layout(frame.prefix + "".join(shots))
 
 

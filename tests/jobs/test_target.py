@@ -128,10 +128,10 @@ def test_prompt_has_all_that_is_shared_first() -> None:
     schema = {"description": "A thing.", "properties": {"b": {"description": "how big"}, "a": {}}}
     prompt = layout(schema, [(" one \n", {"a": 1, "b": "ä", "c": 2})])
 
-    assert "Text:\none\n\nJSON:\n" + '{"b":"ä","a":1,"c":2}' in prompt.prefix
+    assert "one\n\nJSON:\n" + '{"b":"ä","a":1,"c":2}' in prompt.prefix
     assert "- b: how big\n" in prompt.prefix
     assert "A thing." in prompt.prefix
-    assert "Text:\ntwo\n\nJSON:\n" == prompt.suffix("two")
+    assert "two\n\nJSON:\n" == prompt.suffix("two")
     assert layout(schema, [], "Do it.").prefix.startswith("Do it.\n")
 
 

@@ -178,9 +178,14 @@ class Native:
                 return arena.ref(d.nullable(e), d.minlen(e))
             case Kind.HOLE:
                 return arena.hole(self._enter(e.args[0], undefined), e.args[1])
+            case Kind.UNIQUE if not e.args[3] and not e.args[5]:
+                items, low, high = e.args[:3]
+                item, sep = (self._enter(x, undefined) for x in (items.item, items.sep))
+                return arena.distinct(item, sep, low, high, list(items.words))
             case Kind.SPAN if e.args[1:] == (0, len(e.args[0]), 0):
                 index = e.args[0]
-                return arena.spans(index.data, index.order, index.ends, index.first, index.last)
+                base = arena.index(index.data, index.order, index.ends, index.first, index.last)
+                return arena.span(base, base + len(index))
             case _:
                 raise KeyError(e.kind)
 

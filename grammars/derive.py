@@ -12,6 +12,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 
+from . import distinct
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
 from .suffixes import Suffixes
@@ -44,6 +45,8 @@ def _nullable(e: Expr, of: Callable[[Expr], bool]) -> bool:
             return not of(e.args[0])
         case Kind.SPAN:
             return minlen(e) == 0
+        case Kind.UNIQUE:
+            return distinct.nullable(e, of)
         case Kind.REF:
             assert isinstance(e, Ref)
             solve(e)
@@ -83,6 +86,8 @@ def _cuts(e: Expr) -> int:
             return cuts(e.resolved())
         case Kind.SPAN:
             return _cuts_span(*e.args)
+        case Kind.UNIQUE:
+            return distinct.cuts(e)
         case Kind.HOLE:
             value, follow, positions = e.args
             out = cuts(value)
@@ -181,6 +186,8 @@ def _derive(e: Expr, byte: int) -> Expr:
             suffixes, low, high, depth = e.args
             low, high = suffixes.going_on(low, high, depth, byte)
             return spans(suffixes, low, high, depth + 1)
+        case Kind.UNIQUE:
+            return distinct.derive(e, byte)
         case _:
             return _derive_hole(e, byte)
 
@@ -223,6 +230,8 @@ def _minlen(e: Expr, of: Callable[[Expr], int]) -> int:
         case Kind.SPAN:
             suffixes, low, high, depth = e.args
             return int(suffixes.nearest_end(low, high, depth))
+        case Kind.UNIQUE:
+            return distinct.minlen(e)
         case Kind.HOLE:
             value, follow, positions = e.args
             if _nullable(e, nullable):

@@ -16,16 +16,19 @@ import sys
 import weakref
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import byteset
 from .byteset import Dag
 from .errors import InvalidConstraint
+from .suffixes import Suffixes
 
 if TYPE_CHECKING:
-    from .suffixes import Suffixes
+    from .distinct import Items
 
 INF: int = 1 << 60
+MANY = 1000  # options that are worth a minimal graph
 DEPTH = 40_000  # Python frames (not C stack) that a deeply nested expression may take
 
 sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
@@ -43,6 +46,7 @@ class Kind(IntEnum):
     REF = 8  # a recursive definition
     HOLE = 9  # (value, follow, positions): a value that ends where literal text follows
     SPAN = 10  # (suffixes, low, high, depth): what is left of substrings of a text
+    UNIQUE = 11  # (items, low, high, used, current, so_far): items that differ from each other (distinct.py)
 
 
 class Expr:
@@ -110,7 +114,14 @@ def chars(ranges: Iterable[tuple[int, int]]) -> Expr:
 
 def options(words: Iterable[str | bytes]) -> Expr:
     """Exactly one of `words`; 100,000 of them are fine."""
-    return _leaf(byteset.options(w.encode() if isinstance(w, str) else w for w in words))
+    known = {w.encode() if isinstance(w, str) else w for w in words}
+    return _leaf(byteset.options(known)) if len(known) <= MANY else _many_options(tuple(sorted(known)))
+
+
+@lru_cache(maxsize=16)
+def _many_options(words: tuple[bytes, ...]) -> Expr:
+    """A sorted list in place of a minimal graph, whose states would take long to build."""
+    return spans(Suffixes.of_words(words), 0, len(words))
 
 
 def text(literal: str | bytes) -> Expr:
@@ -242,6 +253,14 @@ def spans(suffixes: Suffixes, low: int, high: int, depth: int = 0) -> Expr:
     if low >= high:
         return EMPTY
     return _make(Kind.SPAN, (suffixes, low, high, depth), (Kind.SPAN, suffixes, low, high, depth))
+
+
+def unique(items: Items, low: int, high: int, used: frozenset[bytes], current: Expr, so_far: bytes) -> Expr:
+    """`current`, which ends the item begun with `so_far`, and more items, `low` to `high` in all, none of them used."""
+    if current is EMPTY or high == 1:  # the last one need not be remembered
+        return current
+    args = (items, low, high, used, current, so_far)
+    return _make(Kind.UNIQUE, args, (Kind.UNIQUE, items, low, high, used, current.uid, so_far))
 
 
 ANY_CHAR: Expr = chars([(0, 0x10FFFF)])

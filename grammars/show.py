@@ -38,6 +38,10 @@ def _show(e: Expr, depth: int) -> str:
         case Kind.REPEAT:
             body, low, high = e.args
             return f"({_show(body, depth - 1)}){{{low},{'' if high < 0 else high}}}"
+        case Kind.UNIQUE:
+            items, low, high, used, current, _ = e.args
+            seen = f"{_show(current, depth - 1)} then {_show(items.item, depth - 1)} but {len(used)} used"
+            return f"distinct({seen}){{{low},{'' if high < 0 else high}}}"
         case Kind.SPAN:
             suffixes, low, high, depth = e.args
             return f"spans({suffixes!r}, {low}:{high} after {depth})"

@@ -61,6 +61,11 @@ def _arrays(c: Automatic, arena: Arena) -> dict[str, npt.NDArray[Any]]:
         "format": np.array([FORMAT, c._root]),
         "vocabulary": np.frombuffer(fingerprint(c.vocab), np.uint8),
         **{name: np.frombuffer(data, np.uint8) for name, data in zip(_ARENA, arena.dump(), strict=True)},
+        **{
+            f"index {i} {k}": np.frombuffer(part, np.uint8)
+            for i, parts in enumerate(arena.indexes())
+            for k, part in enumerate(parts)
+        },
         "table": np.frombuffer(table, np.uint8),
         "exprs": np.frombuffer(exprs, np.uint8),
         "states": np.array(list(rows), np.int64),
@@ -87,6 +92,8 @@ def _restored(arrays: dict[str, npt.NDArray[Any]], vocab: Vocabulary) -> Constra
     if arrays["vocabulary"].tobytes() != fingerprint(vocab):
         raise StoreError("the constraint was stored for another vocabulary: compile it again")
     arena = Arena()
+    for i in range(sum(name.startswith("index ") for name in arrays) // 5):
+        arena.index(*[arrays[f"index {i} {k}"].tobytes() for k in range(5)])
     arena.load(*[arrays[name].tobytes() for name in _ARENA])
     if not 0 <= root < arena.size():
         raise ValueError("no such expression")

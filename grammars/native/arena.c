@@ -29,6 +29,11 @@ static uint64_t mix(uint64_t h, uint64_t x) {
     return h ^ (h >> 29);
 }
 
+static uint64_t mix_list(Arena *A, uint64_t h, int32_t at) {
+    for (int32_t i = 0; i <= *LIST(A, at); i++) h = mix(h, (uint64_t)*LIST(A, at + i));
+    return h;
+}
+
 static uint64_t hash(Arena *A, const Node *n) {
     uint64_t h = mix(n->kind, 0x51);
     if (n->kind == TEXT) {
@@ -39,10 +44,15 @@ static uint64_t hash(Arena *A, const Node *n) {
         for (int32_t i = 0; i < n->b; i++) h = mix(h, (uint64_t)*LIST(A, n->a + i));
         return h;
     }
-    h = mix(mix(h, (uint64_t)n->a), (uint64_t)n->b);
-    if (n->kind != HOLE) return mix(h, (uint64_t)n->c);
-    for (int32_t i = 0; i <= *LIST(A, n->c); i++) h = mix(h, (uint64_t)*LIST(A, n->c + i));
-    return h;
+    h = mix(h, (uint64_t)n->a);
+    if (n->kind == UNIQUE) return mix_list(A, mix(h, (uint64_t)n->c), n->b);
+    h = mix(h, (uint64_t)n->b);
+    return n->kind == HOLE ? mix_list(A, h, n->c) : mix(h, (uint64_t)n->c);
+}
+
+static int same_list(Arena *A, int32_t x, int32_t y) {
+    const Id *p = LIST(A, x), *q = LIST(A, y);
+    return *p == *q && !memcmp(p, q, (size_t)(*p + 1) * sizeof(Id));
 }
 
 static int same(Arena *A, const Node *x, const Node *y) {
@@ -50,10 +60,9 @@ static int same(Arena *A, const Node *x, const Node *y) {
     if (x->kind == TEXT) return x->b == y->b && !memcmp(BYTES(A, x->a), BYTES(A, y->a), (size_t)x->b);
     if (x->kind == ALT || x->kind == AND)
         return x->b == y->b && !memcmp(LIST(A, x->a), LIST(A, y->a), (size_t)x->b * sizeof(Id));
-    if (x->a != y->a || x->b != y->b) return 0;
-    if (x->kind != HOLE) return x->c == y->c;
-    const Id *p = LIST(A, x->c), *q = LIST(A, y->c);
-    return *p == *q && !memcmp(p, q, (size_t)(*p + 1) * sizeof(Id));
+    if (x->a != y->a) return 0;
+    if (x->kind == UNIQUE) return x->c == y->c && same_list(A, x->b, y->b);
+    return x->b == y->b && (x->kind == HOLE ? same_list(A, x->c, y->c) : x->c == y->c);
 }
 
 void rehash(Arena *A) {

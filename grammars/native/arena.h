@@ -19,7 +19,7 @@ typedef int32_t Id;
 #define MAX_DEPTH 6000      /* levels of one recursion; a level takes less than 1 KB of stack */
 
 /* The same numbers as expr.Kind. */
-enum { EMPTY, LEAF, TEXT, CAT, ALT, REPEAT, AND, NOT, REF, HOLE, SPAN };
+enum { EMPTY, LEAF, TEXT, CAT, ALT, REPEAT, AND, NOT, REF, HOLE, SPAN, UNIQUE };
 
 typedef struct {
     uint8_t kind;
@@ -28,7 +28,8 @@ typedef struct {
     uint8_t searching; /* a search for its minlen is under way */
     Id a, b, c;        /* LEAF dag; TEXT offset, length; CAT head, tail; ALT AND offset, count; REPEAT body, low, high;
                           NOT body; REF body; HOLE value, follow (a TEXT), positions (offset of a counted list);
-                          SPAN low, high (of an interval of all suffix arrays, one behind the other), depth */
+                          SPAN low, high (of an interval of all suffix arrays, one behind the other), depth;
+                          UNIQUE current, parameters (offset of a counted list, see distinct.c), so far (a TEXT) */
     int64_t minlen;    /* -1: not known yet */
 } Node;
 
@@ -111,10 +112,19 @@ int64_t minlen(Arena *A, Id e);
 int64_t lower(Arena *A, Id e);
 void search_drop(Arena *A); /* end the innermost search */
 
-Id make_spans(Arena *A, Index index);
+int index_is_sound(Index *index);
+Id add_index(Arena *A, Index index);
+int span_is_sound(const Arena *A, Id low, Id high);
+Id make_span(Arena *A, Id low, Id high, Id depth);
 Id derive_span(Arena *A, Node n, int byte);
 Cuts cuts_span(Arena *A, Node n);
 int64_t minlen_span(Arena *A, Node n);
+Id make_distinct(Arena *A, Id item, Id sep, int32_t low, int32_t high, int32_t words); /* words: a counted list */
+Id derive_unique(Arena *A, Node n, int byte);
+int nullable_unique(Arena *A, Node n);
+Cuts cuts_unique(Arena *A, Node n);
+int64_t minlen_unique(Arena *A, Node n, int64_t (*of)(Arena *, Id));
+int unique_is_sound(Arena *A, const Node *n, Id id);
 PyObject *py_suffixes(PyObject *module, PyObject *args);
 
 extern PyTypeObject ArenaType;

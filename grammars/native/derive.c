@@ -18,6 +18,7 @@ static int compute_nullable(Arena *A, Id e) {
     case REPEAT: return n.b == 0 || nullable(A, n.a);
     case NOT: return !nullable(A, n.a);
     case SPAN: return minlen(A, e) == 0;
+    case UNIQUE: return nullable_unique(A, n);
     case HOLE: {
         Id *positions = LIST(A, n.c);
         if (nullable(A, n.a) || (n.a == A->empty && positions[0] == 1)) return 1;
@@ -81,6 +82,7 @@ static Cuts compute_cuts(Arena *A, Id e) {
     case NOT:
     case REF: return cuts(A, n.a);
     case SPAN: return cuts_span(A, n);
+    case UNIQUE: return cuts_unique(A, n);
     case HOLE: {
         Node follow = NODE(A, n.b);
         out = cuts(A, n.a);
@@ -170,6 +172,7 @@ static Id compute_derivative(Arena *A, Id e, int byte) {
     }
     case REF: return derive(A, n.a, byte);
     case SPAN: return derive_span(A, n, byte);
+    case UNIQUE: return derive_unique(A, n, byte);
     default: return derive_hole(A, n, byte);
     }
 }

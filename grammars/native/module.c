@@ -165,28 +165,48 @@ int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after) {
     return 0;
 }
 
-/* spans(data, order, ends, first, last): see Suffixes; bytes and int32 buffers */
-static PyObject *py_spans(Arena *A, PyObject *args) {
+/* distinct(item, sep, low, high or -1, shortest items) */
+static PyObject *py_distinct(Arena *A, PyObject *args) {
+    int item, sep, low, high;
+    PyObject *words;
+    if (!PyArg_ParseTuple(args, "iiiiO!", &item, &sep, &low, &high, &PyList_Type, &words) || !known(A, item) ||
+        !known(A, sep))
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(words); i++)
+        if (!PyBytes_Check(PyList_GET_ITEM(words, i))) return PyErr_Format(PyExc_TypeError, "a list of bytes is needed");
+    if (low < 0 || (low > 1 && low > PyList_GET_SIZE(words)))
+        return PyErr_Format(PyExc_ValueError, "as many of the shortest items are needed as there must be");
+    GUARDED(A, {
+        int32_t base = A->scratch.size;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(words); i++) {
+            PyObject *word = PyList_GET_ITEM(words, i);
+            push(A, text_of(A, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word)));
+        }
+        int32_t list = make_list(A, (Id *)A->scratch.items + base, A->scratch.size - base);
+        A->scratch.size = base;
+        return number(make_distinct(A, item, sep, low, high, list));
+    });
+}
+
+/* index(text, order, ends, first, last) -> where its suffixes begin among all; see Suffixes: bytes and int32 buffers */
+static PyObject *py_index(Arena *A, PyObject *args) {
     Index x = {0};
     Py_buffer *v = x.views;
     if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &v[0], &v[1], &v[2], &v[3], &v[4])) return NULL;
-    x.text = v[0].buf;
-    x.order = v[1].buf;
-    x.ends = v[2].buf;
-    x.first = v[3].buf;
-    x.last = v[4].buf;
-    x.length = (int32_t)v[0].len;
-    x.count = (int32_t)(v[1].len / (Py_ssize_t)sizeof(int32_t));
-    volatile Id id = NONE;
-    int32_t before = A->indexes.size;
-    if (v[0].len >= INT32_MAX / 8 || v[2].len != (v[0].len + 1) * (Py_ssize_t)sizeof(int32_t) || v[3].len != v[1].len ||
-        v[4].len != v[1].len)
-        PyErr_SetString(PyExc_ValueError, "the text is too long, or sizes differ");
+    volatile Id base = NONE;
+    if (!index_is_sound(&x)) PyErr_SetString(PyExc_ValueError, "not an index of suffixes");
     else if (setjmp(A->failed)) failure(A);
-    else id = make_spans(A, x);
-    if (id != NONE) return number(id);
-    for (int i = 0; i < 5 && A->indexes.size == before; i++) PyBuffer_Release(&x.views[i]);
+    else base = add_index(A, x);
+    if (base != NONE) return number(base);
+    for (int i = 0; i < 5; i++) PyBuffer_Release(&v[i]);
     return NULL;
+}
+
+static PyObject *py_span(Arena *A, PyObject *args) {
+    int low, high;
+    if (!PyArg_ParseTuple(args, "ii", &low, &high)) return NULL;
+    if (!span_is_sound(A, low, high)) return PyErr_Format(PyExc_IndexError, "no such suffixes");
+    GUARDED(A, return number(make_span(A, low, high, 0)););
 }
 
 static PyObject *py_expand(Arena *A, PyObject *args) {
@@ -286,9 +306,22 @@ static PyObject *raw(const Pool *pool, size_t item) {
     return PyBytes_FromStringAndSize(pool->items, (Py_ssize_t)((size_t)pool->size * item));
 }
 
+static PyObject *py_indexes(Arena *A, PyObject *unused) {
+    (void)unused;
+    PyObject *out = PyList_New(0);
+    for (int32_t i = 0; out && i < A->indexes.size; i++) {
+        Index *x = &((Index *)A->indexes.items)[i];
+        PyObject *parts = PyTuple_New(5);
+        for (int k = 0; parts && k < 5; k++)
+            PyTuple_SET_ITEM(parts, k, PyBytes_FromStringAndSize(x->views[k].buf, x->views[k].len));
+        if (!parts || PyList_Append(out, parts) < 0) Py_CLEAR(out);
+        Py_XDECREF(parts);
+    }
+    return out;
+}
+
 static PyObject *py_dump(Arena *A, PyObject *unused) {
     (void)unused;
-    if (A->indexes.size) return PyErr_Format(Unsupported, "a constraint with quotes cannot be stored");
     return Py_BuildValue("(NNNNN)", raw(&A->nodes, sizeof(Node)), raw(&A->bytes, 1), raw(&A->lists, sizeof(Id)),
                          raw(&A->dags, sizeof(Dag)), raw(&A->edges, sizeof(Edge)));
 }
@@ -336,6 +369,8 @@ static int is_sound(Arena *A, Id id) {
     case NOT: return within(n->a, 1, id);
     case REF: return within(n->a, 1, A->nodes.size) && n->nullable >= 0 && n->minlen >= 0;
     case HOLE: return hole_is_sound(A, n, id);
+    case SPAN: return n->c >= 0 && span_is_sound(A, n->a, n->b);
+    case UNIQUE: return unique_is_sound(A, n, id);
     default: return 0;
     }
 }
@@ -406,7 +441,10 @@ static PyMethodDef arena_methods[] = {
     METHOD("ref", py_ref, "ref(nullable, minlen) -> expression, to be defined"),
     METHOD("define", py_define, "define(ref, body)"),
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
-    METHOD("spans", py_spans, "spans(text, order, ends, first, last) -> expression: substrings of a text (suffixes.py)"),
+    METHOD("distinct", py_distinct, "distinct(item, sep, low, high or -1, shortest items) -> expression (distinct.py)"),
+    METHOD("index", py_index, "index(text, order, ends, first, last) -> number of its first suffix (suffixes.py)"),
+    METHOD("span", py_span, "span(low, high) -> expression: substrings that begin like these suffixes"),
+    {"indexes", (PyCFunction)py_indexes, METH_NOARGS, "indexes() -> the arguments of each index(), in order"},
     METHOD("expand", py_expand, "expand(e, byte) -> (low, high, after or -1): bytes low..high-1 lead to `after`"),
     METHOD("nullable", py_nullable, "nullable(e) -> bool"),
     METHOD("minlen", py_minlen, "minlen(e) -> bytes of the shortest text, 1 << 60 when there is none"),

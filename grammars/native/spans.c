@@ -4,29 +4,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const Index *index_of(Arena *A, Id at) {
+static const Index *index_of(const Arena *A, Id at) {
     const Index *x = A->indexes.items;
-    while (at >= x->base + x->count) x++;
+    while (at - x->base >= x->count) x++;
     return x;
 }
 
-static Id make_span(Arena *A, Id low, Id high, Id depth) {
+Id make_span(Arena *A, Id low, Id high, Id depth) {
     return low < high ? intern(A, (Node){.kind = SPAN, .a = low, .b = high, .c = depth}) : A->empty;
 }
 
-Id make_spans(Arena *A, Index x) {
-    x.base = A->indexes.size ? ((Index *)A->indexes.items)[A->indexes.size - 1].base +
-                                   ((Index *)A->indexes.items)[A->indexes.size - 1].count : 0;
+static int32_t total(const Arena *A) {
+    const Index *x = A->indexes.items;
+    return A->indexes.size ? x[A->indexes.size - 1].base + x[A->indexes.size - 1].count : 0;
+}
+
+Id add_index(Arena *A, Index x) {
+    x.base = total(A);
     if (x.count > INT32_MAX - x.base) fail(A, "the sources of quotes are too long together");
     *(Index *)grow(A, &A->indexes, 1, sizeof(Index)) = x;
     A->indexes.size++;
-    return make_span(A, x.base, x.base + x.count, 0);
+    return x.base;
+}
+
+/* Takes over the views: whether they fit each other. */
+int index_is_sound(Index *x) {
+    const Py_buffer *v = x->views;
+    Py_ssize_t length = v[0].len, count = v[1].len / (Py_ssize_t)sizeof(int32_t), item = sizeof(int32_t);
+    if (length >= INT32_MAX / 8 || v[2].len != (length + 1) * item || v[1].len % item || v[3].len != v[1].len ||
+        v[4].len != v[1].len)
+        return 0;
+    x->text = v[0].buf;
+    x->order = v[1].buf;
+    x->ends = v[2].buf;
+    x->first = v[3].buf;
+    x->last = v[4].buf;
+    x->length = (int32_t)length;
+    x->count = (int32_t)count;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (x->order[i] < 0 || x->order[i] > x->last[i] || x->last[i] > length || x->first[i] < 0 || x->first[i] > length)
+            return 0;
+    for (Py_ssize_t i = 0; i <= length; i++)
+        if (x->ends[i] < i || x->ends[i] > length) return 0;
+    return 1;
+}
+
+int span_is_sound(const Arena *A, Id low, Id high) {
+    return low >= 0 && low < high && high <= total(A) && index_of(A, low) == index_of(A, high - 1);
 }
 
 /* The byte after the first `depth` of the suffix at `i`; -1 at its end. */
 static int byte_at(const Index *x, Id i, Id depth) {
     int32_t at = x->order[i - x->base] + depth;
-    return at < x->length ? x->text[at] : -1;
+    return at < x->last[i - x->base] ? x->text[at] : -1;
 }
 
 /* The first place in [low, high) whose suffix goes on with more than `byte`. */
@@ -61,6 +91,7 @@ int64_t minlen_span(Arena *A, Node n) {
     int64_t least = INF;
     for (Id i = n.a; i < n.b && least > 0; i++) {
         int32_t at = x->order[i - x->base] + n.c, first = x->first[i - x->base];
+        if (at > x->last[i - x->base]) continue;
         int32_t end = x->ends[first > at ? first : at];
         if (end <= x->last[i - x->base] && end - at < least) least = end - at;
     }

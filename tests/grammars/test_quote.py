@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from lmprog.grammars import EmptyLanguage, InvalidConstraint, UnsupportedConstraint, Vocabulary, compile, literal, regex
+from lmprog.grammars import EmptyLanguage, InvalidConstraint, Vocabulary, compile, literal, regex
 from lmprog.grammars._native import Arena, suffixes
 from lmprog.grammars.algebra import Native
 from lmprog.grammars.derive import derive, minlen, nullable
 from lmprog.grammars.expr import EMPTY, INF, Expr, Kind
 from lmprog.grammars.quote import Quote, json_quote, quote
-from lmprog.grammars.store import save
+from lmprog.grammars.store import load, save
 from lmprog.grammars.where import where
 
 from .test_native import agree
@@ -208,14 +208,44 @@ def test_suffix_arrays(letters: bytes) -> None:
         assert np.frombuffer(suffixes(data), np.int32).tolist() == sorted(range(size), key=lambda i: data[i:])
 
 
-def test_broken_indexes_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    few, right = np.zeros(2, np.int32), np.zeros(4, np.int32)
-    with pytest.raises(ValueError, match="sizes differ"):
-        Arena().spans(b"abc", few, few, few, few)
-    with pytest.raises(ValueError, match="sizes differ"):
-        Arena().spans(b"abc", few, right, few, right)
-    with pytest.raises(UnsupportedConstraint, match="quotes cannot be stored"):
-        save(compile(quote("abc"), Vocabulary([b"a", None], {1})), tmp_path / "c.npz")
+def test_broken_indexes_are_refused() -> None:
+    few, ends = np.zeros(2, np.int32), np.arange(4, dtype=np.int32)
+    wrong = [
+        (few, few, few, few),
+        (few, ends, few, ends),
+        (few - 1, ends, few, few),
+        (few + 2, ends, few, few),
+        (few, ends, few + 4, few),
+        (few, ends - 1, few, few),
+        (few, ends + 1, few, few),
+    ]
+    for order, after, first, last in wrong:
+        with pytest.raises(ValueError, match="not an index of suffixes"):
+            Arena().index(b"abc", order, after, first, last)
+    arena = Arena()
+    assert arena.index(b"abc", few, ends, few, few) == 0
+    assert arena.index(b"abc", few, ends, few, few) == 2
+    for low, high in [(0, 3), (1, 3), (-1, 1), (2, 2), (3, 5)]:
+        with pytest.raises(IndexError):
+            arena.span(low, high)
+
+
+def test_stored_quotes_go_on(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    vocab = Vocabulary([bytes((i,)) for i in range(256)] + [None], {256})
+    grammar = quote("banana é") + ":" + quote("bandana", max_chars=3)
+    c = compile(grammar, vocab)
+    for byte in b"nana":
+        c.mask(c.advance(c.start(), byte) or 0)
+    save(c, tmp_path / "c.npz")
+
+    again = load(tmp_path / "c.npz", vocab)
+
+    for text in ("nana é:ban", "é:a"):
+        s, t = c.start(), again.start()
+        for byte in text.encode():
+            assert np.array_equal(c.mask(s), again.mask(t))
+            s, t = c.advance(s, byte) or 0, again.advance(t, byte) or 0
+        assert again.accepting(t)
 
 
 def test_several_sources_in_one_constraint() -> None:

@@ -22,7 +22,8 @@ install: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock $(wildcard grammars/native/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --no-deps -r requirements.lock
-	$(PIP) install --quiet "$(TORCH)" || $(PIP) install --quiet --index-url $(TORCH_INDEX) "$(TORCH)"
+	$(PIP) install --quiet "$(TORCH)" 2>/dev/null || { echo "$(TORCH): from $(TORCH_INDEX)"; \
+	  $(PIP) install --quiet --index-url $(TORCH_INDEX) "$(TORCH)"; }
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable ".[demo,dev]"
 	touch $@
 

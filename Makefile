@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
+PYTEST_ARGS ?= --durations=10
 CODE := lmprog grammars runtime tests examples benchmarks
 
 .PHONY: install demo test lint format lock wheel clean

@@ -62,7 +62,6 @@ class Sink(Protocol):
     def add(self, records: Records) -> None: ...
     def lines(self) -> Iterator[bytes]: ...
     def finish(self, summary: Mapping[str, Any]) -> None: ...
-    def close(self) -> None: ...
 
 
 class Memory:
@@ -81,9 +80,6 @@ class Memory:
         return (self.records[number] for number in sorted(self.records))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        pass
-
-    def close(self) -> None:
         pass
 
 

@@ -167,6 +167,8 @@ def open_journal(out: Path, parts: Parts, *, resume: bool = False, overwrite: bo
     Raises JobError rather than touch the output, or the unfinished output, of another job or an earlier run, unless it
     was told to go on (`resume`) or to start anew (`overwrite`).
     """
+    if out.is_dir():
+        raise JobError(f"{out} is a folder: name the file to write")
     journal = Journal(out, parts)
     try:
         return _opened(journal, resume, overwrite)
@@ -234,7 +236,10 @@ def beside(out: Path, suffix: str) -> Path:
 
 
 def _line(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    try:
+        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # JSON can name lone surrogates, UTF-8 cannot
+        return json.dumps(value).encode() + b"\n"
 
 
 def _loads(line: bytes) -> Any:

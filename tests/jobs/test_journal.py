@@ -84,6 +84,15 @@ def test_garbage_at_the_end_is_dropped(tmp_path: Path) -> None:
     assert {0} == again.held()
 
 
+def test_what_json_can_say_and_utf8_cannot(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "out.jsonl")
+    journal.add([(0, {"data": "\ud800"})])
+    journal.finish({})
+    journal.close()
+
+    assert {"data": "\ud800"} == json.loads((tmp_path / "out.jsonl").read_text())
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_resume_of_another_job_is_refused_and_named(tmp_path: Path, part: str) -> None:
     out = tmp_path / "out.jsonl"
@@ -202,3 +211,5 @@ def test_an_unwritable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JobError, match="cannot write"):
         open_journal(tmp_path / "file" / "out.jsonl", PARTS)
+    with pytest.raises(JobError, match="is a folder"):
+        open_journal(tmp_path, PARTS)

@@ -6,6 +6,7 @@ typedef struct {
     int64_t bound;
     int32_t tick, cost;
     Id e;
+    int16_t from;  /* the first byte that has not been looked at */
     uint8_t exact; /* `bound` is the whole length of a completion through e */
 } Entry;
 
@@ -86,7 +87,7 @@ static int before(const Entry *a, const Entry *b) {
     return a->bound < b->bound || (a->bound == b->bound && a->tick > b->tick); /* ties: the latest, depth first */
 }
 
-static void enqueue(Arena *A, Search *s, int64_t bound, int32_t cost, Id e, int exact) {
+static void enqueue(Arena *A, Search *s, int64_t bound, int32_t cost, Id e, int from, int exact) {
     if (s->queued == s->capacity) {
         int32_t capacity = s->capacity ? s->capacity * 2 : 64;
         Entry *queue = realloc(s->queue, (size_t)capacity * sizeof(Entry));
@@ -95,7 +96,7 @@ static void enqueue(Arena *A, Search *s, int64_t bound, int32_t cost, Id e, int 
         s->capacity = capacity;
     }
     int32_t i = s->queued++;
-    s->queue[i] = (Entry){bound, s->tick++, cost, e, (uint8_t)exact};
+    s->queue[i] = (Entry){bound, s->tick++, cost, e, (int16_t)from, (uint8_t)exact};
     for (; i && before(&s->queue[i], &s->queue[(i - 1) / 2]); i = (i - 1) / 2) swap(&s->queue[i], &s->queue[(i - 1) / 2]);
 }
 
@@ -148,8 +149,11 @@ static void settle(Arena *A, Search *s, Id end, int64_t total) {
     }
 }
 
-static void expand(Arena *A, Search *s, Id e, int32_t cost) {
-    for (int low = 0, high; low < 256; low = high) {
+/* The successors of a state, up to the first that is as near as can be; the others wait behind it. */
+static void expand(Arena *A, Search *s, Entry top) {
+    Id e = top.e;
+    int32_t cost = top.cost;
+    for (int low = top.from, high; low < 256; low = high) {
         int first;
         segment(A, e, low, &first, &high);
         Id after = derive(A, e, low);
@@ -160,13 +164,17 @@ static void expand(Arena *A, Search *s, Id e, int32_t cost) {
         entry->cost = cost + 1;
         entry->parent = e;
         entry->done = 0; /* `lower` sharpens as minima become known, so a state may come again at a lower cost */
-        enqueue(A, s, sum(cost + 1, rest), cost + 1, after, 0);
+        int64_t bound = sum(cost + 1, rest);
+        int enough = bound <= top.bound && high < 256;
+        if (enough) enqueue(A, s, top.bound, cost, e, high, 0);
+        enqueue(A, s, bound, cost + 1, after, 0, 0);
+        if (enough) return;
     }
 }
 
 static int64_t best_first(Arena *A, Search *s) {
     seen(A, s, s->start)->cost = 0;
-    enqueue(A, s, lower(A, s->start), 0, s->start, 0);
+    enqueue(A, s, lower(A, s->start), 0, s->start, 0, 0);
     while (s->queued) {
         Entry top = dequeue(s);
         if (top.bound >= INF) break;
@@ -175,14 +183,14 @@ static int64_t best_first(Arena *A, Search *s) {
             return top.bound;
         }
         Seen *entry = seen(A, s, top.e);
-        if (entry->done || entry->cost < top.cost) continue;
+        if ((entry->done && !top.from) || entry->cost < top.cost) continue;
         entry->done = 1;
-        if (++s->looked > SEARCH_LIMIT) fail(A, "cannot decide whether an intersection or complement accepts anything");
+        if (!top.from && ++s->looked > SEARCH_LIMIT) fail(A, "cannot decide whether an intersection or complement accepts anything");
         Node n = NODE(A, top.e);
-        if (nullable(A, top.e)) enqueue(A, s, top.cost, top.cost, top.e, 1);
+        if (nullable(A, top.e)) enqueue(A, s, top.cost, top.cost, top.e, 0, 1);
         else if (top.e != s->start && (n.minlen >= 0 || (n.kind != AND && n.kind != NOT)))
-            enqueue(A, s, sum(top.cost, minlen(A, top.e)), top.cost, top.e, 1);
-        else expand(A, s, top.e, top.cost);
+            enqueue(A, s, sum(top.cost, minlen(A, top.e)), top.cost, top.e, 0, 1);
+        else expand(A, s, top);
     }
     for (uint32_t i = 0; i <= s->mask; i++) /* nothing that was looked at leads anywhere */
         if (s->seen[i].e != NONE && s->seen[i].done) NODE(A, s->seen[i].e).minlen = INF;

@@ -228,7 +228,8 @@ class _Expansion:
         if node.low == 0 and node.high is None:
             return node
         if node not in self.rounds:
-            self.rounds[node] = type(node)(node.body, max(node.low - 1, 0), None if node.high is None else node.high - 1)
+            high = None if node.high is None else node.high - 1
+            self.rounds[node] = type(node)(node.body, max(node.low - 1, 0), high)
         return self.rounds[node]
 
     def holds(self, node: Node) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from lmprog.grammars.plain_text import PlainText
 from lmprog.grammars.tokenizers import token_bytes
 from lmprog.runtime.chat import ChatFormat
 from lmprog.runtime.errors import RequestError
-from lmprog.grammars.plain_text import PlainText
 
 from .tiny import CHATML, byte_level, phi_like
 

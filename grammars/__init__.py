@@ -8,6 +8,7 @@ from .errors import BudgetError, ConstraintError, EmptyLanguage, InvalidConstrai
 from .grammar import Grammar, any_text, literal
 from .json_schema import json_schema
 from .lark import lark
+from .library import library
 from .quote import Quote, json_quote, quote
 from .regex import regex
 from .rows import State
@@ -36,6 +37,7 @@ __all__ = [
     "json_quote",
     "json_schema",
     "lark",
+    "library",
     "literal",
     "quote",
     "regex",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .components import components
 from .errors import UnsupportedConstraint
 
 Symbol = Hashable
@@ -210,22 +211,35 @@ def _moves(items: Iterable[Item]) -> dict[Symbol, set[Item]]:
 
 
 def minimise(net: Net, apart: bool = True) -> Net:
-    """The smallest equal net of a deterministic one; states without an accepted end are dropped."""
+    """A small equal net of a deterministic one; states without an accepted end are dropped.
+
+    Equal states are merged, but states of a circle only with each other: then long chains take linear time.
+    """
     alive = _alive(net)
-    block = [int(at in net.final) if at in alive else -1 for at in range(len(net.edges))]
-    if apart:
-        block[0] = 2
-    count = 0
+    after = [[(symbol, end) for symbol, end in edges if end in alive] for edges in net.edges]
+    block: dict[int, int] = {}
+    keys: dict[object, int] = {}
+    for group in components([0, *sorted(alive)], lambda at: [end for _, end in after[at]]):
+        kinds: dict[int, object] = {at: "start" if apart and at == 0 else at in net.final for at in group}
+        if len(group) > 1 or any(end == group[0] for _, end in after[group[0]]):
+            names = _refined(kinds, after, block)
+            block.update({at: keys.setdefault((group[0], names[at]), len(keys)) for at in group})
+        else:
+            moves = frozenset([(symbol, block[end]) for symbol, end in after[group[0]]])
+            block[group[0]] = keys.setdefault((kinds[group[0]], moves), len(keys))
+    return _merged(net, block)
+
+
+def _refined(kinds: dict[int, object], after: list[list[tuple[Symbol, int]]], block: dict[int, int]) -> dict[int, int]:
+    """The classes of equal states of a circle (Moore 1956)."""
+    names, count = kinds, 0
     while True:
         keys: dict[object, int] = {}
-        new = []
-        for at, own in enumerate(block):
-            moves = frozenset((symbol, block[end]) for symbol, end in net.edges[at] if block[end] >= 0)
-            new.append(keys.setdefault((own, moves), len(keys)) if own >= 0 else -1)
-        block = new
+        moves = {at: frozenset([(s, names.get(end), block.get(end)) for s, end in after[at]]) for at in kinds}
+        found = {at: keys.setdefault((names[at], moves[at]), len(keys)) for at in kinds}
         if len(keys) == count:
-            return _merged(net, block)
-        count = len(keys)
+            return found
+        names, count = dict(found), len(keys)
 
 
 def _alive(net: Net) -> set[int]:
@@ -242,7 +256,7 @@ def _alive(net: Net) -> set[int]:
     return seen | {0}
 
 
-def _merged(net: Net, block: list[int]) -> Net:
+def _merged(net: Net, block: dict[int, int]) -> Net:
     """One state per block, numbered in the order of their discovery from the start."""
     out, numbers, todo = Net(), {block[0]: 0}, [0]
     while todo:
@@ -251,7 +265,7 @@ def _merged(net: Net, block: list[int]) -> Net:
         if at in net.final:
             out.final.add(number)
         for symbol, end in net.edges[at]:
-            if block[end] < 0:
+            if end not in block:
                 continue
             if block[end] not in numbers:
                 numbers[block[end]] = out.state()

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from .cfg import Net, Nets, Symbol, Times, determinise, rule_of, tidy
 from .cfg_recursion import without_left_recursion
 from .components import components
-from .expr import EMPTY, EPS, Expr, alt, ref, repeat
+from .expr import EMPTY, EPS, Expr, Kind, alt, ref, repeat
 from .linear import solve_linear
+
+MOST_INLINED = 64  # states of a group, parts of a rule
 
 
 def to_expr(nets: Nets, start: str) -> Expr:
@@ -32,10 +34,11 @@ def normal(nets: Nets) -> Nets:
 def _inlined(nets: Nets) -> Nets:
     groups = {name: net for name, net in nets.items() if name.startswith("__") and name not in _calls(net)}
     among = components(groups, lambda name: [rule for rule in _calls(groups[name]) if rule in groups])
-    simple = {group[0] for group in among if len(group) == 1}
-    done = dict(nets)
-    for name in [*(group[0] for group in among), *(name for name in nets if name not in groups)]:
+    done, simple = dict(nets), set[str]()
+    for name in [*(name for group in among for name in group), *(name for name in nets if name not in groups)]:
         done[name] = determinise(nets[name], done, lambda _, moves: [s for s in moves if s in simple], apart=False)
+        if [name] in among and len(done[name].edges) <= MOST_INLINED:
+            simple.add(name)
     return done
 
 
@@ -47,6 +50,14 @@ def recursive_rules(nets: Nets) -> set[str]:
     """Rules that call themselves, directly or not."""
     groups = components(nets, lambda name: _calls(nets[name]))
     return {name for group in groups for name in group if len(group) > 1 or name in _calls(nets[name])}
+
+
+def _is_long(e: Expr) -> bool:
+    length = 0
+    while e.kind is Kind.CAT and length <= MOST_INLINED:
+        e = e.args[1]
+        length += 1
+    return length > MOST_INLINED
 
 
 class _Emitter:
@@ -71,6 +82,8 @@ class _Emitter:
             if rule is not None:
                 self.known[name] = rule
             body = self.body(name)
+            if rule is None and _is_long(body):  # in place, it would be copied at each call
+                rule = ref(name)
             found = self.known[name] = body if rule is None else rule.define(body)
         return found
 

@@ -17,7 +17,7 @@ from .expr import ALL, EMPTY, Expr, Kind, Ref, _leaf, alt, both, chars, compleme
 from .regex_compile import Alphabet
 from .unicode_sets import Ranges, contains, union
 
-MOST_STATES = 1_000  # of a condition, to be compared with others
+MOST_STATES = 10_000  # of conditions that are compared with each other
 
 _SCALARS: Ranges = ((0, 0xD7FF), (0xE000, 0x10FFFF))
 
@@ -44,8 +44,6 @@ class Classes:
         self._letters = {run: i for i, group in enumerate(groups.values()) for run, _ in group}
         self._masks: dict[Ranges, int] = {}
         self._real: dict[Expr, Expr] = {}
-        self._canonical: dict[Expr, Expr] = {}
-        self._equal: dict[object, Expr] = {}  # one of those with equal languages, by description
         self.alphabet = Alphabet(lambda s: self.leaf(self.mask(s)), self._options, ALL)
 
     def letter(self, char: str) -> int:
@@ -97,42 +95,37 @@ class Classes:
 
     # -- equal languages
 
-    def canonical(self, e: Expr) -> Expr:
-        """One and the same expression for equal languages over letters; a very large one is left as it is."""
-        if not self._equal:
-            self._equal = {self._key(known): known for known in (EMPTY, ALL)}
-        if e not in self._canonical:
-            key = self._key(e)
-            self._canonical[e] = e if key is None else self._equal.setdefault(key, e)
-        return self._canonical[e]
-
-    def _key(self, start: Expr) -> object:
-        """A description of the smallest automaton (Moore 1956), its blocks in the order of their discovery."""
-        numbers, found = {start: 0}, [start]
-        edges: list[list[int]] = []
+    def canonical(self, exprs: Iterable[Expr]) -> dict[Expr, Expr]:
+        """For expressions over letters, one and the same for those with equal languages: Moore's (1956) partition of
+        their derivatives. `ALL` and `EMPTY` stand for themselves; past a limit expressions count as different."""
+        found = list(dict.fromkeys([ALL, EMPTY, *exprs]))
+        starts, numbers = list(found), {e: i for i, e in enumerate(found)}
+        rows: list[list[int]] = []
         for e in found:
-            edges.append([0] * len(self.ranges))
+            row = [0] * len(self.ranges)
             for low, high in segments(e):
-                after = numbers.setdefault(derive(e, low), len(found))
-                found += [derive(e, low)] if after == len(found) else []
-                edges[-1][low:high] = [after] * (min(high, len(self.ranges)) - low)
+                if low < len(row):
+                    after = derive(e, low)
+                    if after not in numbers:
+                        numbers[after] = len(found)
+                        found.append(after)
+                    row[low:high] = [numbers[after]] * (min(high, len(row)) - low)
+            rows.append(row)
             if len(found) > MOST_STATES:
-                return None
-        block, count = [int(nullable(e)) for e in found], 0
-        while True:
-            keys: dict[object, int] = {}
-            block = [
-                keys.setdefault((b, *[block[to] for to in row]), len(keys)) for b, row in zip(block, edges, strict=True)
-            ]
-            if len(keys) == count:
-                return self._numbered(found, edges, block)
-            count = len(keys)
+                return {e: e for e in starts}
+        block = _blocks([nullable(e) for e in found], rows)
+        chosen: dict[int, Expr] = {}
+        return {e: chosen.setdefault(block[i], e) for i, e in enumerate(starts)}
 
-    def _numbered(self, found: list[Expr], edges: list[list[int]], block: list[int]) -> object:
-        order, states = {block[0]: 0}, [0]
-        for at in states:
-            for to in edges[at]:
-                if block[to] not in order:
-                    order[block[to]] = len(order)
-                    states.append(to)
-        return tuple([(nullable(found[at]), *[order[block[to]] for to in edges[at]]) for at in states])
+
+def _blocks(final: list[bool], rows: list[list[int]]) -> list[int]:
+    """States with the same number accept the same."""
+    block, count = [int(f) for f in final], 0
+    while True:
+        keys: dict[object, int] = {}
+        block = [
+            keys.setdefault((b, *[block[to] for to in row]), len(keys)) for b, row in zip(block, rows, strict=True)
+        ]
+        if len(keys) == count:
+            return block
+        count = len(keys)

@@ -12,8 +12,6 @@ from .errors import InvalidConstraint
 from .expr import EPS, Expr
 from .grammar import Grammar
 
-MOST_COPIES = 16  # of the body of a counted repeat that is recursive
-
 
 def gbnf(source: str, *, start: str = "root") -> Grammar:
     """The language of a llama.cpp grammar: `root ::= "a" [b-z]* (item "," ws){2,5} # comment`.
@@ -122,24 +120,17 @@ class _Builder:
             net.edge(start, some, end)
 
     def add_repeat(self, net: Net, node: Repeat, start: int, end: int) -> None:
-        low, high = node.low, node.high
-        if max(low, high or 0) > MOST_COPIES:
-            net.edge(start, Times(self.rule(node.body), low, high), end)
-            return
-        at = start
-        for _ in range(low):
-            at, before = net.state(), at
-            self.add(net, node.body, before, at)
-        if high is None:
-            hub = net.state()
-            net.skip(at, hub)
-            self.add(net, node.body, hub, hub)
-            at = hub
-        for _ in range((high or low) - low):
-            net.skip(at, end)
-            at, before = net.state(), at
-            self.add(net, node.body, before, at)
-        net.skip(at, end)
+        if node.low == 0:
+            net.skip(start, end)
+        if node.high == 1:
+            self.add(net, node.body, start, end)
+        elif node.high is None and node.low <= 1:
+            first, last = net.state(), net.state()
+            self.add(net, node.body, first, last)
+            for before, after in ((start, first), (last, first), (last, end)):
+                net.skip(before, after)
+        elif node.high != 0:
+            net.edge(start, Times(self.rule(node.body), node.low, node.high), end)
 
     def rule(self, node: Node) -> Symbol:
         if isinstance(node, Name):

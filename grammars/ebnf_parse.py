@@ -9,6 +9,7 @@ from .errors import InvalidConstraint, UnsupportedConstraint
 from .unicode_sets import ALL, Ranges, invert, union
 
 MOST_REPEATS = 1 << 31
+DEEPEST = 500  # groups inside each other
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
@@ -61,7 +62,7 @@ class Parser:
     """`rules` after `parse()`: the tree of each rule, and where it is defined."""
 
     def __init__(self, source: str) -> None:
-        self.text, self.at = source, 0
+        self.text, self.at, self.depth = source, 0, 0
         self.rules: dict[str, Node] = {}
 
     def parse(self) -> dict[str, Node]:
@@ -143,7 +144,11 @@ class Parser:
         start, self.at = self.at, self.at + 1
         if self.peek() == "=":
             raise self.unsupported("look-ahead assertions (= ...) are not supported", start)
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.unsupported(f"more than {DEEPEST} groups inside each other are not supported", start)
         body = self.alternatives()
+        self.depth -= 1
         if not self.take(")"):
             raise self.broken("this parenthesis is never closed", start)
         return body

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from .cfg import Net, Nets, tidy
+from .cfg import Net, tidy
 from .cfg_expr import normal
 from .errors import InvalidConstraint
 from .expr import Expr
@@ -18,10 +18,30 @@ Lexer = Literal["dynamic", "dynamic_complete", "basic"]
 
 
 def lark(source: str | Path, *, start: str = "start", lexer: Lexer = "dynamic") -> Grammar:
-    r"""The texts that `lark.Lark(source, parser="earley", lexer=lexer)` parses.
+    r"""The texts that `lark.Lark(source, parser="earley", lexer=lexer, start=start)` parses.
 
-    `source` is a grammar or the path of one (a `Path`, or a string without line breaks that ends in ".lark").
+    `source` is a grammar, or the path of one: a `Path`, or a string in one line that ends in ".lark". All of Lark's
+    notation is understood: templates, imports (of Lark's `common`, of files beside the grammar, of `lmprog.sql` and the
+    rest of the library), priorities, `%ignore`, `%override`, `%extend`; left recursion too. `%declare` is not, since
+    such terminals have no text.
+
+    `lexer` says what a terminal may match where; each is exact, on accepting as on rejecting:
+
+    - "dynamic", Lark's default: what `re.match` prefers at this place, so the longest text of `/[a-z]+/`, and of
+      `/".*?"/` the text up to the next quote. Every terminal for itself: `NAME` matches keywords as well.
+    - "dynamic_complete": shorter matches too. Without look-ahead in terminals.
+    - "basic": terminals compete, by priority and then by Lark's order, wherever they stand; strings that a pattern
+      matches win over it, so that `NAME` excludes the grammar's keywords. Such texts parse with LALR's lexers as well.
+
+    Raises `InvalidConstraint` for a broken grammar (with line and column where Lark tells), `UnsupportedConstraint` for
+    terminals that look at the text before them, and for back-references.
+
+    >>> sums = lark('start: start "+" NUMBER | NUMBER \n %import common.NUMBER \n %ignore " "')
+    >>> sums.matches("1 + 2.5+3")
+    True
     """
+    if lexer not in get_args(Lexer):
+        raise InvalidConstraint(f"lexer={lexer!r} is not one of {', '.join(get_args(Lexer))}")
     path = _path(source)
     text = str(source) if path is None else path.read_text(encoding="utf-8")
     try:
@@ -51,6 +71,3 @@ def _language(loaded: Loaded, start: str, lexer: Lexer) -> Expr:
 def _with_terminals(net: Net, terminals: dict[Pattern, Terminal]) -> Net:
     edges = [[(terminals.get(s, s), to) for s, to in edges] for edges in net.edges]  # type: ignore[call-overload]
     return Net(edges, net.skips, net.final)
-
-
-__all__ = ["Lexer", "Nets", "lark"]

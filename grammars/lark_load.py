@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lark.lexer import TerminalDef
 
 LIBRARY = Path(__file__).parent
+DEEPEST = 500  # groups inside each other
+_GROUPS = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|[()\[\]]')
+_NAME = re.compile(r"(?:[Rr]ule|[Tt]erminal) '(\w+)' used|not defined: (\w+)")
 _PLACE = re.compile(r"(?:at )?line (\d+),? column (\d+)")
 
 
@@ -47,13 +50,25 @@ def _compiled(source: str, folder: Path | None, start: str) -> tuple[list[Termin
     from lark.exceptions import LarkError
     from lark.load_grammar import load_grammar
 
+    _refuse_deep(source)
+
     paths = [_library] if folder is None else [str(folder), _library]
     try:
         grammar, _ = load_grammar(source, "the grammar", paths, False)  # type: ignore[no-untyped-call]
         terminals, rules, ignored = grammar.compile([start], set())
     except (LarkError, OSError, ValueError, re.error) as e:
-        raise _broken(e) from None
+        raise _broken(e, source) from None
     return terminals, rules, ignored
+
+
+def _refuse_deep(source: str) -> None:
+    """Lark takes time that is quadratic in the depth of groups."""
+    depth = 0
+    for found in _GROUPS.finditer(source):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(found[0], 0)
+        if depth > DEEPEST:
+            where = _where(source, found.start())
+            raise UnsupportedConstraint(f"more than {DEEPEST} groups inside each other are not supported", where)
 
 
 def _symbol(symbol: Symbol, rule: Rule, patterns: dict[str, Pattern]) -> str | Pattern:
@@ -76,25 +91,32 @@ def _library(_base: object, path: str) -> tuple[str, str]:
 
 def _pattern(terminal: TerminalDef) -> Pattern:
     pattern = terminal.pattern
-    if pattern.min_width == 0:
-        raise InvalidConstraint(f"the terminal {terminal.name} may be empty: put the repeat into a rule")
+    name = f"/{pattern.value}/" if terminal.name.startswith("__") else terminal.name
+    try:
+        least, most = pattern.min_width, pattern.max_width
+    except re.error as e:
+        raise InvalidConstraint(f"the terminal {name}: {e}") from None
+    if least == 0:
+        raise InvalidConstraint(f"the terminal {name} may be empty: put the repeat into a rule")
+    literal = pattern.value if pattern.type == "str" else None
+    flags = frozenset(pattern.flags)
     return Pattern(
-        terminal.name,
-        pattern.to_regexp(),
-        pattern.value if pattern.type == "str" else None,
-        terminal.priority,
-        frozenset(pattern.flags),
-        pattern.max_width,
-        len(pattern.value),
+        terminal.name, name, pattern.to_regexp(), literal, terminal.priority, flags, most, len(pattern.value)
     )
 
 
-def _broken(e: Exception) -> InvalidConstraint:
+def _broken(e: Exception, source: str) -> InvalidConstraint:
     message = str(e).strip()
     if isinstance(e, OSError):
         return InvalidConstraint(f"the grammar to import is not found: {e.filename or message}")
     place = _PLACE.search(message)
-    if place is None:
-        return InvalidConstraint(f"broken Lark grammar: {message}")
-    shown = message.replace(place[0], "").replace(" ,", ",").strip()
-    return InvalidConstraint(f"broken Lark grammar: {shown}", f"line {place[1]}, column {place[2]}")
+    if place is not None:
+        shown = message.replace(place[0], "").replace(" ,", ",").strip(" ,")
+        return InvalidConstraint(f"broken Lark grammar: {shown}", f"line {place[1]}, column {place[2]}")
+    name = _NAME.search(message)
+    used = re.search(rf"\b{re.escape(name[1] or name[2])}\b", source) if name else None
+    return InvalidConstraint(f"broken Lark grammar: {message}", used and _where(source, used.start()))
+
+
+def _where(source: str, at: int) -> str:
+    return f"line {source.count(chr(10), 0, at) + 1}, column {at - source.rfind(chr(10), 0, at)}"

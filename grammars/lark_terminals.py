@@ -17,10 +17,13 @@ from dataclasses import dataclass
 
 from .derive import nullable
 from .errors import ConstraintError, UnsupportedConstraint
-from .expr import ALL, EMPTY, EPS, Expr, alt, both, complement, concat, text
+from .expr import ALL, EMPTY, EPS, Expr, alt, both, complement, concat, options, text
 from .lark_match import Matcher, OrderedParser
 from .linear import Equation, solve_linear
 from .regex import PLAIN, whole
+from .regex_nodes import Alt, Cat, Chars, Node
+
+MOST_WORDS = 64  # of an alternation of literals that needs no automaton
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Pattern:
     """A terminal as Lark gives it; `literal`: the text of a string terminal."""
 
     name: str
+    shown: str  # the name, or the pattern of a terminal without one
     regex: str
     literal: str | None
     priority: int
@@ -64,11 +68,15 @@ def dynamic(pattern: Pattern, complete: bool) -> Terminal:
     try:
         return _dynamic(pattern, complete)
     except ConstraintError as e:
-        raise type(e)(f"the terminal {pattern.name}: {e}") from None
+        raise type(e)(f"the terminal {pattern.shown}: {e}") from None
 
 
 def _dynamic(pattern: Pattern, complete: bool) -> Terminal:
-    matcher = Matcher([(pattern.name, OrderedParser(pattern.regex, "python").parse())])
+    node = OrderedParser(pattern.regex, "python").parse()
+    words = _few_words(node)
+    if words is not None and not any(a != b and b.startswith(a) for a in words for b in words):
+        return fixed(options(words))
+    matcher = Matcher([(pattern.name, node)])
     cases = _Cases(matcher, pattern.name)
     every = None if matcher.cut or cases.asks_for_more() else whole(pattern.regex, "python", PLAIN)
     found = Terminal(cases.conditions.values(), cases.words, every)
@@ -77,6 +85,22 @@ def _dynamic(pattern: Pattern, complete: bool) -> Terminal:
     if cases.looks_ahead:
         raise UnsupportedConstraint("look-ahead beyond the end is not supported with lexer='dynamic_complete'")
     return fixed(found.words(found.conditions))
+
+
+def _few_words(node: Node) -> list[str] | None:
+    """The words of an alternation of literals, if it is no more."""
+    match node:
+        case Chars(((low, high),)) if low == high:
+            return [chr(low)]
+        case Cat(parts):
+            lists = [_few_words(part) for part in parts]
+            if any(words is None or len(words) != 1 for words in lists):
+                return None
+            return ["".join([words[0] for words in lists if words])]
+        case Alt(parts) if len(parts) <= MOST_WORDS:
+            lists = [_few_words(part) for part in parts]
+            return None if None in lists else [word for words in lists if words for word in words]
+    return None
 
 
 def basic(patterns: list[Pattern], ignored: list[Pattern]) -> dict[Pattern, Terminal]:
@@ -118,12 +142,12 @@ class _Cases:
     def __init__(self, matcher: Matcher, name: str, hidden: frozenset[str] = frozenset()) -> None:
         self.matcher, self.name, self.hidden = matcher, name, hidden
         self._prefixes = {string[:n] for string in hidden for n in range(len(string) + 1)}
-        canonical, real = matcher.classes.canonical, matcher.classes.real
         ends = [at for at, state in enumerate(matcher.states) if state.match == name]
-        later = _later(matcher, ends)
-        asked = {at: canonical(both(matcher.states[at].rest, complement(later[at]))) for at in ends}
-        self.conditions = {at: real(e) for at, e in asked.items() if e is not EMPTY}
-        self.looks_ahead = any([canonical(complement(later[at])) is not asked[at] for at in ends])
+        longest = {at: complement(later) for at, later in _later(matcher, ends).items()}
+        asked = {at: both(matcher.states[at].rest, longest[at]) for at in ends}
+        same = matcher.classes.canonical([*asked.values(), *longest.values()])
+        self.conditions = {at: matcher.classes.real(same[e]) for at, e in asked.items() if same[e] is not EMPTY}
+        self.looks_ahead = any([same[longest[at]] is not same[asked[at]] for at in ends])
 
     def asks_for_more(self) -> bool:
         """Whether some match is possible only when more text follows."""

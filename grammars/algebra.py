@@ -12,10 +12,11 @@ from . import derive as d
 from ._native import Arena, set_error
 from .byteset import Dag, code_points
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, INF, Expr, Kind, Ref, _cat, concat, hole, repeat, text
-from .slices import PLAIN, covers_plain
+from .expr import EMPTY, INF, Expr, Kind, Ref, concat, hole, text
 
 set_error(UnsupportedConstraint)
+
+PLAIN = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x10FFFF))  # code points that rows take in bulk (slices.c)
 
 
 class Source(Protocol):
@@ -25,12 +26,19 @@ class Source(Protocol):
         """(low, high, after): what bytes low..high-1, `byte` among them, leave of e; -1 when nothing is accepted."""
         ...
 
+    def minlen(self, e: int, /) -> int: ...
+
 
 class Algebra(Protocol):
     """Expressions by number."""
 
     @property
     def source(self) -> Source: ...
+
+    @property
+    def plain(self) -> int:
+        """The source's graph of PLAIN, or -1."""
+        ...
 
     def enter(self, e: Expr) -> int:
         """The number of an expression."""
@@ -52,13 +60,11 @@ class Algebra(Protocol):
         """Of a hole: the value (-1 when it cannot go on), the length of `follow`, positions in it."""
         ...
 
-    def one_less(self, h: int) -> int:
-        """What any plain code point leaves (slices.py), where that is plain to see (a counted class); else -1."""
-        ...
-
 
 class Reference:
     """derive.py as an Algebra."""
+
+    plain = -1
 
     def __init__(self) -> None:
         self._exprs: list[Expr] = []
@@ -110,18 +116,6 @@ class Reference:
         value, follow, positions = e.args
         return -1 if value is EMPTY else self._number(value), len(follow), positions
 
-    def one_less(self, h: int) -> int:
-        e = self._exprs[h]
-        head, tail = e.args if e.kind is Kind.CAT else (e, None)
-        if head.kind is not Kind.REPEAT or head.args[0].kind is not Kind.LEAF or not covers_plain(head.args[0].args[0]):
-            return -1
-        body, low, high = head.args
-        fewer = repeat(body, max(low - 1, 0), high - 1 if high > 0 else None)
-        if tail is None:
-            return self._number(fewer)
-        other = low > 0 or (tail.kind is Kind.TEXT and tail.args[0][0] in b'"\\')
-        return self._number(_cat(fewer, tail)) if other else -1
-
 
 class Native:
     """The C arena as an Algebra. `enter` raises KeyError for kinds of expressions that it does not know."""
@@ -133,7 +127,7 @@ class Native:
         self._kept: list[Expr] = []  # so that their uids stay theirs
         plain = code_points(PLAIN)
         assert plain is not None
-        self._plain = self._dag(plain)
+        self.plain = self._dag(plain)
         self.expand = self._arena.expand
         self.parts = self._arena.parts
         self.nullable = self._arena.nullable
@@ -219,9 +213,6 @@ class Native:
     def surround(self, h: int, prefix: bytes, follow: bytes) -> int:
         arena = self._arena
         return arena.cat(arena.text(prefix), arena.hole(h, follow) if follow else h)
-
-    def one_less(self, h: int) -> int:
-        return self._arena.one_less(h, self._plain)
 
 
 def algebra(e: Expr) -> tuple[Algebra, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from ._native import Dfa
 from .algebra import Algebra
 from .expr import INF
-from .slices import EVERY, GROUP_EDGES, Plain
 
 DEAD = -1
 
@@ -19,8 +18,7 @@ class Automaton:
 
     def __init__(self, algebra: Algebra) -> None:
         self.algebra = algebra
-        self.dfa = Dfa(algebra.source)
-        self._plain: dict[int, Plain] = {}
+        self.dfa = Dfa(algebra.source, algebra.plain)
 
     def __len__(self) -> int:
         return len(self.dfa)
@@ -32,22 +30,6 @@ class Automaton:
     def run(self, state: int, data: bytes) -> int:
         """The state after `data`, or DEAD."""
         return self.dfa.run(state, data)
-
-    def plain(self, state: int) -> Plain:
-        """How the state takes plain code points (slices.py)."""
-        found = self._plain.get(state)
-        if found is None:
-            found = self._plain[state] = self._new_plain(state)
-        return found
-
-    def _new_plain(self, state: int) -> Plain:
-        shorter = self.algebra.one_less(self.dfa.expr(state))
-        if shorter >= 0:
-            return Plain(self.state(shorter), EVERY, 0)
-        targets = self.dfa.common(state, GROUP_EDGES)
-        target = next((to for to in targets if to >= 0), DEAD)
-        alive = sum([1 << i for i, to in enumerate(targets) if to == target and to >= 0])
-        return Plain(target, alive, sum([1 << i for i, to in enumerate(targets) if to == DEAD]))
 
     def accepting(self, state: int) -> bool:
         return self.algebra.nullable(self.dfa.expr(state))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._native import Trie
-from .slices import Slices
+from ._native import Slices, Trie
 
 _UTF8_BYTES = frozenset({*range(0xC0), *range(0xC2, 0xF5)})
 

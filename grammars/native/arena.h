@@ -130,5 +130,9 @@ PyObject *py_suffixes(PyObject *module, PyObject *args);
 extern PyTypeObject ArenaType;
 /* What bytes *low..*high-1 leave of e (NONE: nothing); -1 with a Python error set. */
 int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after);
+/* What a code point of the graph `plain` leaves of a counted class, followed by something else; NONE when unsure. */
+int arena_one_less(Arena *A, Id e, Id plain, Id *after);
+int arena_minlen(Arena *A, Id e, int64_t *length);
+int arena_has_graph(const Arena *A, int graph);
 
 #endif

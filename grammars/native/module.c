@@ -1,4 +1,4 @@
-/* The Python types: Arena (expressions), Dfa and Trie (walk.c). */
+/* The Python types: Arena (expressions), Dfa (dfa.c), Trie (trie.c), Slices (slices.c). */
 #include "arena.h"
 #include "walk.h"
 
@@ -288,18 +288,29 @@ static int starts_otherwise(Arena *A, Id e, Id plain) {
     return 1;
 }
 
-/* What a code point of `plain` leaves of a counted class followed by something else: -1 when unsure. */
-static PyObject *py_one_less(Arena *A, PyObject *args) {
-    int e, plain;
-    if (!PyArg_ParseTuple(args, "ii", &e, &plain) || !known(A, e)) return NULL;
-    if (plain < 0 || plain >= A->dags.size) return PyErr_Format(PyExc_IndexError, "no such graph");
+int arena_has_graph(const Arena *A, int graph) { return graph >= 0 && graph < A->dags.size; }
+
+int arena_one_less(Arena *A, Id e, Id plain, Id *after) {
     Node n = NODE(A, e), head = n.kind == CAT ? NODE(A, n.a) : n;
-    if (head.kind != REPEAT || NODE(A, head.a).kind != LEAF || !covers(A, NODE(A, head.a).a, plain)) return number(NONE);
-    GUARDED(A, {
-        if (n.kind == CAT && head.b == 0 && !starts_otherwise(A, n.b, plain)) return number(NONE);
-        Id fewer = make_repeat(A, head.a, head.b > 0 ? head.b - 1 : 0, head.c > 0 ? head.c - 1 : -1);
-        return number(n.kind == CAT ? make_cat(A, fewer, n.b) : fewer);
-    });
+    *after = NONE;
+    if (head.kind != REPEAT || NODE(A, head.a).kind != LEAF || !covers(A, NODE(A, head.a).a, plain)) return 0;
+    if (setjmp(A->failed)) {
+        failure(A);
+        return -1;
+    }
+    if (n.kind == CAT && head.b == 0 && !starts_otherwise(A, n.b, plain)) return 0;
+    Id fewer = make_repeat(A, head.a, head.b > 0 ? head.b - 1 : 0, head.c > 0 ? head.c - 1 : -1);
+    *after = n.kind == CAT ? make_cat(A, fewer, n.b) : fewer;
+    return 0;
+}
+
+int arena_minlen(Arena *A, Id e, int64_t *length) {
+    if (setjmp(A->failed)) {
+        failure(A);
+        return -1;
+    }
+    *length = minlen(A, e);
+    return 0;
 }
 
 static PyObject *raw(const Pool *pool, size_t item) {
@@ -403,8 +414,8 @@ static void load(Arena *A, const Py_buffer *data) {
         if (!is_sound(A, i)) fail(A, "corrupt: an expression names what is not there");
     if (NODE(A, A->eps).kind != LEAF || NODE(A, A->eps).a || NODE(A, A->all).kind != NOT || NODE(A, A->all).a)
         fail(A, "corrupt: the first expressions are not the usual ones");
-    while ((uint32_t)A->nodes.size >= A->interned_mask - A->interned_mask / 4) rehash(A);
-    rehash(A);
+    while ((uint32_t)A->nodes.size >= A->interned_mask) A->interned_mask = A->interned_mask * 2 + 1;
+    rehash(A); /* into twice as many places */
 }
 
 static PyObject *py_load(Arena *A, PyObject *args) {
@@ -450,7 +461,6 @@ static PyMethodDef arena_methods[] = {
     METHOD("minlen", py_minlen, "minlen(e) -> bytes of the shortest text, 1 << 60 when there is none"),
     METHOD("parts", py_parts, "parts(e) -> (value or -1, length of follow, positions) of a hole, else None"),
     METHOD("only", py_only, "only(e) -> the one byte that can come next, -1 when none, -2 when several can"),
-    METHOD("one_less", py_one_less, "one_less(e, graph) -> what a code point of the graph leaves of a counted class"),
     {"dump", (PyCFunction)py_dump, METH_NOARGS, "dump() -> five bytes objects for load()"},
     METHOD("load", py_load, "load(...): what dump() gave, into a new arena; checked, ValueError when it is corrupt"),
     {"size", (PyCFunction)py_len, METH_NOARGS, "size() -> number of expressions"},
@@ -475,8 +485,6 @@ static PyObject *set_error(PyObject *module, PyObject *error) {
 
 static PyMethodDef functions[] = {
     {"suffixes", py_suffixes, METH_VARARGS, "suffixes(bytes) -> int32 bytes: the starts of all suffixes in their order"},
-    METHOD("signatures", signatures, "signatures(tokens, groups, longest) -> (lengths, bit sets of groups)"),
-    METHOD("try_tokens", try_tokens, "try_tokens(dfa, state, tokens, ids, mask) -> end states: walk() for some ids only"),
     {"set_error", set_error, METH_O, "set_error(type): what is raised where something cannot be decided"},
     {NULL, NULL, 0, NULL}};
 
@@ -484,10 +492,10 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native", "Inner loo
                                     NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__native(void) {
-    PyTypeObject *types[] = {&ArenaType, &DfaType, &TrieType};
-    const char *names[] = {"Arena", "Dfa", "Trie"};
+    PyTypeObject *types[] = {&ArenaType, &DfaType, &TrieType, &SlicesType};
+    const char *names[] = {"Arena", "Dfa", "Trie", "Slices"};
     PyObject *m = PyModule_Create(&module);
-    for (int i = 0; m && i < 3; i++)
+    for (int i = 0; m && i < 4; i++)
         if (PyType_Ready(types[i]) < 0 || PyModule_AddObjectRef(m, names[i], (PyObject *)types[i]) < 0) Py_CLEAR(m);
     return m;
 }

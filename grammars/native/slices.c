@@ -1,0 +1,428 @@
+/* Whole mask rows. Most tokens are plain text, and an automaton treats most plain text alike: inside a string every letter
+ * leads to the same state, or to the next one of a counter. That is the row's `Chain`: states after 0, 1, 2, ... code
+ * points, the letters that are alive along it, and at each state the letters that are odd, i.e. lead elsewhere. Tokens made
+ * of letters that are alive are taken in bulk (`Base`), and the trie of the plain tokens is walked only where odd letters
+ * occur, to put right what differs: the names of declared keys in a state that takes all others as well, for instance.
+ * Tokens that are not plain (quotes, backslashes, controls, pieces of code points) have a trie of their own.
+ *
+ * Taking tokens in bulk is llguidance's idea (its slices are fixed regular expressions that must contain the whole
+ * lexeme); chains follow from the state, and exceptions do not spoil them. */
+#include "walk.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define LONGEST 16  /* code points of the longest token that counts as plain */
+#define LETTERS 96  /* 0x20..0x7E, and WIDE */
+#define WIDE 95     /* any code point beyond ASCII */
+#define KEPT 128    /* bases */
+
+typedef struct { uint64_t word[2]; } Letters;
+
+static void put(Letters *set, int letter) { set->word[letter >> 6] |= (uint64_t)1 << (letter & 63); }
+static int has(const Letters *set, int letter) { return set->word[letter >> 6] >> (letter & 63) & 1; }
+static int within(const Letters *a, const Letters *b) { return !(a->word[0] & ~b->word[0]) && !(a->word[1] & ~b->word[1]); }
+static int meets(const Letters *a, const Letters *b) { return (a->word[0] & b->word[0]) || (a->word[1] & b->word[1]); }
+
+static void unite(Letters *set, const Letters *more) {
+    set->word[0] |= more->word[0];
+    set->word[1] |= more->word[1];
+}
+
+typedef struct {
+    Letters below; /* of the code points that start below this node */
+    int32_t skip, token;
+    uint8_t depth, byte, letter;
+    uint8_t points; /* code points up to here; 0 within one */
+} Node;
+
+typedef struct {
+    Letters alive;
+    int length;
+    int32_t *mask;
+} Base;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *tokens;          /* list of bytes or None */
+    Trie *rest;                /* the tokens that are not plain */
+    Node *nodes;               /* the plain ones, in byte order, preorder */
+    int32_t *same;             /* the next plain token with the same bytes, or -1 */
+    Letters *letters;          /* of each token */
+    int32_t *by_length;        /* plain tokens by number of code points ... */
+    int32_t from[LONGEST + 2]; /* ... those of n from from[n] on */
+    int32_t weight[LETTERS];   /* tokens that start with the letter */
+    Py_ssize_t size, count;
+    Base bases[KEPT];
+    int oldest;
+} Slices;
+
+static void slices_dealloc(Slices *self) {
+    Py_XDECREF(self->tokens);
+    Py_XDECREF(self->rest);
+    free(self->nodes);
+    free(self->same);
+    free(self->letters);
+    free(self->by_length);
+    for (int i = 0; i < KEPT; i++) free(self->bases[i].mask);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+/* -- the vocabulary ------------------------------------------------------------------------------------------------ */
+
+/* The number of bytes of the code point at s; 0 when it is none. */
+static int code_point(const uint8_t *s, Py_ssize_t left) {
+    if (s[0] < 0x80) return 1;
+    int size = s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
+    if (!size || size > left) return 0;
+    int32_t point = s[0] & (0x7F >> size);
+    for (int k = 1; k < size; k++) {
+        if (s[k] >> 6 != 2) return 0;
+        point = point << 6 | (s[k] & 0x3F);
+    }
+    static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    return point < least[size] || point > 0x10FFFF || point >> 11 == 0x1B ? 0 : size;
+}
+
+static int letter_of(uint8_t byte) {
+    if (byte >= 0x80) return WIDE;
+    return byte < 0x20 || byte == '"' || byte == '\\' || byte == 0x7F ? -1 : byte - 0x20;
+}
+
+/* How many code points a plain token has, and which letters; 0 when it is not plain. */
+static int measure(PyObject *token, Letters *letters) {
+    int points = 0;
+    *letters = (Letters){{0}};
+    if (!PyBytes_Check(token)) return 0;
+    const uint8_t *s = (const uint8_t *)PyBytes_AS_STRING(token);
+    for (Py_ssize_t at = 0, left = PyBytes_GET_SIZE(token); left; points++) {
+        int letter = letter_of(s[at]), size = code_point(s + at, left);
+        if (letter < 0 || !size || points == LONGEST) return 0;
+        put(letters, letter);
+        at += size;
+        left -= size;
+    }
+    return points;
+}
+
+static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
+    int32_t open[4 * LONGEST];
+    Token last = {"", 0, 0};
+    for (Py_ssize_t k = 0; k <= count; k++) {
+        Token token = k < count ? tokens[k] : (Token){"", 0, 0};
+        int32_t shared = common(&last, &token);
+        for (int32_t d = last.length; d > shared; d--) {
+            Node *done = &self->nodes[open[d - 1]];
+            done->skip = (int32_t)self->size;
+            if (d < 2) continue;
+            Node *above = &self->nodes[open[d - 2]];
+            unite(&above->below, &done->below);
+            if (above->points) put(&above->below, done->letter);
+        }
+        for (int32_t d = shared, left = 0; d < token.length; d++) {
+            uint8_t byte = (uint8_t)token.data[d];
+            if (byte < 0x80 || byte >= 0xC0) left = code_point((const uint8_t *)token.data + d, token.length - d);
+            else if (!left) /* the token starts to differ within a code point */
+                for (left = 1; d + left < token.length && (uint8_t)token.data[d + left] >> 6 == 2;) left++;
+            int before = d ? self->nodes[open[d - 1]].points : 0;
+            for (int32_t up = d; !before && up > 1; up--) before = self->nodes[open[up - 2]].points;
+            open[d] = (int32_t)self->size;
+            self->nodes[self->size++] = (Node){.token = -1, .depth = (uint8_t)d, .byte = byte, .letter = (uint8_t)letter_of(byte),
+                                               .points = (uint8_t)(--left ? 0 : before + 1)};
+        }
+        if (k == count) return;
+        Node *end = &self->nodes[open[token.length - 1]];
+        self->same[token.id] = end->token;
+        end->token = token.id;
+        self->weight[letter_of((uint8_t)token.data[0])]++;
+        last = token;
+    }
+}
+
+static int build(Slices *self, uint8_t *points) {
+    int32_t at[LONGEST + 2] = {0};
+    Py_ssize_t count = 0, bytes = 0;
+    int longest = 0;
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        points[i] = (uint8_t)measure(PyList_GET_ITEM(self->tokens, i), &self->letters[i]);
+        at[points[i]]++;
+    }
+    self->rest = trie_without(self->tokens, points);
+    if (!self->rest) return -1;
+    self->from[1] = 0;
+    for (int n = 1; n <= LONGEST; n++) {
+        self->from[n + 1] = self->from[n] + at[n];
+        at[n] = self->from[n];
+    }
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        if (points[i]) self->by_length[at[points[i]]++] = (int32_t)i;
+        points[i] = !points[i];
+    }
+    Token *tokens = sorted_tokens(self->tokens, points, &count, &bytes, &longest);
+    if (!tokens) return -1;
+    self->nodes = malloc((size_t)(bytes + 1) * sizeof(Node));
+    if (self->nodes) fill(self, tokens, count);
+    else PyErr_NoMemory();
+    free(tokens);
+    if (!self->nodes) return -1;
+    Node *fit = realloc(self->nodes, (size_t)(self->size + 1) * sizeof(Node));
+    if (fit) self->nodes = fit;
+    return 0;
+}
+
+static int slices_init(Slices *self, PyObject *args, PyObject *kwargs) {
+    PyObject *list;
+    (void)kwargs;
+    if (self->tokens || !PyArg_ParseTuple(args, "O!", &PyList_Type, &list)) return -1;
+    self->tokens = Py_NewRef(list);
+    self->count = PyList_GET_SIZE(list);
+    size_t room = (size_t)self->count + 1;
+    uint8_t *points = malloc(room);
+    self->letters = malloc(room * sizeof(Letters));
+    self->by_length = malloc(room * sizeof(int32_t));
+    self->same = malloc(room * sizeof(int32_t));
+    int failed = points && self->letters && self->by_length && self->same ? build(self, points) : -1;
+    free(points);
+    if (failed && !PyErr_Occurred()) PyErr_NoMemory();
+    return failed;
+}
+
+/* -- chains -------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int length;                      /* the last state of the chain */
+    int32_t states[LONGEST + 1];
+    Letters alive;
+    Letters odd[LONGEST + 1];        /* letters that do not lead from states[k] to the next (alive) or to DEAD (others) */
+    Letters later[LONGEST + 1];      /* odd at any later state */
+} Chain;
+
+/* Where each letter leads; -1 with a Python error set. */
+static int targets(Dfa *dfa, int32_t state, int32_t *to) {
+    int32_t all = one_less(dfa, state);
+    if (all == ERROR) return -1;
+    for (int letter = 0; letter < WIDE; letter++) {
+        if (letter_of((uint8_t)(letter + 0x20)) < 0) to[letter] = DEAD; /* no token has it */
+        else if ((to[letter] = all == MIXED ? next_state(dfa, state, letter + 0x20) : all) == UNKNOWN) return -1;
+    }
+    to[WIDE] = all == MIXED ? wide_target(dfa, state) : all;
+    return to[WIDE] == ERROR ? -1 : 0;
+}
+
+/* The state to which most tokens' first letters, out of `of`, lead; DEAD when none does. */
+static int32_t elected(const Slices *self, const int32_t *to, const Letters *of) {
+    int32_t states[LETTERS], votes[LETTERS], best = 0;
+    int count = 0;
+    for (int letter = 0; letter < LETTERS; letter++) {
+        if (to[letter] < 0 || !has(of, letter)) continue;
+        int i = count - 1;
+        while (i >= 0 && states[i] != to[letter]) i--;
+        if (i < 0) states[i = count++] = to[letter], votes[i] = 0;
+        votes[i] += self->weight[letter];
+    }
+    for (int i = 1; i < count; i++)
+        if (votes[i] > votes[best]) best = i;
+    return count ? states[best] : DEAD;
+}
+
+static Letters leading_to(const int32_t *to, int32_t state) {
+    Letters out = {{0}};
+    for (int letter = 0; letter < LETTERS; letter++)
+        if (to[letter] == state) put(&out, letter);
+    return out;
+}
+
+static Letters odd_ones(const int32_t *to, const Letters *alive, int32_t next) {
+    Letters out = {{0}};
+    for (int letter = 0; letter < LETTERS; letter++)
+        if (to[letter] != (has(alive, letter) ? next : DEAD)) put(&out, letter);
+    return out;
+}
+
+static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
+    static const Letters any = {{~(uint64_t)0, ~(uint64_t)0}};
+    int32_t here[LETTERS], after[LETTERS];
+    memset(c, 0, sizeof *c);
+    c->states[0] = start;
+    if (targets(dfa, start, here) < 0) return -1;
+    int32_t next = elected(self, here, &any);
+    if (next == DEAD) {
+        c->odd[0] = odd_ones(here, &c->alive, DEAD);
+        return 0;
+    }
+    if (targets(dfa, next, after) < 0) return -1;
+    int32_t then = elected(self, after, &any);
+    c->alive = then == DEAD ? leading_to(here, next) : leading_to(after, then);
+    for (int k = 0; k < LONGEST; k++) {
+        c->odd[k] = odd_ones(here, &c->alive, next);
+        if (next == DEAD) break;
+        c->states[c->length = k + 1] = next;
+        if (next == c->states[k]) { /* and so on for ever */
+            for (; c->length <= LONGEST; c->length++) c->states[c->length] = next, c->odd[c->length] = c->odd[k];
+            c->length = LONGEST;
+            break;
+        }
+        if (targets(dfa, next, here) < 0) return -1;
+        next = elected(self, here, &c->alive);
+    }
+    for (int k = c->length; k--;) {
+        c->later[k] = c->later[k + 1];
+        unite(&c->later[k], &c->odd[k + 1]);
+    }
+    return 0;
+}
+
+/* The mask of the tokens of at most `length` code points, all of them letters in `alive`; NULL without memory. */
+static const int32_t *base(Slices *self, const Letters *alive, int length) {
+    for (int i = 0; i < KEPT; i++) {
+        const Base *b = &self->bases[i];
+        if (b->mask && b->length == length && !memcmp(&b->alive, alive, sizeof *alive)) return b->mask;
+    }
+    Base *b = &self->bases[self->oldest];
+    size_t bytes = (size_t)((self->count + 31) / 32) * sizeof(int32_t);
+    if (!b->mask && !(b->mask = malloc(bytes))) return NULL;
+    self->oldest = (self->oldest + 1) % KEPT;
+    b->alive = *alive;
+    b->length = length;
+    memset(b->mask, 0, bytes);
+    for (int32_t i = 0; i < self->from[length + 1]; i++) {
+        int32_t token = self->by_length[i];
+        if (within(&self->letters[token], alive)) b->mask[token >> 5] |= (int32_t)(1u << (token & 31));
+    }
+    return b->mask;
+}
+
+/* -- rows ---------------------------------------------------------------------------------------------------------- */
+
+static void mark(const Slices *self, int32_t *mask, int32_t token) {
+    for (; token >= 0; token = self->same[token]) mask[token >> 5] |= (int32_t)(1u << (token & 31));
+}
+
+static void clear(const Slices *self, int32_t *mask, int32_t from, int32_t to) {
+    for (; from < to; from++)
+        for (int32_t token = self->nodes[from].token; token >= 0; token = self->same[token])
+            mask[token >> 5] &= (int32_t)~(1u << (token & 31));
+}
+
+/* Puts right what the chain does not tell. */
+static int walk_odd(const Slices *self, Walk *w, const Chain *c) {
+    int32_t at[4 * LONGEST + 1];
+    uint8_t inside[4 * LONGEST + 1]; /* all letters so far are alive, so a base may have set tokens below */
+    int8_t on[4 * LONGEST + 1];      /* where on the chain, or -1 */
+    at[0] = c->states[0];
+    inside[0] = 1;
+    on[0] = 0;
+    for (int32_t i = 0; i < self->size;) {
+        const Node *node = &self->nodes[i];
+        int depth = node->depth, k = on[depth], alive = has(&c->alive, node->letter);
+        if (k >= 0 && !has(&c->odd[k], node->letter) && (!alive || k == c->length || !meets(&node->below, &c->later[k]))) {
+            i = node->skip;
+            continue;
+        }
+        int32_t to = next_state(w->dfa, at[depth], node->byte);
+        if (to == UNKNOWN) return -1;
+        alive = alive && inside[depth];
+        if (to == DEAD) {
+            if (alive) clear(self, w->mask, i, node->skip);
+            i = node->skip;
+            continue;
+        }
+        at[depth + 1] = to;
+        inside[depth + 1] = (uint8_t)alive;
+        on[depth + 1] = node->points && alive && node->points <= c->length && to == c->states[node->points] ? (int8_t)node->points : -1;
+        if (node->token >= 0) {
+            mark(self, w->mask, node->token);
+            if (reached(w, to) < 0) return -1;
+        }
+        i++;
+    }
+    return 0;
+}
+
+/* Whether a plain token of n code points leads to the n-th state of the chain; -1 with a Python error set. */
+static int is_reached(const Slices *self, const Walk *w, const Chain *c, int n) {
+    Letters odd = c->later[0];
+    unite(&odd, &c->odd[0]);
+    Letters sure = {{c->alive.word[0] & ~odd.word[0], c->alive.word[1] & ~odd.word[1]}};
+    for (int32_t i = self->from[n]; i < self->from[n + 1]; i++)
+        if (within(&self->letters[self->by_length[i]], &sure)) return 1;
+    for (int32_t i = self->from[n]; i < self->from[n + 1]; i++) {
+        int32_t token = self->by_length[i], s = c->states[0];
+        if (!within(&self->letters[token], &c->alive) || !(w->mask[token >> 5] >> (token & 31) & 1)) continue;
+        PyObject *data = PyList_GET_ITEM(self->tokens, token);
+        for (Py_ssize_t b = 0; b < PyBytes_GET_SIZE(data) && s >= 0; b++)
+            s = next_state(w->dfa, s, (uint8_t)PyBytes_AS_STRING(data)[b]);
+        if (s == UNKNOWN) return -1;
+        if (s == c->states[n]) return 1;
+    }
+    return 0;
+}
+
+static int chain_reached(const Slices *self, Walk *w, const Chain *c) {
+    for (int n = 1; n <= c->length; n++) {
+        if (w->dfa->seen[c->states[n]] == w->dfa->walks) continue;
+        int found = is_reached(self, w, c, n);
+        if (found < 0 || (found && reached(w, c->states[n]) < 0)) return -1;
+    }
+    return 0;
+}
+
+static int fill_row(Slices *self, Walk *w, int32_t start) {
+    Chain c;
+    if (trie_follow(self->rest, w, start) < 0 || chain_from(self, w->dfa, start, &c) < 0) return -1;
+    if (c.length) {
+        const int32_t *bulk = base(self, &c.alive, c.length);
+        if (!bulk) return PyErr_NoMemory(), -1;
+        for (Py_ssize_t i = 0; i < (self->count + 31) / 32; i++) w->mask[i] |= bulk[i];
+    }
+    return walk_odd(self, w, &c) < 0 || chain_reached(self, w, &c) < 0 ? -1 : 0;
+}
+
+/* The set bits as int32 bytes, None when they are more than `limit`. */
+static PyObject *ids_of(const int32_t *mask, Py_ssize_t words, Py_ssize_t limit) {
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < words && count <= limit; i++) count += __builtin_popcount((uint32_t)mask[i]);
+    if (count > limit) return Py_NewRef(Py_None);
+    PyObject *out = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int32_t));
+    int32_t *to = out ? (int32_t *)PyBytes_AS_STRING(out) : NULL;
+    for (Py_ssize_t i = 0; out && i < words; i++)
+        for (uint32_t bits = (uint32_t)mask[i]; bits; bits &= bits - 1) *to++ = (int32_t)(i * 32 + __builtin_ctz(bits));
+    return out;
+}
+
+/* row(dfa, state, mask, limit) -> (ids or None, end states, the greatest minlen of these) */
+static PyObject *slices_row(Slices *self, PyObject *args) {
+    PyObject *dfa, *mask, *out = NULL, *ids = NULL;
+    int start;
+    Py_ssize_t limit, words = (self->count + 31) / 32;
+    Py_buffer view;
+    int64_t need = 0;
+    if (!PyArg_ParseTuple(args, "O!iOn", &DfaType, &dfa, &start, &mask, &limit)) return NULL;
+    if (!is_state((Dfa *)dfa, start) || PyObject_GetBuffer(mask, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS) < 0) return NULL;
+    Walk w = {(Dfa *)dfa, view.buf, NULL, PyList_New(0)};
+    w.dfa->walks++;
+    if (view.len < words * (Py_ssize_t)sizeof(int32_t)) PyErr_SetString(PyExc_ValueError, "the buffer is too small");
+    else if (w.states && !fill_row(self, &w, start) && !most_needed(w.dfa, w.states, &need) &&
+             (ids = ids_of(w.mask, words, limit)))
+        out = Py_BuildValue("(NOL)", ids, w.states, (long long)need);
+    PyBuffer_Release(&view);
+    Py_XDECREF(w.states);
+    return out;
+}
+
+static PyMethodDef slices_methods[] = {
+    {"row", (PyCFunction)slices_row, METH_VARARGS,
+     "row(dfa, state, mask, limit) -> (ids, end states, need): sets the bits of the tokens that stay alive in int32 `mask`\n"
+     "(all zero before); their ids as sorted int32 bytes, or None when there are more than `limit`; the states that they\n"
+     "lead to; the most bytes that a shortest completion from one of these has"},
+    {NULL, NULL, 0, NULL}};
+
+PyTypeObject SlicesType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Slices",
+    .tp_doc = "Slices(list of bytes or None by id): a vocabulary laid out for whole mask rows",
+    .tp_basicsize = sizeof(Slices),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)slices_init,
+    .tp_dealloc = (destructor)slices_dealloc,
+    .tp_methods = slices_methods,
+};

@@ -41,6 +41,7 @@ class Rows:
         self.distances = Distances(automaton, vocab, self._ends)
         self._rows: dict[State, Row] = {}
         self._tight: dict[tuple[State, int], Row] = {}
+        self._scratch: Mask = np.zeros(vocab.words, np.int32)
 
     def __len__(self) -> int:
         return len(self._rows) + len(self._tight)
@@ -109,7 +110,8 @@ class Rows:
         row = self._rows.get(s)
         if row is not None:
             return row.ends
-        return self.vocab.trie.walk(self.automaton.dfa, s, None)
+        self._scratch.fill(0)
+        return self.vocab.slices.row(self.automaton.dfa, s, self._scratch, 0)[1]
 
     def _unpacked(self, mask: Mask) -> Mask:
         bits = np.unpackbits(mask.view(np.uint8), bitorder="little")

@@ -15,6 +15,7 @@
 #define LETTERS 96  /* 0x20..0x7E, and WIDE */
 #define WIDE 95     /* any code point beyond ASCII */
 #define KEPT 128    /* bases */
+#define HEAVY 4096  /* tokens that start with letters that are odd at once: too many to put right one by one */
 
 typedef struct { uint64_t word[2]; } Letters;
 
@@ -22,6 +23,10 @@ static void put(Letters *set, int letter) { set->word[letter >> 6] |= (uint64_t)
 static int has(const Letters *set, int letter) { return set->word[letter >> 6] >> (letter & 63) & 1; }
 static int within(const Letters *a, const Letters *b) { return !(a->word[0] & ~b->word[0]) && !(a->word[1] & ~b->word[1]); }
 static int meets(const Letters *a, const Letters *b) { return (a->word[0] & b->word[0]) || (a->word[1] & b->word[1]); }
+
+static Letters without(const Letters *a, const Letters *b) {
+    return (Letters){{a->word[0] & ~b->word[0], a->word[1] & ~b->word[1]}};
+}
 
 static void unite(Letters *set, const Letters *more) {
     set->word[0] |= more->word[0];
@@ -36,7 +41,7 @@ typedef struct {
 } Node;
 
 typedef struct {
-    Letters alive;
+    Letters alive, first;
     int length;
     int32_t *mask;
 } Base;
@@ -48,6 +53,7 @@ typedef struct {
     Node *nodes;               /* the plain ones, in byte order, preorder */
     int32_t *same;             /* the next plain token with the same bytes, or -1 */
     Letters *letters;          /* of each token */
+    uint8_t *initial;          /* the first letter of each plain token */
     int32_t *by_length;        /* plain tokens by number of code points ... */
     int32_t from[LONGEST + 2]; /* ... those of n from from[n] on */
     int32_t weight[LETTERS];   /* tokens that start with the letter */
@@ -62,6 +68,7 @@ static void slices_dealloc(Slices *self) {
     free(self->nodes);
     free(self->same);
     free(self->letters);
+    free(self->initial);
     free(self->by_length);
     for (int i = 0; i < KEPT; i++) free(self->bases[i].mask);
     Py_TYPE(self)->tp_free((PyObject *)self);
@@ -133,7 +140,8 @@ static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
         Node *end = &self->nodes[open[token.length - 1]];
         self->same[token.id] = end->token;
         end->token = token.id;
-        self->weight[letter_of((uint8_t)token.data[0])]++;
+        self->initial[token.id] = (uint8_t)letter_of((uint8_t)token.data[0]);
+        self->weight[self->initial[token.id]]++;
         last = token;
     }
 }
@@ -178,9 +186,11 @@ static int slices_init(Slices *self, PyObject *args, PyObject *kwargs) {
     size_t room = (size_t)self->count + 1;
     uint8_t *points = malloc(room);
     self->letters = malloc(room * sizeof(Letters));
+    self->initial = calloc(room, 1);
     self->by_length = malloc(room * sizeof(int32_t));
     self->same = malloc(room * sizeof(int32_t));
-    int failed = points && self->letters && self->by_length && self->same ? build(self, points) : -1;
+    int ready = points && self->letters && self->initial && self->by_length && self->same;
+    int failed = ready ? build(self, points) : -1;
     free(points);
     if (failed && !PyErr_Occurred()) PyErr_NoMemory();
     return failed;
@@ -192,6 +202,7 @@ typedef struct {
     int length;                      /* the last state of the chain */
     int32_t states[LONGEST + 1];
     Letters alive;
+    Letters first;                   /* the letters with which tokens start that are taken in bulk */
     Letters odd[LONGEST + 1];        /* letters that do not lead from states[k] to the next (alive) or to DEAD (others) */
     Letters later[LONGEST + 1];      /* odd at any later state */
 } Chain;
@@ -268,25 +279,33 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
         c->later[k] = c->later[k + 1];
         unite(&c->later[k], &c->odd[k + 1]);
     }
+    int32_t heavy = 0;
+    for (int letter = 0; letter < LETTERS; letter++)
+        if (has(&c->alive, letter) && has(&c->odd[0], letter)) heavy += self->weight[letter];
+    c->first = heavy < HEAVY ? c->alive : without(&c->alive, &c->odd[0]);
     return 0;
 }
 
-/* The mask of the tokens of at most `length` code points, all of them letters in `alive`; NULL without memory. */
-static const int32_t *base(Slices *self, const Letters *alive, int length) {
+static int same_set(const Letters *a, const Letters *b) { return within(a, b) && within(b, a); }
+
+/* The mask of the tokens that the chain tells; NULL without memory. */
+static const int32_t *base(Slices *self, const Chain *c) {
     for (int i = 0; i < KEPT; i++) {
         const Base *b = &self->bases[i];
-        if (b->mask && b->length == length && !memcmp(&b->alive, alive, sizeof *alive)) return b->mask;
+        if (b->mask && b->length == c->length && same_set(&b->alive, &c->alive) && same_set(&b->first, &c->first))
+            return b->mask;
     }
     Base *b = &self->bases[self->oldest];
     size_t bytes = (size_t)((self->count + 31) / 32) * sizeof(int32_t);
     if (!b->mask && !(b->mask = malloc(bytes))) return NULL;
     self->oldest = (self->oldest + 1) % KEPT;
-    b->alive = *alive;
-    b->length = length;
+    b->alive = c->alive;
+    b->first = c->first;
+    b->length = c->length;
     memset(b->mask, 0, bytes);
-    for (int32_t i = 0; i < self->from[length + 1]; i++) {
+    for (int32_t i = 0; i < self->from[c->length + 1]; i++) {
         int32_t token = self->by_length[i];
-        if (within(&self->letters[token], alive)) b->mask[token >> 5] |= (int32_t)(1u << (token & 31));
+        if (has(&c->first, self->initial[token]) && within(&self->letters[token], &c->alive)) b->mask[token >> 5] |= (int32_t)(1u << (token & 31));
     }
     return b->mask;
 }
@@ -320,7 +339,7 @@ static int walk_odd(const Slices *self, Walk *w, const Chain *c) {
         }
         int32_t to = next_state(w->dfa, at[depth], node->byte);
         if (to == UNKNOWN) return -1;
-        alive = alive && inside[depth];
+        alive = alive && inside[depth] && (depth || has(&c->first, node->letter));
         if (to == DEAD) {
             if (alive) clear(self, w->mask, i, node->skip);
             i = node->skip;
@@ -342,7 +361,7 @@ static int walk_odd(const Slices *self, Walk *w, const Chain *c) {
 static int is_reached(const Slices *self, const Walk *w, const Chain *c, int n) {
     Letters odd = c->later[0];
     unite(&odd, &c->odd[0]);
-    Letters sure = {{c->alive.word[0] & ~odd.word[0], c->alive.word[1] & ~odd.word[1]}};
+    Letters sure = without(&c->alive, &odd);
     for (int32_t i = self->from[n]; i < self->from[n + 1]; i++)
         if (within(&self->letters[self->by_length[i]], &sure)) return 1;
     for (int32_t i = self->from[n]; i < self->from[n + 1]; i++) {
@@ -370,7 +389,7 @@ static int fill_row(Slices *self, Walk *w, int32_t start) {
     Chain c;
     if (trie_follow(self->rest, w, start) < 0 || chain_from(self, w->dfa, start, &c) < 0) return -1;
     if (c.length) {
-        const int32_t *bulk = base(self, &c.alive, c.length);
+        const int32_t *bulk = base(self, &c);
         if (!bulk) return PyErr_NoMemory(), -1;
         for (Py_ssize_t i = 0; i < (self->count + 31) / 32; i++) w->mask[i] |= bulk[i];
     }

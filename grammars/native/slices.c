@@ -1,8 +1,9 @@
 /* Whole mask rows. Most tokens are plain text, and an automaton treats most plain text alike: inside a string every letter
- * leads to the same state, or to the next one of a counter. That is the row's `Chain`: states after 0, 1, 2, ... code
- * points, the letters that are alive along it, and at each state the letters that are odd, i.e. lead elsewhere. Tokens made
- * of letters that are alive are taken in bulk (`Base`), and the trie of the plain tokens is walked only where odd letters
- * occur, to put right what differs: the names of declared keys in a state that takes all others as well, for instance.
+ * leads to the same state, or to the next one of a counter. That is a `Chain`: states after 0, 1, 2, ... code points, the
+ * letters that are alive along it, and at each state the letters that are odd, i.e. lead elsewhere. Tokens made of letters
+ * that are alive are taken in bulk (`Base`), and the trie of the plain tokens is walked only where odd letters occur, to
+ * put right what differs: the names of declared keys in a state that takes all others as well, for instance. Where an odd
+ * letter leads to much (the blank before most words), the same is done again from there.
  * Tokens that are not plain (quotes, backslashes, controls, pieces of code points) have a trie of their own.
  *
  * Taking tokens in bulk is llguidance's idea (its slices are fixed regular expressions that must contain the whole
@@ -15,7 +16,7 @@
 #define LETTERS 96  /* 0x20..0x7E, and WIDE */
 #define WIDE 95     /* any code point beyond ASCII */
 #define KEPT 128    /* bases */
-#define HEAVY 4096  /* tokens that start with letters that are odd at once: too many to put right one by one */
+#define HEAVY 4096  /* tokens, or nodes below one, that are too many to put right one by one */
 
 typedef struct { uint64_t word[2]; } Letters;
 
@@ -36,11 +37,13 @@ static void unite(Letters *set, const Letters *more) {
 typedef struct {
     Letters below; /* of the code points that start below this node */
     int32_t skip, token;
+    uint32_t lengths; /* bit n: a token of n code points ends here or below */
     uint8_t depth, byte, letter;
     uint8_t points; /* code points up to here; 0 within one */
 } Node;
 
 typedef struct {
+    int32_t node;
     Letters alive, first;
     int length;
     int32_t *mask;
@@ -52,10 +55,6 @@ typedef struct {
     Trie *rest;                /* the tokens that are not plain */
     Node *nodes;               /* the plain ones, in byte order, preorder */
     int32_t *same;             /* the next plain token with the same bytes, or -1 */
-    Letters *letters;          /* of each token */
-    uint8_t *initial;          /* the first letter of each plain token */
-    int32_t *by_length;        /* plain tokens by number of code points ... */
-    int32_t from[LONGEST + 2]; /* ... those of n from from[n] on */
     int32_t weight[LETTERS];   /* tokens that start with the letter */
     Py_ssize_t size, count;
     Base bases[KEPT];
@@ -67,9 +66,6 @@ static void slices_dealloc(Slices *self) {
     Py_XDECREF(self->rest);
     free(self->nodes);
     free(self->same);
-    free(self->letters);
-    free(self->initial);
-    free(self->by_length);
     for (int i = 0; i < KEPT; i++) free(self->bases[i].mask);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
@@ -95,20 +91,18 @@ static int letter_of(uint8_t byte) {
     return byte < 0x20 || byte == '"' || byte == '\\' || byte == 0x7F ? -1 : byte - 0x20;
 }
 
-/* How many code points a plain token has, and which letters; 0 when it is not plain. */
-static int measure(PyObject *token, Letters *letters) {
-    int points = 0;
-    *letters = (Letters){{0}};
+/* Whether a token is plain. */
+static int is_plain(PyObject *token) {
     if (!PyBytes_Check(token)) return 0;
     const uint8_t *s = (const uint8_t *)PyBytes_AS_STRING(token);
-    for (Py_ssize_t at = 0, left = PyBytes_GET_SIZE(token); left; points++) {
-        int letter = letter_of(s[at]), size = code_point(s + at, left);
-        if (letter < 0 || !size || points == LONGEST) return 0;
-        put(letters, letter);
-        at += size;
+    int points = 0;
+    for (Py_ssize_t left = PyBytes_GET_SIZE(token); left; points++) {
+        int size = code_point(s, left);
+        if (letter_of(*s) < 0 || !size || points == LONGEST) return 0;
+        s += size;
         left -= size;
     }
-    return points;
+    return points > 0;
 }
 
 static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
@@ -123,6 +117,7 @@ static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
             if (d < 2) continue;
             Node *above = &self->nodes[open[d - 2]];
             unite(&above->below, &done->below);
+            above->lengths |= done->lengths;
             if (above->points) put(&above->below, done->letter);
         }
         for (int32_t d = shared, left = 0; d < token.length; d++) {
@@ -140,36 +135,23 @@ static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
         Node *end = &self->nodes[open[token.length - 1]];
         self->same[token.id] = end->token;
         end->token = token.id;
-        self->initial[token.id] = (uint8_t)letter_of((uint8_t)token.data[0]);
-        self->weight[self->initial[token.id]]++;
+        end->lengths |= (uint32_t)1 << end->points;
+        self->weight[letter_of((uint8_t)token.data[0])]++;
         last = token;
     }
 }
 
-static int build(Slices *self, uint8_t *points) {
-    int32_t at[LONGEST + 2] = {0};
+static int build(Slices *self, uint8_t *skip) {
     Py_ssize_t count = 0, bytes = 0;
     int longest = 0;
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        points[i] = (uint8_t)measure(PyList_GET_ITEM(self->tokens, i), &self->letters[i]);
-        at[points[i]]++;
-    }
-    self->rest = trie_without(self->tokens, points);
+    for (Py_ssize_t i = 0; i < self->count; i++) skip[i] = (uint8_t)is_plain(PyList_GET_ITEM(self->tokens, i));
+    self->rest = trie_without(self->tokens, skip);
     if (!self->rest) return -1;
-    self->from[1] = 0;
-    for (int n = 1; n <= LONGEST; n++) {
-        self->from[n + 1] = self->from[n] + at[n];
-        at[n] = self->from[n];
-    }
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        if (points[i]) self->by_length[at[points[i]]++] = (int32_t)i;
-        points[i] = !points[i];
-    }
-    Token *tokens = sorted_tokens(self->tokens, points, &count, &bytes, &longest);
+    for (Py_ssize_t i = 0; i < self->count; i++) skip[i] = !skip[i];
+    Token *tokens = sorted_tokens(self->tokens, skip, &count, &bytes, &longest);
     if (!tokens) return -1;
     self->nodes = malloc((size_t)(bytes + 1) * sizeof(Node));
     if (self->nodes) fill(self, tokens, count);
-    else PyErr_NoMemory();
     free(tokens);
     if (!self->nodes) return -1;
     Node *fit = realloc(self->nodes, (size_t)(self->size + 1) * sizeof(Node));
@@ -183,15 +165,10 @@ static int slices_init(Slices *self, PyObject *args, PyObject *kwargs) {
     if (self->tokens || !PyArg_ParseTuple(args, "O!", &PyList_Type, &list)) return -1;
     self->tokens = Py_NewRef(list);
     self->count = PyList_GET_SIZE(list);
-    size_t room = (size_t)self->count + 1;
-    uint8_t *points = malloc(room);
-    self->letters = malloc(room * sizeof(Letters));
-    self->initial = calloc(room, 1);
-    self->by_length = malloc(room * sizeof(int32_t));
-    self->same = malloc(room * sizeof(int32_t));
-    int ready = points && self->letters && self->initial && self->by_length && self->same;
-    int failed = ready ? build(self, points) : -1;
-    free(points);
+    uint8_t *skip = malloc((size_t)self->count + 1);
+    self->same = malloc(((size_t)self->count + 1) * sizeof(int32_t));
+    int failed = skip && self->same ? build(self, skip) : -1;
+    free(skip);
     if (failed && !PyErr_Occurred()) PyErr_NoMemory();
     return failed;
 }
@@ -286,31 +263,19 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
     return 0;
 }
 
-static int same_set(const Letters *a, const Letters *b) { return within(a, b) && within(b, a); }
-
-/* The mask of the tokens that the chain tells; NULL without memory. */
-static const int32_t *base(Slices *self, const Chain *c) {
-    for (int i = 0; i < KEPT; i++) {
-        const Base *b = &self->bases[i];
-        if (b->mask && b->length == c->length && same_set(&b->alive, &c->alive) && same_set(&b->first, &c->first))
-            return b->mask;
-    }
-    Base *b = &self->bases[self->oldest];
-    size_t bytes = (size_t)((self->count + 31) / 32) * sizeof(int32_t);
-    if (!b->mask && !(b->mask = malloc(bytes))) return NULL;
-    self->oldest = (self->oldest + 1) % KEPT;
-    b->alive = c->alive;
-    b->first = c->first;
-    b->length = c->length;
-    memset(b->mask, 0, bytes);
-    for (int32_t i = 0; i < self->from[c->length + 1]; i++) {
-        int32_t token = self->by_length[i];
-        if (has(&c->first, self->initial[token]) && within(&self->letters[token], &c->alive)) b->mask[token >> 5] |= (int32_t)(1u << (token & 31));
-    }
-    return b->mask;
-}
-
 /* -- rows ---------------------------------------------------------------------------------------------------------- */
+
+/* All tokens below a node (or all, below the root), and how far that is down the trie. */
+typedef struct {
+    int32_t node, from, to;
+    int depth, points;
+} Part;
+
+static Part part_of(const Slices *self, int32_t node) {
+    if (node < 0) return (Part){-1, 0, (int32_t)self->size, 0, 0};
+    const Node *top = &self->nodes[node];
+    return (Part){node, node + 1, top->skip, top->depth + 1, top->points};
+}
 
 static void mark(const Slices *self, int32_t *mask, int32_t token) {
     for (; token >= 0; token = self->same[token]) mask[token >> 5] |= (int32_t)(1u << (token & 31));
@@ -322,24 +287,58 @@ static void clear(const Slices *self, int32_t *mask, int32_t from, int32_t to) {
             mask[token >> 5] &= (int32_t)~(1u << (token & 31));
 }
 
+static int same_set(const Letters *a, const Letters *b) { return within(a, b) && within(b, a); }
+
+/* Whether a token may go on with this node: its letter must be alive, and the first one be among the first. */
+static int goes_on(const Chain *c, const Part *part, const Node *node) {
+    return has(node->depth == part->depth ? &c->first : &c->alive, node->letter);
+}
+
+/* The mask of the tokens of a part that the chain tells; NULL without memory. */
+static const int32_t *base(Slices *self, const Chain *c, const Part *part) {
+    for (int i = 0; i < KEPT; i++) {
+        const Base *b = &self->bases[i];
+        if (b->mask && b->node == part->node && b->length == c->length && same_set(&b->alive, &c->alive) &&
+            same_set(&b->first, &c->first))
+            return b->mask;
+    }
+    Base *b = &self->bases[self->oldest];
+    size_t bytes = (size_t)((self->count + 31) / 32) * sizeof(int32_t);
+    if (!b->mask && !(b->mask = malloc(bytes))) return NULL;
+    self->oldest = (self->oldest + 1) % KEPT;
+    *b = (Base){part->node, c->alive, c->first, c->length, b->mask};
+    memset(b->mask, 0, bytes);
+    for (int32_t i = part->from; i < part->to;) {
+        const Node *node = &self->nodes[i];
+        if (goes_on(c, part, node) && node->points <= part->points + c->length) {
+            mark(self, b->mask, node->token);
+            i++;
+        } else i = node->skip;
+    }
+    return b->mask;
+}
+
+static int fill_part(Slices *self, Walk *w, int32_t start, int32_t node);
+
 /* Puts right what the chain does not tell. */
-static int walk_odd(const Slices *self, Walk *w, const Chain *c) {
+static int walk_odd(Slices *self, Walk *w, const Chain *c, const Part *part) {
     int32_t at[4 * LONGEST + 1];
     uint8_t inside[4 * LONGEST + 1]; /* all letters so far are alive, so a base may have set tokens below */
     int8_t on[4 * LONGEST + 1];      /* where on the chain, or -1 */
-    at[0] = c->states[0];
-    inside[0] = 1;
-    on[0] = 0;
-    for (int32_t i = 0; i < self->size;) {
+    at[part->depth] = c->states[0];
+    inside[part->depth] = 1;
+    on[part->depth] = 0;
+    for (int32_t i = part->from; i < part->to;) {
         const Node *node = &self->nodes[i];
-        int depth = node->depth, k = on[depth], alive = has(&c->alive, node->letter);
-        if (k >= 0 && !has(&c->odd[k], node->letter) && (!alive || k == c->length || !meets(&node->below, &c->later[k]))) {
+        int depth = node->depth, k = on[depth], points = node->points - part->points;
+        if (k >= 0 && !has(&c->odd[k], node->letter) &&
+            (!has(&c->alive, node->letter) || k == c->length || !meets(&node->below, &c->later[k]))) {
             i = node->skip;
             continue;
         }
         int32_t to = next_state(w->dfa, at[depth], node->byte);
+        int alive = inside[depth] && goes_on(c, part, node);
         if (to == UNKNOWN) return -1;
-        alive = alive && inside[depth] && (depth || has(&c->first, node->letter));
         if (to == DEAD) {
             if (alive) clear(self, w->mask, i, node->skip);
             i = node->skip;
@@ -347,53 +346,84 @@ static int walk_odd(const Slices *self, Walk *w, const Chain *c) {
         }
         at[depth + 1] = to;
         inside[depth + 1] = (uint8_t)alive;
-        on[depth + 1] = node->points && alive && node->points <= c->length && to == c->states[node->points] ? (int8_t)node->points : -1;
+        on[depth + 1] = node->points && alive && points <= c->length && to == c->states[points] ? (int8_t)points : -1;
         if (node->token >= 0) {
             mark(self, w->mask, node->token);
             if (reached(w, to) < 0) return -1;
         }
-        i++;
+        if (node->points && on[depth + 1] < 0 && node->skip - i > HEAVY) {
+            if (alive) clear(self, w->mask, i + 1, node->skip);
+            if (fill_part(self, w, to, i) < 0) return -1;
+            i = node->skip;
+        } else i++;
     }
     return 0;
 }
 
-/* Whether a plain token of n code points leads to the n-th state of the chain; -1 with a Python error set. */
-static int is_reached(const Slices *self, const Walk *w, const Chain *c, int n) {
+/* Which of the `wanted` numbers of code points tokens of a part have that are made of letters that are never odd. */
+static uint32_t surely_reached(const Slices *self, const Chain *c, const Part *part, uint32_t wanted) {
     Letters odd = c->later[0];
     unite(&odd, &c->odd[0]);
     Letters sure = without(&c->alive, &odd);
-    for (int32_t i = self->from[n]; i < self->from[n + 1]; i++)
-        if (within(&self->letters[self->by_length[i]], &sure)) return 1;
-    for (int32_t i = self->from[n]; i < self->from[n + 1]; i++) {
-        int32_t token = self->by_length[i], s = c->states[0];
-        if (!within(&self->letters[token], &c->alive) || !(w->mask[token >> 5] >> (token & 31) & 1)) continue;
-        PyObject *data = PyList_GET_ITEM(self->tokens, token);
-        for (Py_ssize_t b = 0; b < PyBytes_GET_SIZE(data) && s >= 0; b++)
-            s = next_state(w->dfa, s, (uint8_t)PyBytes_AS_STRING(data)[b]);
-        if (s == UNKNOWN) return -1;
-        if (s == c->states[n]) return 1;
+    uint32_t found = 0;
+    for (int32_t i = part->from; i < part->to && wanted & ~found;) {
+        const Node *node = &self->nodes[i];
+        if (!has(&sure, node->letter) || !(node->lengths >> part->points & wanted & ~found)) {
+            i = node->skip;
+            continue;
+        }
+        if (node->token >= 0) found |= (uint32_t)1 << (node->points - part->points);
+        i++;
+    }
+    return found & wanted;
+}
+
+/* Whether a token of n code points leads along the chain to its n-th state; -1 with a Python error set. */
+static int is_reached(const Slices *self, const Walk *w, const Chain *c, const Part *part, int n) {
+    int32_t at[4 * LONGEST + 1];
+    at[part->depth] = c->states[0];
+    for (int32_t i = part->from; i < part->to;) {
+        const Node *node = &self->nodes[i];
+        int32_t to = DEAD;
+        if (goes_on(c, part, node) && node->lengths >> (part->points + n) & 1)
+            to = next_state(w->dfa, at[node->depth], node->byte);
+        if (to == UNKNOWN) return -1;
+        at[node->depth + 1] = to;
+        if (to >= 0 && node->token >= 0 && node->points - part->points == n && to == c->states[n]) return 1;
+        i = to == DEAD ? node->skip : i + 1;
     }
     return 0;
 }
 
-static int chain_reached(const Slices *self, Walk *w, const Chain *c) {
+/* Notes the states of the chain that tokens lead to. */
+static int chain_reached(const Slices *self, Walk *w, const Chain *c, const Part *part) {
+    uint32_t wanted = 0;
+    for (int n = 1; n <= c->length; n++)
+        if (w->dfa->seen[c->states[n]] != w->dfa->walks) wanted |= (uint32_t)1 << n;
+    uint32_t found = surely_reached(self, c, part, wanted);
     for (int n = 1; n <= c->length; n++) {
-        if (w->dfa->seen[c->states[n]] == w->dfa->walks) continue;
-        int found = is_reached(self, w, c, n);
-        if (found < 0 || (found && reached(w, c->states[n]) < 0)) return -1;
+        if (!(wanted >> n & 1) || w->dfa->seen[c->states[n]] == w->dfa->walks) continue;
+        int is = found >> n & 1 ? 1 : is_reached(self, w, c, part, n);
+        if (is < 0 || (is && reached(w, c->states[n]) < 0)) return -1;
     }
     return 0;
 }
 
-static int fill_row(Slices *self, Walk *w, int32_t start) {
+/* The plain tokens below a node, to which `start` belongs; their bits are clear before. */
+static int fill_part(Slices *self, Walk *w, int32_t start, int32_t node) {
     Chain c;
-    if (trie_follow(self->rest, w, start) < 0 || chain_from(self, w->dfa, start, &c) < 0) return -1;
+    Part part = part_of(self, node);
+    if (chain_from(self, w->dfa, start, &c) < 0) return -1;
     if (c.length) {
-        const int32_t *bulk = base(self, &c);
+        const int32_t *bulk = base(self, &c, &part);
         if (!bulk) return PyErr_NoMemory(), -1;
         for (Py_ssize_t i = 0; i < (self->count + 31) / 32; i++) w->mask[i] |= bulk[i];
     }
-    return walk_odd(self, w, &c) < 0 || chain_reached(self, w, &c) < 0 ? -1 : 0;
+    return walk_odd(self, w, &c, &part) < 0 || chain_reached(self, w, &c, &part) < 0 ? -1 : 0;
+}
+
+static int fill_row(Slices *self, Walk *w, int32_t start) {
+    return trie_follow(self->rest, w, start) < 0 ? -1 : fill_part(self, w, start, -1);
 }
 
 /* The set bits as int32 bytes, None when they are more than `limit`. */

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from . import derive as d
 from ._native import Arena, set_error
-from .byteset import Dag, code_points
+from .byteset import Dag
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, INF, Expr, Kind, Ref, concat, hole, text
+from .letters import CLASSES
 
 set_error(UnsupportedConstraint)
 
-PLAIN = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x10FFFF))  # code points that rows take in bulk (slices.c)
 
 
 class Source(Protocol):
@@ -36,8 +36,8 @@ class Algebra(Protocol):
     def source(self) -> Source: ...
 
     @property
-    def plain(self) -> int:
-        """The source's graph of PLAIN, or -1."""
+    def classes(self) -> tuple[int, ...]:
+        """The source's graphs of letters.CLASSES, or none."""
         ...
 
     def enter(self, e: Expr) -> int:
@@ -64,7 +64,7 @@ class Algebra(Protocol):
 class Reference:
     """derive.py as an Algebra."""
 
-    plain = -1
+    classes: tuple[int, ...] = ()
 
     def __init__(self) -> None:
         self._exprs: list[Expr] = []
@@ -125,9 +125,7 @@ class Native:
         self._dags: dict[Dag, int] = {}
         self._entered: dict[int, int] = {}
         self._kept: list[Expr] = []  # so that their uids stay theirs
-        plain = code_points(PLAIN)
-        assert plain is not None
-        self.plain = self._dag(plain)
+        self.classes = tuple(map(self._dag, CLASSES))
         self.expand = self._arena.expand
         self.parts = self._arena.parts
         self.nullable = self._arena.nullable

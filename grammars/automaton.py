@@ -18,7 +18,7 @@ class Automaton:
 
     def __init__(self, algebra: Algebra) -> None:
         self.algebra = algebra
-        self.dfa = Dfa(algebra.source, algebra.plain)
+        self.dfa = Dfa(algebra.source, algebra.classes)
 
     def __len__(self) -> int:
         return len(self.dfa)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._native import Slices, Trie
+from .letters import KINDS
 
 _UTF8_BYTES = frozenset({*range(0xC0), *range(0xC2, 0xF5)})
 
@@ -62,7 +63,7 @@ class Vocabulary:
 
     @cached_property
     def slices(self) -> Slices:
-        return Slices(self.token_bytes)
+        return Slices(self.token_bytes, KINDS)
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int32]:

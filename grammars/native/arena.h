@@ -14,6 +14,7 @@
 typedef int32_t Id;
 
 #define NONE ((Id)-1)
+#define UNSURE ((Id)-2)
 #define INF ((int64_t)1 << 60)
 #define SEARCH_LIMIT 200000 /* derivatives looked at before a conjunction counts as undecidable */
 #define MAX_DEPTH 6000      /* levels of one recursion; a level takes less than 1 KB of stack */
@@ -107,6 +108,7 @@ int nullable(Arena *A, Id e);
 Cuts cuts(Arena *A, Id e);
 void cut_byte(Cuts *c, int byte);
 Id derive(Arena *A, Id e, int byte);
+Id derive_class(Arena *A, Id e, Id graph); /* what any code point of a graph leaves; UNSURE where they may differ */
 void segment(Arena *A, Id e, int byte, int *low, int *high); /* the bytes [low, high) with one derivative */
 int64_t minlen(Arena *A, Id e);
 int64_t lower(Arena *A, Id e);
@@ -130,8 +132,8 @@ PyObject *py_suffixes(PyObject *module, PyObject *args);
 extern PyTypeObject ArenaType;
 /* What bytes *low..*high-1 leave of e (NONE: nothing); -1 with a Python error set. */
 int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after);
-/* What a code point of the graph `plain` leaves of a counted class, followed by something else; NONE when unsure. */
-int arena_one_less(Arena *A, Id e, Id plain, Id *after);
+/* What the code points of a graph leave of e: NONE: nothing; UNSURE: not the same, or it is not plain to see. */
+int arena_class(Arena *A, Id e, Id graph, Id *after);
 int arena_minlen(Arena *A, Id e, int64_t *length);
 int arena_has_graph(const Arena *A, int graph);
 

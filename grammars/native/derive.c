@@ -177,6 +177,13 @@ static Id compute_derivative(Arena *A, Id e, int byte) {
     }
 }
 
+/* Where `key` is or belongs among the memos. */
+static uint32_t place(const Arena *A, uint64_t key) {
+    uint32_t at = (uint32_t)((key * 0x9E3779B97F4A7C15u) >> 32) & A->memo_mask;
+    while (A->memo[at].key && A->memo[at].key != key) at = (at + 1) & A->memo_mask;
+    return at;
+}
+
 static void remember(Arena *A, uint64_t key, Id value) {
     if (A->memo_size * 2 > A->memo_mask) {
         uint32_t mask = A->memo_mask * 2 + 1;
@@ -192,9 +199,7 @@ static void remember(Arena *A, uint64_t key, Id value) {
         A->memo = table;
         A->memo_mask = mask;
     }
-    uint32_t at = (uint32_t)((key * 0x9E3779B97F4A7C15u) >> 32) & A->memo_mask;
-    while (A->memo[at].key) at = (at + 1) & A->memo_mask;
-    A->memo[at] = (Memo){key, value};
+    A->memo[place(A, key)] = (Memo){key, value};
     A->memo_size++;
 }
 
@@ -202,9 +207,8 @@ static Id derive_memo(Arena *A, Id e, int byte) {
     int low, high;
     segment(A, e, byte, &low, &high);
     uint64_t key = ((uint64_t)e << 8 | (uint64_t)low) + 1;
-    uint32_t at = (uint32_t)((key * 0x9E3779B97F4A7C15u) >> 32) & A->memo_mask;
-    for (; A->memo[at].key; at = (at + 1) & A->memo_mask)
-        if (A->memo[at].key == key) return A->memo[at].value;
+    uint32_t at = place(A, key);
+    if (A->memo[at].key) return A->memo[at].value;
     Id found = compute_derivative(A, e, low);
     remember(A, key, found);
     return found;
@@ -223,4 +227,124 @@ Id derive(Arena *A, Id e, int byte) {
         leave(A);
         return out;
     }
+}
+
+/* -- by a whole class of code points: as by a byte, as long as all of them leave the same -------------------------- */
+
+/* Folds into *to where the words of `graph` lead in `dag` (NONE: nowhere); 0 where they part. *to is UNSURE at first. */
+static int fold(Arena *A, Id dag, Id graph, Id *to) {
+    Dag words = DAG(A, graph);
+    if (!words.count || dag == NONE) {
+        if (*to == UNSURE) *to = dag;
+        return *to == dag;
+    }
+    for (int32_t i = 0; i < words.count; i++) {
+        Edge edge = EDGE(A, words.first + i);
+        Dag own = DAG(A, dag);
+        int low = edge.low;
+        for (int32_t k = 0; k <= own.count && low <= edge.high; k++) { /* the pieces of the edge, and the gaps between */
+            Edge other = k < own.count ? EDGE(A, own.first + k) : (Edge){255, 255, NONE};
+            if (k < own.count && other.high < low) continue;
+            int gap = k < own.count ? other.low : 256;
+            if (gap > low && !fold(A, NONE, edge.child, to)) return 0;
+            if (gap <= edge.high && !fold(A, other.child, edge.child, to)) return 0;
+            low = k < own.count ? other.high + 1 : 256;
+        }
+    }
+    return 1;
+}
+
+/* Whether the graph has the code point that the bytes start with; -1 when they start with none, or end too early. */
+static int starts_with(Arena *A, Id graph, const uint8_t *bytes, int32_t length) {
+    int32_t i = 0;
+    for (Id at = graph; DAG(A, at).count; i++) {
+        if (i == length) return -1;
+        if ((at = step(A, at, bytes[i])) == NONE) return bytes[0] >> 6 == 2 ? -1 : 0;
+    }
+    return 1;
+}
+
+static int is_ascii_free(Arena *A, Id graph) { return EDGE(A, DAG(A, graph).first).low >= 0x80; }
+
+/* Code points beyond ASCII within a hole that ASCII ends. */
+static Id hole_class(Arena *A, Node n, Id graph) {
+    Node follow = NODE(A, n.b);
+    if (!is_ascii_free(A, graph) || *BYTES(A, follow.a) >= 0x80) return UNSURE;
+    for (int32_t i = 1; i <= *LIST(A, n.c); i++) {
+        int32_t position = *LIST(A, n.c + i);
+        if (position < follow.b && *BYTES(A, follow.a + position) >= 0x80) return UNSURE;
+    }
+    Id after = derive_class(A, n.a, graph);
+    if (after == UNSURE) return UNSURE;
+    if (minlen(A, after) >= INF) after = A->empty;
+    return make_hole(A, after, n.b, make_list(A, NULL, 0));
+}
+
+static Id nary_class(Arena *A, Node n, Id graph) {
+    int32_t base = A->scratch.size;
+    Id absorbing = n.kind == ALT ? A->all : A->empty, unsure = NONE;
+    for (int32_t i = 0; i < n.b; i++) {
+        Id part = derive_class(A, *LIST(A, n.a + i), graph);
+        if (part == absorbing) {
+            A->scratch.size = base;
+            return absorbing;
+        }
+        if (part == UNSURE) unsure = UNSURE;
+        else push(A, part);
+    }
+    if (unsure != UNSURE) return make_nary(A, n.kind, base);
+    A->scratch.size = base;
+    return UNSURE;
+}
+
+static Id cat_class(Arena *A, Id e, Id graph) {
+    int32_t base = A->scratch.size;
+    for (;;) {
+        int cat = NODE(A, e).kind == CAT;
+        Id head = cat ? NODE(A, e).a : e, after = derive_class(A, head, graph);
+        if (after == UNSURE) {
+            A->scratch.size = base;
+            return UNSURE;
+        }
+        push(A, cat ? make_cat(A, after, NODE(A, e).b) : after);
+        if (!cat || !nullable(A, head)) return make_nary(A, ALT, base);
+        e = NODE(A, e).b;
+    }
+}
+
+static Id repeat_class(Arena *A, Node n, Id graph) {
+    Id after = derive_class(A, n.a, graph);
+    if (after == UNSURE) return UNSURE;
+    int32_t low = nullable(A, n.a) || n.b == 0 ? 0 : n.b - 1;
+    return make_cat(A, after, make_repeat(A, n.a, low, n.c > 0 ? n.c - 1 : -1));
+}
+
+static Id compute_class(Arena *A, Id e, Id graph) {
+    Node n = NODE(A, e);
+    Id to = UNSURE;
+    switch (n.kind) {
+    case LEAF: return fold(A, n.a, graph, &to) ? make_leaf(A, to) : UNSURE;
+    case CAT: return cat_class(A, e, graph);
+    case ALT:
+    case AND: return nary_class(A, n, graph);
+    case NOT: return (to = derive_class(A, n.a, graph)) == UNSURE ? UNSURE : make_not(A, to);
+    case REPEAT: return repeat_class(A, n, graph);
+    case REF: return derive_class(A, n.a, graph);
+    case HOLE: return hole_class(A, n, graph);
+    default: return UNSURE; /* SPAN, UNIQUE */
+    }
+}
+
+Id derive_class(Arena *A, Id e, Id graph) {
+    Node n = NODE(A, e);
+    if (n.kind == EMPTY) return e;
+    if (n.kind == TEXT) return starts_with(A, graph, BYTES(A, n.a), n.b) ? UNSURE : A->empty;
+    uint64_t key = ((uint64_t)1 << 63 | (uint64_t)graph << 32 | (uint64_t)e) + 1;
+    uint32_t at = place(A, key);
+    if (A->memo[at].key) return A->memo[at].value;
+    enter(A);
+    Id found = compute_class(A, e, graph);
+    leave(A);
+    remember(A, key, found);
+    return found;
 }

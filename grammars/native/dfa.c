@@ -9,12 +9,20 @@
 #include <string.h>
 
 static int dfa_init(Dfa *self, PyObject *args, PyObject *kwargs) {
-    PyObject *source;
-    int plain = -1;
+    PyObject *source, *graphs = NULL;
     (void)kwargs;
-    if (self->source || !PyArg_ParseTuple(args, "O|i", &source, &plain)) return -1;
+    if (self->source || !PyArg_ParseTuple(args, "O|O!", &source, &PyTuple_Type, &graphs)) return -1;
     self->source = Py_NewRef(source);
-    self->plain = Py_IS_TYPE(source, &ArenaType) && arena_has_graph((Arena *)source, plain) ? plain : -1;
+    if (!graphs || !Py_IS_TYPE(source, &ArenaType)) return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(graphs) && i < MOST_CLASSES; i++) {
+        long graph = PyLong_AsLong(PyTuple_GET_ITEM(graphs, i));
+        if (PyErr_Occurred()) return -1;
+        if (graph > INT32_MAX || !arena_has_graph((Arena *)source, (int)graph)) {
+            PyErr_SetString(PyExc_IndexError, "no such graph");
+            return -1;
+        }
+        self->graphs[self->classes++] = (int32_t)graph;
+    }
     return 0;
 }
 
@@ -33,8 +41,7 @@ static void dfa_dealloc(Dfa *self) {
     dfa_clear(self);
     free(self->table);
     free(self->exprs);
-    free(self->wide);
-    free(self->less);
+    free(self->by_class);
     free(self->seen);
     free(self->states);
     Py_TYPE(self)->tp_free((PyObject *)self);
@@ -60,15 +67,14 @@ static int32_t number_of(Dfa *self, int32_t expr) {
         Py_ssize_t capacity = self->capacity ? self->capacity * 2 : 64;
         if (!resize(&self->table, (size_t)capacity * 256, sizeof(int32_t)) ||
             !resize(&self->exprs, (size_t)capacity, sizeof(int32_t)) ||
-            !resize(&self->wide, (size_t)capacity, sizeof(int32_t)) ||
-            !resize(&self->less, (size_t)capacity, sizeof(int32_t)) ||
+            !resize(&self->by_class, (size_t)capacity * MOST_CLASSES, sizeof(int32_t)) ||
             !resize(&self->seen, (size_t)capacity, sizeof(uint32_t)))
             goto memory;
         self->capacity = capacity;
     }
     int32_t *row = self->table + self->size * 256;
     for (int i = 0; i < 256; i++) row[i] = UNKNOWN;
-    self->wide[self->size] = self->less[self->size] = UNKNOWN;
+    for (int i = 0; i < self->classes; i++) self->by_class[self->size * self->classes + i] = UNKNOWN;
     self->seen[self->size] = 0;
     self->exprs[self->size] = expr;
     return self->states[expr] = (int32_t)self->size++;
@@ -102,53 +108,14 @@ int32_t next_state(Dfa *self, int32_t state, int byte) {
     return to;
 }
 
-/* Folds into *to where the bytes low..high lead from `state`, `more` continuation bytes behind them included. */
-static int fold(Dfa *self, int32_t state, int low, int high, int more, int32_t *to) {
-    int32_t last = UNKNOWN;
-    for (int byte = low; byte <= high; byte++) {
-        int32_t next = next_state(self, state, byte);
-        if (next == UNKNOWN) return ERROR;
-        if (next == last) continue; /* as the byte before */
-        last = next;
-        if (next >= 0 && more) {
-            int below = fold(self, next, 0x80, 0xBF, more - 1, to);
-            if (below) return below;
-        } else if (*to == UNKNOWN) *to = next;
-        else if (*to != next) return MIXED;
-    }
-    return 0;
-}
-
-/* As `fold`, for a first byte whose second byte is low..high. */
-static int fold_second(Dfa *self, int32_t state, int first, int low, int high, int more, int32_t *to) {
-    int32_t next = next_state(self, state, first);
-    if (next == UNKNOWN) return ERROR;
-    if (next >= 0) return fold(self, next, low, high, more, to);
-    if (*to == UNKNOWN) *to = DEAD;
-    return *to == DEAD ? 0 : MIXED;
-}
-
-int32_t wide_target(Dfa *self, int32_t state) {
-    if (self->wide[state] != UNKNOWN) return self->wide[state];
-    int32_t to = UNKNOWN;
-    int found = fold(self, state, 0xC2, 0xDF, 1, &to);
-    if (!found) found = fold_second(self, state, 0xE0, 0xA0, 0xBF, 1, &to);
-    if (!found) found = fold(self, state, 0xE1, 0xEC, 2, &to);
-    if (!found) found = fold_second(self, state, 0xED, 0x80, 0x9F, 1, &to);
-    if (!found) found = fold(self, state, 0xEE, 0xEF, 2, &to);
-    if (!found) found = fold_second(self, state, 0xF0, 0x90, 0xBF, 2, &to);
-    if (!found) found = fold(self, state, 0xF1, 0xF3, 3, &to);
-    if (!found) found = fold_second(self, state, 0xF4, 0x80, 0x8F, 2, &to);
-    return found == ERROR ? ERROR : (self->wide[state] = found ? found : to);
-}
-
-int32_t one_less(Dfa *self, int32_t state) {
-    if (self->plain < 0) return MIXED;
-    if (self->less[state] != UNKNOWN) return self->less[state];
+int32_t class_target(Dfa *self, int32_t state, int class) {
+    int32_t *known = &self->by_class[(Py_ssize_t)state * self->classes + class];
+    if (*known != UNKNOWN) return *known;
     Id after;
-    if (arena_one_less((Arena *)self->source, self->exprs[state], self->plain, &after) < 0) return ERROR;
-    int32_t to = after == NONE ? MIXED : number_of(self, after);
-    return to == ERROR ? ERROR : (self->less[state] = to);
+    if (arena_class((Arena *)self->source, self->exprs[state], self->graphs[class], &after) < 0) return ERROR;
+    int32_t to = after == UNSURE ? MIXED : after == NONE ? DEAD : number_of(self, after);
+    if (to != ERROR) self->by_class[(Py_ssize_t)state * self->classes + class] = to; /* the array may have moved */
+    return to;
 }
 
 int most_needed(Dfa *self, PyObject *states, int64_t *most) {
@@ -239,8 +206,8 @@ static PySequenceMethods dfa_sequence = {.sq_length = dfa_length};
 
 PyTypeObject DfaType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Dfa",
-    .tp_doc = "Dfa(source, plain=-1): a lazily filled transition table over the expressions of an Arena, or of a\n"
-              "Python object; `plain`: the arena's graph of the plain code points (slices.c)",
+    .tp_doc = "Dfa(source, graphs=()): a lazily filled transition table over the expressions of an Arena, or of a\n"
+              "Python object; `graphs`: the arena's graphs of the plain code points and of the letters beyond ASCII (slices.c)",
     .tp_as_sequence = &dfa_sequence,
     .tp_basicsize = sizeof(Dfa),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,

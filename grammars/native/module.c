@@ -258,49 +258,15 @@ static PyObject *py_only(Arena *A, PyObject *args) {
     GUARDED(A, return PyLong_FromLong(only(A, e)););
 }
 
-/* Whether every word of the graph `part` is one of `dag`; edges are sorted, so ranges are compared, not bytes. */
-static int covers(Arena *A, Id dag, Id part) {
-    Dag mine = DAG(A, dag), theirs = DAG(A, part);
-    if (!theirs.count) return dag == part;
-    for (int32_t i = 0; i < theirs.count; i++) {
-        Edge edge = EDGE(A, theirs.first + i);
-        int from = edge.low;
-        for (int32_t k = 0; k < mine.count && from <= edge.high; k++) {
-            Edge own = EDGE(A, mine.first + k);
-            if (own.high < from) continue;
-            if (own.low > from || !covers(A, own.child, edge.child)) return 0;
-            from = own.high + 1;
-        }
-        if (from <= edge.high) return 0;
-    }
-    return 1;
-}
-
-static int starts_otherwise(Arena *A, Id e, Id plain) {
-    Dag d = DAG(A, plain);
-    for (int32_t i = 0; i < d.count; i++) {
-        Edge edge = EDGE(A, d.first + i);
-        for (int low = edge.low, high, first; low <= edge.high; low = high) {
-            segment(A, e, low, &first, &high);
-            if (derive(A, e, low) != A->empty) return 0;
-        }
-    }
-    return 1;
-}
-
 int arena_has_graph(const Arena *A, int graph) { return graph >= 0 && graph < A->dags.size; }
 
-int arena_one_less(Arena *A, Id e, Id plain, Id *after) {
-    Node n = NODE(A, e), head = n.kind == CAT ? NODE(A, n.a) : n;
-    *after = NONE;
-    if (head.kind != REPEAT || NODE(A, head.a).kind != LEAF || !covers(A, NODE(A, head.a).a, plain)) return 0;
+int arena_class(Arena *A, Id e, Id graph, Id *after) {
     if (setjmp(A->failed)) {
         failure(A);
         return -1;
     }
-    if (n.kind == CAT && head.b == 0 && !starts_otherwise(A, n.b, plain)) return 0;
-    Id fewer = make_repeat(A, head.a, head.b > 0 ? head.b - 1 : 0, head.c > 0 ? head.c - 1 : -1);
-    *after = n.kind == CAT ? make_cat(A, fewer, n.b) : fewer;
+    *after = derive_class(A, e, graph);
+    if (*after != UNSURE && minlen(A, *after) >= INF) *after = NONE;
     return 0;
 }
 

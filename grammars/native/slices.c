@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define LONGEST 16  /* code points of the longest token that counts as plain */
-#define LETTERS 96  /* 0x20..0x7E, and WIDE */
-#define WIDE 95     /* any code point beyond ASCII */
+#define ASCII 95    /* 0x20..0x7E come first among the letters; kinds of code points beyond follow */
+#define LETTERS (ASCII + MOST_CLASSES)
 #define KEPT 128    /* bases */
 #define HEAVY 4096  /* tokens, or nodes below one, that are too many to put right one by one */
 
@@ -35,11 +35,11 @@ static void unite(Letters *set, const Letters *more) {
 }
 
 typedef struct {
-    Letters below; /* of the code points that start below this node */
+    Letters below; /* of the code points that end below this node */
     int32_t skip, token;
     uint32_t lengths; /* bit n: a token of n code points ends here or below */
-    uint8_t depth, byte, letter;
-    uint8_t points; /* code points up to here; 0 within one */
+    uint8_t depth, byte;
+    uint8_t points, letter; /* code points up to here, and the last one; 0 within one */
 } Node;
 
 typedef struct {
@@ -52,6 +52,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *tokens;          /* list of bytes or None */
+    Py_buffer kinds;           /* int32 rows of first and last code point, letter: sorted, all beyond ASCII */
     Trie *rest;                /* the tokens that are not plain */
     Node *nodes;               /* the plain ones, in byte order, preorder */
     int32_t *same;             /* the next plain token with the same bytes, or -1 */
@@ -63,6 +64,7 @@ typedef struct {
 
 static void slices_dealloc(Slices *self) {
     Py_XDECREF(self->tokens);
+    if (self->kinds.obj) PyBuffer_Release(&self->kinds);
     Py_XDECREF(self->rest);
     free(self->nodes);
     free(self->same);
@@ -72,8 +74,9 @@ static void slices_dealloc(Slices *self) {
 
 /* -- the vocabulary ------------------------------------------------------------------------------------------------ */
 
-/* The number of bytes of the code point at s; 0 when it is none. */
-static int code_point(const uint8_t *s, Py_ssize_t left) {
+/* The number of bytes of the code point at s, 0 when it is none; *letter: which it is, -1 when it is not plain. */
+static int code_point(const Slices *self, const uint8_t *s, Py_ssize_t left, int *letter) {
+    *letter = s[0] < 0x20 || s[0] == '"' || s[0] == '\\' || s[0] >= 0x7F ? -1 : s[0] - 0x20;
     if (s[0] < 0x80) return 1;
     int size = s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
     if (!size || size > left) return 0;
@@ -82,31 +85,43 @@ static int code_point(const uint8_t *s, Py_ssize_t left) {
         if (s[k] >> 6 != 2) return 0;
         point = point << 6 | (s[k] & 0x3F);
     }
+    const int32_t(*kinds)[3] = self->kinds.buf;
+    Py_ssize_t low = 0, high = self->kinds.len / (Py_ssize_t)sizeof *kinds;
+    while (low < high) {
+        Py_ssize_t middle = (low + high) / 2;
+        if (kinds[middle][1] < point) low = middle + 1;
+        else high = middle;
+    }
+    if (low * (Py_ssize_t)sizeof *kinds < self->kinds.len && kinds[low][0] <= point) *letter = ASCII + kinds[low][2];
     static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     return point < least[size] || point > 0x10FFFF || point >> 11 == 0x1B ? 0 : size;
 }
 
-static int letter_of(uint8_t byte) {
-    if (byte >= 0x80) return WIDE;
-    return byte < 0x20 || byte == '"' || byte == '\\' || byte == 0x7F ? -1 : byte - 0x20;
-}
-
 /* Whether a token is plain. */
-static int is_plain(PyObject *token) {
+static int is_plain(const Slices *self, PyObject *token) {
     if (!PyBytes_Check(token)) return 0;
     const uint8_t *s = (const uint8_t *)PyBytes_AS_STRING(token);
     int points = 0;
     for (Py_ssize_t left = PyBytes_GET_SIZE(token); left; points++) {
-        int size = code_point(s, left);
-        if (letter_of(*s) < 0 || !size || points == LONGEST) return 0;
+        int letter, size = code_point(self, s, left, &letter);
+        if (letter < 0 || !size || points == LONGEST) return 0;
         s += size;
         left -= size;
     }
     return points > 0;
 }
 
+/* The code point around byte `at` of a plain token: how many of its bytes are left, and which letter it is. */
+static int bytes_left(const Slices *self, const Token *token, int32_t at, int *letter) {
+    const uint8_t *data = (const uint8_t *)token->data;
+    int32_t start = at;
+    while (data[start] >> 6 == 2) start--;
+    return start + code_point(self, data + start, token->length - start, letter) - at;
+}
+
 static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
-    int32_t open[4 * LONGEST];
+    int32_t open[4 * LONGEST], points[4 * LONGEST + 1] = {0}; /* code points before each depth */
+    int first = 0;
     Token last = {"", 0, 0};
     for (Py_ssize_t k = 0; k <= count; k++) {
         Token token = k < count ? tokens[k] : (Token){"", 0, 0};
@@ -118,25 +133,23 @@ static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
             Node *above = &self->nodes[open[d - 2]];
             unite(&above->below, &done->below);
             above->lengths |= done->lengths;
-            if (above->points) put(&above->below, done->letter);
+            if (done->points) put(&above->below, done->letter);
         }
-        for (int32_t d = shared, left = 0; d < token.length; d++) {
-            uint8_t byte = (uint8_t)token.data[d];
-            if (byte < 0x80 || byte >= 0xC0) left = code_point((const uint8_t *)token.data + d, token.length - d);
-            else if (!left) /* the token starts to differ within a code point */
-                for (left = 1; d + left < token.length && (uint8_t)token.data[d + left] >> 6 == 2;) left++;
-            int before = d ? self->nodes[open[d - 1]].points : 0;
-            for (int32_t up = d; !before && up > 1; up--) before = self->nodes[open[up - 2]].points;
+        for (int32_t d = shared; d < token.length; d++) {
+            int letter, ends = bytes_left(self, &token, d, &letter) == 1;
             open[d] = (int32_t)self->size;
-            self->nodes[self->size++] = (Node){.token = -1, .depth = (uint8_t)d, .byte = byte, .letter = (uint8_t)letter_of(byte),
-                                               .points = (uint8_t)(--left ? 0 : before + 1)};
+            points[d + 1] = points[d] + ends;
+            self->nodes[self->size++] = (Node){.token = -1, .depth = (uint8_t)d, .byte = (uint8_t)token.data[d],
+                                               .letter = (uint8_t)(ends ? letter : 0),
+                                               .points = (uint8_t)(ends ? points[d + 1] : 0)};
+            if (ends && points[d + 1] == 1) first = letter;
         }
         if (k == count) return;
         Node *end = &self->nodes[open[token.length - 1]];
         self->same[token.id] = end->token;
         end->token = token.id;
         end->lengths |= (uint32_t)1 << end->points;
-        self->weight[letter_of((uint8_t)token.data[0])]++;
+        self->weight[first]++;
         last = token;
     }
 }
@@ -144,7 +157,7 @@ static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
 static int build(Slices *self, uint8_t *skip) {
     Py_ssize_t count = 0, bytes = 0;
     int longest = 0;
-    for (Py_ssize_t i = 0; i < self->count; i++) skip[i] = (uint8_t)is_plain(PyList_GET_ITEM(self->tokens, i));
+    for (Py_ssize_t i = 0; i < self->count; i++) skip[i] = (uint8_t)is_plain(self, PyList_GET_ITEM(self->tokens, i));
     self->rest = trie_without(self->tokens, skip);
     if (!self->rest) return -1;
     for (Py_ssize_t i = 0; i < self->count; i++) skip[i] = !skip[i];
@@ -162,7 +175,7 @@ static int build(Slices *self, uint8_t *skip) {
 static int slices_init(Slices *self, PyObject *args, PyObject *kwargs) {
     PyObject *list;
     (void)kwargs;
-    if (self->tokens || !PyArg_ParseTuple(args, "O!", &PyList_Type, &list)) return -1;
+    if (self->tokens || !PyArg_ParseTuple(args, "O!y*", &PyList_Type, &list, &self->kinds)) return -1;
     self->tokens = Py_NewRef(list);
     self->count = PyList_GET_SIZE(list);
     uint8_t *skip = malloc((size_t)self->count + 1);
@@ -186,18 +199,20 @@ typedef struct {
 
 /* Where each letter leads; -1 with a Python error set. */
 static int targets(Dfa *dfa, int32_t state, int32_t *to) {
-    int32_t all = one_less(dfa, state);
+    int32_t all = dfa->classes ? class_target(dfa, state, 0) : MIXED;
     if (all == ERROR) return -1;
-    for (int letter = 0; letter < WIDE; letter++) {
-        if (letter_of((uint8_t)(letter + 0x20)) < 0) to[letter] = DEAD; /* no token has it */
-        else if ((to[letter] = all == MIXED ? next_state(dfa, state, letter + 0x20) : all) == UNKNOWN) return -1;
+    for (int letter = 0; letter < LETTERS; letter++) {
+        to[letter] = all;
+        if (all != MIXED) continue;
+        if (letter < ASCII) to[letter] = next_state(dfa, state, letter + 0x20);
+        else if (letter - ASCII + 1 < dfa->classes) to[letter] = class_target(dfa, state, letter - ASCII + 1);
+        if (to[letter] == UNKNOWN || to[letter] == ERROR) return -1;
     }
-    to[WIDE] = all == MIXED ? wide_target(dfa, state) : all;
-    return to[WIDE] == ERROR ? -1 : 0;
+    return 0;
 }
 
-/* The state to which most tokens' first letters, out of `of`, lead; DEAD when none does. */
-static int32_t elected(const Slices *self, const int32_t *to, const Letters *of) {
+/* The state to which most letters, out of `of`, lead; DEAD when none does. */
+static int32_t elected(const int32_t *to, const Letters *of) {
     int32_t states[LETTERS], votes[LETTERS], best = 0;
     int count = 0;
     for (int letter = 0; letter < LETTERS; letter++) {
@@ -205,7 +220,7 @@ static int32_t elected(const Slices *self, const int32_t *to, const Letters *of)
         int i = count - 1;
         while (i >= 0 && states[i] != to[letter]) i--;
         if (i < 0) states[i = count++] = to[letter], votes[i] = 0;
-        votes[i] += self->weight[letter];
+        votes[i] += letter < ASCII ? 1 : 20;
     }
     for (int i = 1; i < count; i++)
         if (votes[i] > votes[best]) best = i;
@@ -232,13 +247,13 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
     memset(c, 0, sizeof *c);
     c->states[0] = start;
     if (targets(dfa, start, here) < 0) return -1;
-    int32_t next = elected(self, here, &any);
+    int32_t next = elected(here, &any);
     if (next == DEAD) {
         c->odd[0] = odd_ones(here, &c->alive, DEAD);
         return 0;
     }
     if (targets(dfa, next, after) < 0) return -1;
-    int32_t then = elected(self, after, &any);
+    int32_t then = elected(after, &any);
     c->alive = then == DEAD ? leading_to(here, next) : leading_to(after, then);
     for (int k = 0; k < LONGEST; k++) {
         c->odd[k] = odd_ones(here, &c->alive, next);
@@ -250,7 +265,7 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
             break;
         }
         if (targets(dfa, next, here) < 0) return -1;
-        next = elected(self, here, &c->alive);
+        next = elected(here, &c->alive);
     }
     for (int k = c->length; k--;) {
         c->later[k] = c->later[k + 1];
@@ -291,7 +306,7 @@ static int same_set(const Letters *a, const Letters *b) { return within(a, b) &&
 
 /* Whether a token may go on with this node: its letter must be alive, and the first one be among the first. */
 static int goes_on(const Chain *c, const Part *part, const Node *node) {
-    return has(node->depth == part->depth ? &c->first : &c->alive, node->letter);
+    return has(node->points == part->points + 1 ? &c->first : &c->alive, node->letter);
 }
 
 /* The mask of the tokens of a part that the chain tells; NULL without memory. */
@@ -310,7 +325,7 @@ static const int32_t *base(Slices *self, const Chain *c, const Part *part) {
     memset(b->mask, 0, bytes);
     for (int32_t i = part->from; i < part->to;) {
         const Node *node = &self->nodes[i];
-        if (goes_on(c, part, node) && node->points <= part->points + c->length) {
+        if (!node->points || (goes_on(c, part, node) && node->points <= part->points + c->length)) {
             mark(self, b->mask, node->token);
             i++;
         } else i = node->skip;
@@ -320,42 +335,68 @@ static const int32_t *base(Slices *self, const Chain *c, const Part *part) {
 
 static int fill_part(Slices *self, Walk *w, int32_t start, int32_t node);
 
+/* Whether all tokens from this node on do as the chain says, whose k-th state its code point starts from. */
+static int follows(const Chain *c, int k, const Node *node) {
+    if (!node->points) return !meets(&node->below, &c->odd[k]) && !meets(&node->below, &c->later[k]);
+    if (has(&c->odd[k], node->letter)) return 0;
+    return !has(&c->alive, node->letter) || k == c->length || !meets(&node->below, &c->later[k]);
+}
+
+/* A node on the way down the trie. */
+typedef struct {
+    int32_t state; /* before the code point that is being read, as long as that may follow the chain */
+    int32_t node;
+    int on;        /* where on the chain the code point that is being read starts, or -1 */
+    int inside;    /* all letters so far are alive, so a base may have set tokens below */
+    int first;     /* the depth where the code point that is being read starts */
+} Level;
+
+/* The state behind the node at levels[depth]: UNKNOWN with a Python error set. */
+static int32_t behind(const Slices *self, Dfa *dfa, const Level *levels, int depth) {
+    int32_t state = levels[depth].state;
+    for (int d = levels[depth].on < 0 ? depth : levels[depth].first; d <= depth && state >= 0; d++)
+        state = next_state(dfa, state, self->nodes[levels[d].node].byte);
+    return state;
+}
+
 /* Puts right what the chain does not tell. */
 static int walk_odd(Slices *self, Walk *w, const Chain *c, const Part *part) {
-    int32_t at[4 * LONGEST + 1];
-    uint8_t inside[4 * LONGEST + 1]; /* all letters so far are alive, so a base may have set tokens below */
-    int8_t on[4 * LONGEST + 1];      /* where on the chain, or -1 */
-    at[part->depth] = c->states[0];
-    inside[part->depth] = 1;
-    on[part->depth] = 0;
+    Level levels[4 * LONGEST + 1];
+    levels[part->depth] = (Level){c->states[0], 0, 0, 1, part->depth};
     for (int32_t i = part->from; i < part->to;) {
         const Node *node = &self->nodes[i];
-        int depth = node->depth, k = on[depth], points = node->points - part->points;
-        if (k >= 0 && !has(&c->odd[k], node->letter) &&
-            (!has(&c->alive, node->letter) || k == c->length || !meets(&node->below, &c->later[k]))) {
+        Level *here = &levels[node->depth], *next = here + 1;
+        here->node = i;
+        if (here->on >= 0 && follows(c, here->on, node)) {
             i = node->skip;
             continue;
         }
-        int32_t to = next_state(w->dfa, at[depth], node->byte);
-        int alive = inside[depth] && goes_on(c, part, node);
-        if (to == UNKNOWN) return -1;
-        if (to == DEAD) {
-            if (alive) clear(self, w->mask, i, node->skip);
+        *next = *here;
+        if (!node->points && here->on >= 0) { /* which letter it is, and where that leads, is seen further down */
+            i++;
+            continue;
+        }
+        if ((next->state = behind(self, w->dfa, levels, node->depth)) == UNKNOWN) return -1;
+        if (node->points) next->inside = here->inside && goes_on(c, part, node);
+        if (next->state == DEAD) {
+            if (next->inside) clear(self, w->mask, i, node->skip);
             i = node->skip;
             continue;
         }
-        at[depth + 1] = to;
-        inside[depth + 1] = (uint8_t)alive;
-        on[depth + 1] = node->points && alive && points <= c->length && to == c->states[points] ? (int8_t)points : -1;
+        i++;
+        if (!node->points) continue;
+        int points = node->points - part->points;
+        next->first = node->depth + 1;
+        next->on = next->inside && points <= c->length && next->state == c->states[points] ? points : -1;
         if (node->token >= 0) {
             mark(self, w->mask, node->token);
-            if (reached(w, to) < 0) return -1;
+            if (reached(w, next->state) < 0) return -1;
         }
-        if (node->points && on[depth + 1] < 0 && node->skip - i > HEAVY) {
-            if (alive) clear(self, w->mask, i + 1, node->skip);
-            if (fill_part(self, w, to, i) < 0) return -1;
+        if (next->on < 0 && node->skip - i > HEAVY) {
+            if (next->inside) clear(self, w->mask, i, node->skip);
+            if (fill_part(self, w, next->state, i - 1) < 0) return -1;
             i = node->skip;
-        } else i++;
+        }
     }
     return 0;
 }
@@ -368,7 +409,7 @@ static uint32_t surely_reached(const Slices *self, const Chain *c, const Part *p
     uint32_t found = 0;
     for (int32_t i = part->from; i < part->to && wanted & ~found;) {
         const Node *node = &self->nodes[i];
-        if (!has(&sure, node->letter) || !(node->lengths >> part->points & wanted & ~found)) {
+        if ((node->points && !has(&sure, node->letter)) || !(node->lengths >> part->points & wanted & ~found)) {
             i = node->skip;
             continue;
         }
@@ -385,7 +426,7 @@ static int is_reached(const Slices *self, const Walk *w, const Chain *c, const P
     for (int32_t i = part->from; i < part->to;) {
         const Node *node = &self->nodes[i];
         int32_t to = DEAD;
-        if (goes_on(c, part, node) && node->lengths >> (part->points + n) & 1)
+        if ((!node->points || goes_on(c, part, node)) && node->lengths >> (part->points + n) & 1)
             to = next_state(w->dfa, at[node->depth], node->byte);
         if (to == UNKNOWN) return -1;
         at[node->depth + 1] = to;
@@ -467,7 +508,8 @@ static PyMethodDef slices_methods[] = {
 
 PyTypeObject SlicesType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "lmprog.grammars._native.Slices",
-    .tp_doc = "Slices(list of bytes or None by id): a vocabulary laid out for whole mask rows",
+    .tp_doc = "Slices(list of bytes or None by id, int32 rows of first and last code point beyond ASCII and its kind):\n"
+              "a vocabulary laid out for whole mask rows",
     .tp_basicsize = sizeof(Slices),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

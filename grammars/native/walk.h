@@ -9,24 +9,24 @@
 #define UNKNOWN (-2)
 #define MIXED (-3) /* several states */
 #define ERROR (-4)
+#define MOST_CLASSES 8
 
 typedef struct {
     PyObject_HEAD
     int32_t *table;
     int32_t *exprs;  /* of each state */
-    int32_t *wide;   /* of each state: where all code points beyond ASCII lead, or MIXED; UNKNOWN until asked */
-    int32_t *less;   /* of each state: where all plain code points lead, or MIXED when unsure; UNKNOWN until asked */
+    int32_t *by_class; /* of each state: where its classes lead, MIXED when unsure; UNKNOWN until asked */
     uint32_t *seen;  /* the last walk that ended in this state */
     int32_t *states; /* of each expression, or DEAD */
     uint32_t walks;
-    int plain;       /* the arena's graph of the plain code points, or -1 */
+    int classes;     /* of code points: how many, and their graphs in the arena */
+    int32_t graphs[MOST_CLASSES];
     Py_ssize_t size, capacity, known;
     PyObject *source;
 } Dfa;
 
 int32_t next_state(Dfa *self, int32_t state, int byte); /* the cell, filled if need be; UNKNOWN: a Python error is set */
-int32_t wide_target(Dfa *self, int32_t state);          /* DEAD, MIXED, a state, or ERROR */
-int32_t one_less(Dfa *self, int32_t state);             /* where all plain code points lead, MIXED when unsure, or ERROR */
+int32_t class_target(Dfa *self, int32_t state, int class); /* where a class leads: DEAD, MIXED, a state, or ERROR */
 int most_needed(Dfa *self, PyObject *states, int64_t *most); /* the greatest minlen; -1 with a Python error set */
 int is_state(const Dfa *self, int32_t state);           /* 0 with a Python error set */
 

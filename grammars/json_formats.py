@@ -97,7 +97,7 @@ FORMATS: dict[str, str | None] = {  # None: known, not supported yet
     "uuid": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     "json-pointer": _POINTER,
     "relative-json-pointer": rf"(?:0|[1-9]\d*)(?:\#|{_POINTER})",
-    "regex": None,
+    "regex": "",  # ecma_syntax.py
 }
 _MOST_CHARS = {"hostname": 253}
 
@@ -108,6 +108,10 @@ def format_expr(name: str, alphabet: Alphabet) -> Expr:
     pattern = FORMATS[name]
     if pattern is None:
         raise UnsupportedConstraint(f"the format {name!r} is not supported")
+    if name == "regex":
+        from .ecma_syntax import patterns
+
+        return patterns(alphabet)
     found = whole(f"(?as){pattern}", "python", alphabet)
     if name in ("time", "date-time"):
         found = alt(found, _leap_seconds(name, alphabet))

@@ -23,8 +23,8 @@ from itertools import pairwise
 from string import ascii_letters
 from weakref import WeakValueDictionary
 
-from .derive import minlen, solve
-from .expr import EMPTY, EPS, Expr, Lazy, alt, both, complement, concat, ref, repeat
+from .derive import minlen
+from .expr import EMPTY, EPS, Expr, Lazy, alt, concat, ref, repeat
 from .regex import whole
 from .regex_compile import Alphabet
 from .unicode_sets import LAST, Ranges, intersect, invert, of
@@ -209,19 +209,19 @@ class _Patterns:
     def new_brackets(self) -> Expr:
         """A hyphen makes a range unless it comes first, last, or behind a range."""
         fresh, later = ref("brackets"), ref("rest of brackets")
-        single = alt(self.of(rf"[^\\\]-]|{_CODE}|\\[b-]|{_PAIR}|{_BMP}"), self.class_escape)
+        single = alt(self.of(rf"[^\\\]^-]|{_CODE}|\\[b-]|{_PAIR}|{_BMP}"), self.class_escape)
         last = self.of(r"(?:\\0)?-?\]")
         ranges = alt(*self.ascii_ranges(), *self.block_ranges(), *self.escaped_ranges())
-        further = alt(last, concat(single, later), concat(ranges, fresh))
-        later.define(further)
-        fresh.define(alt(further, concat(self.of("-"), later), concat(self.range_from(0x2D, ["-"]), fresh)))
-        solve(fresh)
-        caret = concat(self.of(r"\^"), self.alphabet.text)
-        return concat(self.of(r"\["), alt(both(fresh, complement(caret)), concat(self.of(r"\^"), fresh)))
+        caret = alt(concat(self.of(r"\^"), later), concat(self.range_from(0x5E, ["^"]), fresh))
+        no_caret = alt(last, concat(single, later), concat(ranges, fresh))
+        hyphen = alt(concat(self.of("-"), later), concat(self.range_from(0x2D, ["-"]), fresh))
+        later.define(alt(no_caret, caret))
+        fresh.define(alt(no_caret, caret, hyphen))
+        return concat(self.of(r"\["), alt(no_caret, hyphen, concat(self.of(r"\^"), fresh)))
 
     def ascii_ranges(self) -> Iterator[Expr]:
         for low in range(0x80):
-            raw = [] if chr(low) in "\\]-" else [chr(low)]
+            raw = [] if chr(low) in "\\]^-" else [chr(low)]
             yield self.range_from(low, raw + _ESCAPES.get(low, []))
 
     def range_from(self, low: int, spellings: list[str]) -> Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from .expr import EPS, Expr, Lazy, alt, both, concat, ref, repeat
 from .regex import whole
@@ -145,9 +145,10 @@ def _whole(pattern: str, alphabet: Alphabet) -> Expr:
 def _octets(alphabet: Alphabet, most: int) -> Expr:
     """Texts of at most so many bytes of UTF-8."""
     sizes = [alphabet.chars(((low, high),)) for low, high in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, LAST))]
-    left = [EPS]
+    left: list[Expr] = [EPS]
     for _ in range(most):
-        left.append(alt(EPS, *[concat(chars, left[-size]) for size, chars in enumerate(sizes, 1) if size <= len(left)]))
+        moves = [concat(chars, rest) for chars, rest in zip(sizes, reversed(left[-4:]), strict=False)]
+        left.append(Lazy("octets", True, 0, partial(alt, EPS, *moves)))
     return left[-1]
 
 

@@ -275,7 +275,7 @@ def _search(e: Expr) -> int:
 
 
 def _best_first(start: Expr) -> int:
-    tick = itertools.count()
+    tick = itertools.count(0, -1)  # ties: the latest, depth first
     cost, parent = {start.uid: 0}, {start.uid: start}
     queue = [(lower(start), next(tick), 0, start, start)]
     done: set[int] = set()

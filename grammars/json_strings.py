@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from .derive import minlen
@@ -34,19 +34,23 @@ class Strings:
         """The texts for which `function` holds; `EMPTY` when there are none."""
         found = self._functions.get(function.uid)
         if found is None:
-            found = self._functions[function.uid] = self._new(self._sure(function))
+            found = self._new(self._with_narrow(function, self.logic.conj))
+            if found is EMPTY and self._new(self._with_narrow(function, self.logic.disj)) is not EMPTY:
+                raise UnsupportedConstraint("the formats meant here cannot be told exactly from other texts")
+            self._functions[function.uid] = found
         return found
 
-    def _sure(self, function: Node) -> Node:
-        """A narrow format tells what has it, its widest form what has it not; of what is in between only that is
-        accepted which `function` accepts in both cases."""
+    def _with_narrow(self, function: Node, join: Callable[[Iterable[Node]], Node]) -> Node:
+        """A narrow format tells which texts have it for sure, its widest form which have it not. In between, `function`
+        is what it is if they have it, joined with what it is if they have it not."""
         logic = self.logic
         for atom in logic.support(function):
             if isinstance(atom, HasFormat) and atom.name in WIDEST:
                 yes, no = (logic.restrict(function, {atom: value}) for value in (True, False))
-                if logic.ite(no, yes, logic.true) is not logic.true:
+                between = join([yes, no])
+                if between is not no:
                     widest = logic.atom(HasFormat(atom.name, widest=True))
-                    function = logic.ite(logic.atom(atom), yes, logic.ite(widest, logic.conj([yes, no]), no))
+                    function = logic.ite(logic.atom(atom), yes, logic.ite(widest, between, no))
         return function
 
     def _new(self, function: Node) -> Expr:

@@ -40,7 +40,15 @@ _CODE = rf"\\(?:[fnrtv]|c[A-Za-z]|x{_HEX}{{2}}|[{_SYNTAX}])|{_POINT}"
 _BMP = rf"\\u(?:[0-9A-Ca-cEeFf]{_HEX}|[dD][0-7]){_HEX}{{2}}"  # but for surrogates
 _PAIR = rf"\\u[dD][89ABab]{_HEX}{{2}}\\u[dD][C-Fc-f]{_HEX}{{2}}"
 _RAW: Ranges = invert(of(map(ord, "\\]")))  # what stands for itself in brackets
-_ESCAPES: dict[int, list[str]] = {0: [r"\0"], 8: [r"\b"], 9: [r"\t"], 10: [r"\n"], 11: [r"\v"], 12: [r"\f"], 13: [r"\r"]}
+_ESCAPES: dict[int, list[str]] = {
+    0: [r"\0"],
+    8: [r"\b"],
+    9: [r"\t"],
+    10: [r"\n"],
+    11: [r"\v"],
+    12: [r"\f"],
+    13: [r"\r"],
+}
 for _char in "^$\\.*+?()[]{}|/-":
     _ESCAPES[ord(_char)] = ["\\" + _char]
 _GENERAL = (
@@ -226,7 +234,11 @@ class _Patterns:
 
     def range_from(self, low: int, spellings: list[str]) -> Expr:
         words = [word + "-" for word in spellings]
-        return concat(self.alphabet.options(words), Lazy("range", False, 1, partial(self.at_least, low))) if words else EMPTY
+        return (
+            concat(self.alphabet.options(words), Lazy("range", False, 1, partial(self.at_least, low)))
+            if words
+            else EMPTY
+        )
 
     def at_least(self, low: int) -> Expr:
         escaped = [word for code, words in _ESCAPES.items() if code >= max(low, 1) for word in words]

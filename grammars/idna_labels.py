@@ -63,9 +63,7 @@ def kinds() -> list[tuple[Kind, Ranges]]:
 def _read(line: str) -> tuple[Kind, Ranges]:
     head, tail = line.split(": ")
     words = ["" if word == "." else word for word in head.split(" ")]
-    values = [
-        int(word) if field.type == "int" else word for field, word in zip(fields(Kind), words, strict=True)
-    ]
+    values = [int(word) if field.type == "int" else word for field, word in zip(fields(Kind), words, strict=True)]
     edges = list(accumulate(int(gap, 16) for gap in tail.split(" ")))
     return Kind(*values), tuple((low, after - 1) for low, after in zip(edges[::2], edges[1::2], strict=True))
 
@@ -145,7 +143,11 @@ class Rules:
             return None
         right = kind.bidi != "L" if s.at == 0 else s.right
         number = kind.bidi if right and kind.bidi in ("EN", "AN") else s.number
-        if (kind.bidi in ("R", "AL", "AN") and not right) or (kind.bidi == "L" and right) or s.number not in ("", number):
+        if (
+            (kind.bidi in ("R", "AL", "AN") and not right)
+            or (kind.bidi == "L" and right)
+            or s.number not in ("", number)
+        ):
             return None
         ends = ("R", "AL", "EN", "AN") if right else ("L", "EN")
         return right, number, s.complete if kind.bidi == "NSM" else kind.bidi in ends
@@ -153,7 +155,9 @@ class Rules:
 
 def _in_normal_form(s: _State, kind: Kind) -> bool:
     """Marks are in order, and the one before does not compose with this one."""
-    ordered = not (s.combining and kind.combining) or (1 not in (s.combining, kind.combining) and s.combining <= kind.combining)
+    ordered = not (s.combining and kind.combining) or (
+        1 not in (s.combining, kind.combining) and s.combining <= kind.combining
+    )
     return ordered and not (s.base and kind.completes)
 
 
@@ -201,7 +205,9 @@ class Labels:
         self.lengths: dict[_State, int] = {}
 
     def expr(self) -> Expr:
-        return both(self.rule(_State()), alt(*[repeat(self.alphabet.chars(ranges), 1, most) for ranges, most in _SHORT]))
+        return both(
+            self.rule(_State()), alt(*[repeat(self.alphabet.chars(ranges), 1, most) for ranges, most in _SHORT])
+        )
 
     def rule(self, state: _State) -> Expr:
         found = self.known.get(state)

@@ -37,7 +37,9 @@ _IPV6 = "(?:{})".format(
         ]
     )
 )
-_LABEL_REST = "(?:b?a|b(?:-a|aa|(?:-a|ab)b{0,58}a))?".replace("b", "[@0-9-]").replace("a", "[@0-9]").replace("@", "A-Za-z")
+_LABEL_REST = (
+    "(?:b?a|b(?:-a|aa|(?:-a|ab)b{0,58}a))?".replace("b", "[@0-9-]").replace("a", "[@0-9]").replace("@", "A-Za-z")
+)
 _LABEL = f"[A-Za-z0-9]{_LABEL_REST}"
 _HOSTNAME = rf"{_LABEL}(?:\.{_LABEL})*"
 
@@ -144,7 +146,9 @@ def _whole(pattern: str, alphabet: Alphabet) -> Expr:
 
 def _octets(alphabet: Alphabet, most: int) -> Expr:
     """Texts of at most so many bytes of UTF-8."""
-    sizes = [alphabet.chars(((low, high),)) for low, high in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, LAST))]
+    sizes = [
+        alphabet.chars(((low, high),)) for low, high in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, LAST))
+    ]
     left: list[Expr] = [EPS]
     for _ in range(most):
         moves = [concat(chars, rest) for chars, rest in zip(sizes, reversed(left[-4:]), strict=False)]

@@ -16,7 +16,7 @@ Narrower than the standard, so that the memory stays small; nothing is accepted 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import pairwise
@@ -51,18 +51,24 @@ _ESCAPES: dict[int, list[str]] = {
 }
 for _char in "^$\\.*+?()[]{}|/-":
     _ESCAPES[ord(_char)] = ["\\" + _char]
-_GENERAL = (
-    "Cased_Letter Close_Punctuation Connector_Punctuation Control cntrl Currency_Symbol Dash_Punctuation Decimal_Number "
-    "digit Enclosing_Mark Final_Punctuation Format Initial_Punctuation Letter Letter_Number Line_Separator "
-    "Lowercase_Letter Mark Combining_Mark Math_Symbol Modifier_Letter Modifier_Symbol Nonspacing_Mark Number "
-    "Open_Punctuation Other Other_Letter Other_Number Other_Punctuation Other_Symbol Paragraph_Separator Private_Use "
-    "Punctuation punct Separator Space_Separator Spacing_Mark Surrogate Symbol Titlecase_Letter Unassigned "
-    "Uppercase_Letter LC Pe Pc Cc Sc Pd Nd Me Pf Cf Pi L Nl Zl Ll M Sm Lm Sk Mn N Ps C Lo No Po So Zp Co P Z Zs Mc Cs S "
-    "Lt Cn Lu"
-).split()
-_BINARY = (
-    "ASCII ASCII_Hex_Digit AHex Alphabetic Alpha Any Assigned Bidi_Control Bidi_C Bidi_Mirrored Bidi_M Case_Ignorable CI "
-    "Cased Changes_When_Casefolded CWCF Changes_When_Casemapped CWCM Changes_When_Lowercased CWL "
+
+
+def _words(text: str) -> list[str]:
+    return text.split(" ")
+
+
+_GENERAL = _words(
+    "Cased_Letter Close_Punctuation Connector_Punctuation Control cntrl Currency_Symbol Dash_Punctuation "
+    "Decimal_Number digit Enclosing_Mark Final_Punctuation Format Initial_Punctuation Letter Letter_Number "
+    "Line_Separator Lowercase_Letter Mark Combining_Mark Math_Symbol Modifier_Letter Modifier_Symbol Nonspacing_Mark "
+    "Number Open_Punctuation Other Other_Letter Other_Number Other_Punctuation Other_Symbol Paragraph_Separator "
+    "Private_Use Punctuation punct Separator Space_Separator Spacing_Mark Surrogate Symbol Titlecase_Letter "
+    "Unassigned Uppercase_Letter LC Pe Pc Cc Sc Pd Nd Me Pf Cf Pi L Nl Zl Ll M Sm Lm Sk Mn N Ps C Lo No Po So Zp Co P "
+    "Z Zs Mc Cs S Lt Cn Lu"
+)
+_BINARY = _words(
+    "ASCII ASCII_Hex_Digit AHex Alphabetic Alpha Any Assigned Bidi_Control Bidi_C Bidi_Mirrored Bidi_M Case_Ignorable "
+    "CI Cased Changes_When_Casefolded CWCF Changes_When_Casemapped CWCM Changes_When_Lowercased CWL "
     "Changes_When_NFKC_Casefolded CWKCF Changes_When_Titlecased CWT Changes_When_Uppercased CWU Dash "
     "Default_Ignorable_Code_Point DI Deprecated Dep Diacritic Dia Emoji Emoji_Component Emoji_Modifier "
     "Emoji_Modifier_Base Emoji_Presentation Extended_Pictographic Extender Ext Grapheme_Base Gr_Base Grapheme_Extend "
@@ -71,17 +77,19 @@ _BINARY = (
     "Pattern_Syntax Pat_Syn Pattern_White_Space Pat_WS Quotation_Mark QMark Radical Regional_Indicator RI "
     "Sentence_Terminal STerm Soft_Dotted SD Terminal_Punctuation Term Unified_Ideograph UIdeo Uppercase Upper "
     "Variation_Selector VS White_Space space XID_Continue XIDC XID_Start XIDS"
-).split()
-_SCRIPTS = (
-    "Arabic Arab Armenian Armn Bengali Beng Bopomofo Bopo Cherokee Cher Common Zyyy Coptic Copt Cyrillic Cyrl Devanagari "
-    "Deva Ethiopic Ethi Georgian Geor Gothic Goth Greek Grek Gujarati Gujr Gurmukhi Guru Han Hani Hangul Hang Hebrew Hebr "
-    "Hiragana Hira Inherited Zinh Kannada Knda Katakana Kana Khmer Khmr Lao Laoo Latin Latn Malayalam Mlym Mongolian Mong "
-    "Myanmar Mymr Oriya Orya Runic Runr Sinhala Sinh Syriac Syrc Tamil Taml Telugu Telu Thaana Thaa Thai Tibetan Tibt"
-).split()
+)
+_SCRIPTS = _words(
+    "Arabic Arab Armenian Armn Bengali Beng Bopomofo Bopo Cherokee Cher Common Zyyy Coptic Copt Cyrillic Cyrl "
+    "Devanagari Deva Ethiopic Ethi Georgian Geor Gothic Goth Greek Grek Gujarati Gujr Gurmukhi Guru Han Hani Hangul "
+    "Hang Hebrew Hebr Hiragana Hira Inherited Zinh Kannada Knda Katakana Kana Khmer Khmr Lao Laoo Latin Latn "
+    "Malayalam Mlym Mongolian Mong Myanmar Mymr Oriya Orya Runic Runr Sinhala Sinh Syriac Syrc Tamil Taml Telugu Telu "
+    "Thaana Thaa Thai Tibetan Tibt"
+)
 
 # where the blocks of lower ends of ranges begin, beyond ASCII
 _EDGES = [
-    0x80, 0xC0, 0xC1, 0xD6, 0xD8, 0xDF, 0xE0, 0xE1, 0xF6, 0xF8, 0xF9, *range(0x100, 0x600, 32), *range(0x600, 0x3000, 512),
+    0x80, 0xC0, 0xC1, 0xD6, 0xD8, 0xDF, 0xE0, 0xE1, 0xF6, 0xF8, 0xF9, *range(0x100, 0x600, 32),
+    *range(0x600, 0x3000, 512),
     *range(0x3000, 0x3100, 32), 0x3100, 0x4E00, 0x4E01, 0xAC00, 0xAC01, 0xE000, 0x10000, *range(0x1F000, 0x20000, 256),
     0x20000, 0x110000,
 ]  # fmt: skip

@@ -15,7 +15,7 @@ Narrower than the standard; nothing is accepted that it forbids:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from heapq import heappop, heappush
 from itertools import accumulate, count
@@ -49,9 +49,6 @@ class Kind:
     script: str = ""
     own: str = ""
 
-    def line(self) -> str:
-        return " ".join(str(getattr(self, field.name)) or "." for field in fields(self))
-
 
 @cache
 def kinds() -> list[tuple[Kind, Ranges]]:
@@ -62,10 +59,11 @@ def kinds() -> list[tuple[Kind, Ranges]]:
 
 def _read(line: str) -> tuple[Kind, Ranges]:
     head, tail = line.split(": ")
-    words = ["" if word == "." else word for word in head.split(" ")]
-    values = [int(word) if field.type == "int" else word for field, word in zip(fields(Kind), words, strict=True)]
+    bidi, combining, mark, composes, completes, *words = head.split(" ")
+    joining, script, own = ["" if word == "." else word for word in words]
+    kind = Kind(bidi, int(combining), int(mark), int(composes), int(completes), joining, script, own)
     edges = list(accumulate(int(gap, 16) for gap in tail.split(" ")))
-    return Kind(*values), tuple((low, after - 1) for low, after in zip(edges[::2], edges[1::2], strict=True))
+    return kind, tuple((low, after - 1) for low, after in zip(edges[::2], edges[1::2], strict=True))
 
 
 @dataclass(frozen=True, slots=True)

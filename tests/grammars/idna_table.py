@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import astuple
 from functools import cache
+from itertools import pairwise
 
 from lmprog.grammars.idna_labels import Kind
 from lmprog.grammars.unicode_sets import Ranges, category, contains, intersect, invert, of, union
@@ -34,7 +36,8 @@ _SCRIPTS: dict[str, Ranges] = {
     "hebrew": ((0x591, 0x5F4), (0xFB1E, 0xFB1E)),
     "japanese": (
         (0x3005, 0x3005), (0x3007, 0x3007), (0x3041, 0x3096), (0x309D, 0x309E), (0x30A1, 0x30FA), (0x30FD, 0x30FE),
-        (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0x20000, 0x2A6DF), (0x2A700, 0x2EBE0), (0x30000, 0x3134A),
+        (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0x20000, 0x2A6DF), (0x2A700, 0x2EBE0),
+        (0x30000, 0x3134A),
     ),
 }  # fmt: skip
 # joining letters of Arabic, Syriac, N'Ko, Mandaic and Mongolian: on both sides, on the right
@@ -129,8 +132,8 @@ def table() -> str:
     lines = [f"# Unicode {unicodedata.unidata_version}"]
     for kind, ranges in sorted(kinds().items(), key=lambda item: item[1]):
         edges = [0, *[edge for low, high in ranges for edge in (low, high + 1)]]
-        gaps = [f"{after - before:x}" for before, after in zip(edges, edges[1:], strict=False)]
-        lines.append(f"{kind.line()}: {' '.join(gaps)}")
+        gaps = [f"{after - before:x}" for before, after in pairwise(edges)]
+        lines.append(f"{' '.join(str(field) or '.' for field in astuple(kind))}: {' '.join(gaps)}")
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import idna
 import jsonschema_rs
@@ -92,7 +93,7 @@ def test_the_table_is_what_unicode_says() -> None:
 
 
 def random_label(rng: random.Random) -> str:
-    ranges = rng.sample([r for _, ranges in kinds() for r in ranges], 2) + [(0x61, 0x7A), (0x30, 0x39), (0x2D, 0x2D)]
+    ranges = [*rng.sample([r for _, ranges in kinds() for r in ranges], 2), (0x61, 0x7A), (0x30, 0x39), (0x2D, 0x2D)]
     special = [(ord(c), ord(c)) for c in "l·͵׳・\u200c\u200d\u094dب٠۰א"]
     picked = [rng.choice(rng.choice([ranges, special])) for _ in range(rng.randint(1, 6))]
     return "".join([chr(rng.randint(low, high)) for low, high in picked])
@@ -103,7 +104,7 @@ def is_label(text: str) -> bool:
         idna.check_label(text)
     except (idna.IDNAError, UnicodeError):
         return False
-    return not any(low in text for low in ("xn--",))
+    return True
 
 
 def test_labels_agree_with_idna() -> None:
@@ -226,7 +227,7 @@ def test_rules_that_are_not_written_cannot_be_stored(tmp_path: Path) -> None:
 # -- narrow formats are sound where they are denied
 
 
-def accepts(schema: object, value: str) -> bool:
+def accepts(schema: dict[str, Any], value: str) -> bool:
     constraint = compile(json_schema(schema), BYTES)
     state = constraint.start()
     for byte in json.dumps(value).encode():
@@ -254,7 +255,7 @@ def test_one_of_several_formats(value: str) -> None:
 @pytest.mark.parametrize(
     "schema", [{"not": {"format": "regex"}, "type": "string"}, {"const": "xn--ll-0ea", "format": "hostname"}]
 )
-def test_what_cannot_be_told_is_refused(schema: object) -> None:
+def test_what_cannot_be_told_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedConstraint, match="cannot be told exactly"):
         compile(json_schema(schema), BYTES)
 

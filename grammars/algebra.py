@@ -6,13 +6,14 @@ that the C side does not know and as the oracle in tests.
 
 from __future__ import annotations
 
+import weakref
 from typing import Protocol
 
 from . import derive as d
 from ._native import Arena, set_error
 from .byteset import Dag
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, INF, Expr, Kind, Ref, concat, hole, text
+from .expr import EMPTY, INF, Expr, Kind, Lazy, Ref, concat, hole, text
 from .letters import CLASSES
 
 set_error(UnsupportedConstraint)
@@ -126,6 +127,9 @@ class Native:
         self._entered: dict[int, int] = {}
         self._kept: list[Expr] = []  # so that their uids stay theirs
         self.classes = tuple(map(self._dag, CLASSES))
+        self._unwritten: dict[int, Lazy] = {}
+        me = weakref.ref(self)
+        self._arena.on_lazy(lambda h: None if (own := me()) is None else own._write(h))
         self.expand = self._arena.expand
         self.parts = self._arena.parts
         self.nullable = self._arena.nullable
@@ -140,6 +144,15 @@ class Native:
             rule = undefined.pop()
             self._arena.define(self._entered[rule.uid], self._enter(rule.resolved(), undefined))
         return handle
+
+    def _write(self, h: int) -> None:
+        """Defines a lazy rule when the arena first needs it."""
+        self._arena.define(h, self.enter(self._unwritten.pop(h).resolved()))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the arena can go on without this object."""
+        return not self._unwritten
 
     def _enter(self, e: Expr, undefined: list[Ref]) -> int:
         found = self._entered.get(e.uid)
@@ -166,8 +179,12 @@ class Native:
                 return arena.complement(self._enter(e.args[0], undefined))
             case Kind.REF:
                 assert isinstance(e, Ref)
-                undefined.append(e)
-                return arena.ref(d.nullable(e), d.minlen(e))
+                rule = arena.ref(d.nullable(e), d.minlen(e))
+                if isinstance(e, Lazy):
+                    self._unwritten[rule] = e
+                else:
+                    undefined.append(e)
+                return rule
             case Kind.HOLE:
                 return arena.hole(self._enter(e.args[0], undefined), e.args[1])
             case Kind.UNIQUE if not e.args[3] and not e.args[5]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from . import distinct
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
+from .expr import EMPTY, EPS, INF, Expr, Kind, Lazy, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
 from .suffixes import Suffixes
 
 SEARCH_LIMIT = 20_000  # derivatives looked at before a conjunction counts as undecidable
@@ -275,7 +275,7 @@ def _search(e: Expr) -> int:
 
 
 def _best_first(start: Expr) -> int:
-    tick = itertools.count()
+    tick = itertools.count(0, -1)  # ties: the latest, depth first
     cost, parent = {start.uid: 0}, {start.uid: start}
     queue = [(lower(start), next(tick), 0, start, start)]
     done: set[int] = set()
@@ -342,15 +342,17 @@ def _refs(root: Expr) -> list[Ref]:
     todo = [root]
     while todo:
         e = todo.pop()
-        below = [e.resolved()] if isinstance(e, Ref) else [x for x in _children(e) if isinstance(x, Expr)]
+        below = _children(e)
         for x in below:
-            if x.uid not in seen:
+            if isinstance(x, Expr) and x.uid not in seen:
                 seen[x.uid] = x
                 todo.append(x)
     return [e for e in seen.values() if isinstance(e, Ref)]
 
 
 def _children(e: Expr) -> tuple[object, ...]:
+    if isinstance(e, Ref):
+        return () if isinstance(e, Lazy) else (e.resolved(),)
     return () if e.kind in (Kind.LEAF, Kind.TEXT) else e.args
 
 
@@ -390,7 +392,7 @@ def _refuse_left_recursion(rule: Ref) -> None:
             continue
         seen.add(e.uid)
         if isinstance(e, Ref):
-            todo.append(e.resolved())
+            todo.extend([] if isinstance(e, Lazy) else [e.resolved()])
         elif e.kind is Kind.CAT:
             todo.extend(e.args[: 1 + nullable(e.args[0])])
         elif e.kind in (Kind.ALT, Kind.AND):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,23 @@ class Ref(Expr):
     def resolved(self) -> Expr:
         if self.body is None:
             raise InvalidConstraint(f"the rule {self.name!r} is used but never defined")
+        return self.body
+
+
+class Lazy(Ref):
+    """A rule that is written when it is first asked what may follow; whether it may end and its least length are known
+    before. So it may have endlessly many successors, of which only those that are visited come to be."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, name: str, nullable: bool, minlen: int, write: Callable[[], Expr]) -> None:
+        super().__init__(name)
+        self.nullable_, self.minlen_, self.solved = nullable, minlen, True
+        self.write = write
+
+    def resolved(self) -> Expr:
+        if self.body is None:
+            self.body = self.write()
         return self.body
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from .derive import minlen
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, INF, Expr, alt, both, complement, matches, repeat
-from .json_formats import FORMATS, format_expr
+from .json_formats import FORMATS, LAZY, WIDEST, format_expr
 from .logic import Cube, Logic, Node
 from .regex import PLAIN, search
 from .regex_compile import Alphabet
@@ -34,8 +34,24 @@ class Strings:
         """The texts for which `function` holds; `EMPTY` when there are none."""
         found = self._functions.get(function.uid)
         if found is None:
-            found = self._functions[function.uid] = self._new(function)
+            found = self._new(self._with_narrow(function, self.logic.conj))
+            if found is EMPTY and self._new(self._with_narrow(function, self.logic.disj)) is not EMPTY:
+                raise UnsupportedConstraint("the formats meant here cannot be told exactly from other texts")
+            self._functions[function.uid] = found
         return found
+
+    def _with_narrow(self, function: Node, join: Callable[[Iterable[Node]], Node]) -> Node:
+        """A narrow format tells which texts have it for sure, its widest form which have it not. In between, `function`
+        is what it is if they have it, joined with what it is if they have it not."""
+        logic = self.logic
+        for atom in logic.support(function):
+            if isinstance(atom, HasFormat) and atom.name in WIDEST:
+                yes, no = (logic.restrict(function, {atom: value}) for value in (True, False))
+                between = join([yes, no])
+                if between is not no:
+                    widest = logic.atom(HasFormat(atom.name, widest=True))
+                    function = logic.ite(logic.atom(atom), yes, logic.ite(widest, between, no))
+        return function
 
     def _new(self, function: Node) -> Expr:
         found = self._as_machine(function)
@@ -51,6 +67,8 @@ class Strings:
         atoms = self.logic.support(function)
         patterns = [atom for atom in atoms if isinstance(atom, Matches | HasFormat)]
         lengths = [atom.length for atom in atoms if isinstance(atom, MinLength)]
+        if any([isinstance(atom, HasFormat) and atom.name in LAZY and not atom.widest for atom in patterns]):
+            return None
         if not patterns or len(atoms) > MOST_ATOMS or max(lengths, default=0) > LONGEST:
             return None
         if len(patterns) == 1 and (not lengths and function.low is self.logic.false):
@@ -98,8 +116,8 @@ class Strings:
                 return len(word) >= length
             case Matches(pattern):
                 return matches(search(pattern, "ecma", PLAIN), word.encode())
-            case HasFormat(name):
-                return matches(format_expr(name, PLAIN), word.encode())
+            case HasFormat(name, widest):
+                return matches(format_expr(name, PLAIN, widest), word.encode())
         raise AssertionError(atom)
 
 
@@ -111,8 +129,8 @@ def _assertion(atom: StringAtom, alphabet: Alphabet) -> Expr:
             return repeat(alphabet.chars(ALL), length)
         case Matches(pattern):
             return search(pattern, "ecma", alphabet)
-        case HasFormat(name):
-            return format_expr(name, alphabet)
+        case HasFormat(name, widest):
+            return format_expr(name, alphabet, widest)
 
 
 @lru_cache(maxsize=1024)

@@ -68,7 +68,10 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class HasFormat:
+    """`widest`: at least the texts of the format, where an automaton cannot have exactly those; else at most those."""
+
     name: str
+    widest: bool = False
 
 
 # -- arrays

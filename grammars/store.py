@@ -38,6 +38,10 @@ def save(constraint: Constraint, path: str | Path) -> None:
     """
     if not isinstance(constraint, Automatic) or not isinstance(constraint._algebra, Native):
         raise UnsupportedConstraint("only constraints whose automaton is compiled natively can be stored")
+    if not constraint._algebra.finished:
+        raise UnsupportedConstraint(
+            "constraints with rules that are not written yet (the format regex) cannot be stored"
+        )
     with constraint._lock:
         arrays = _arrays(constraint, constraint._algebra._arena)
     target = Path(path)

@@ -75,7 +75,8 @@ typedef struct {
     int depth;
     Id empty, eps, all;
     jmp_buf failed;
-    const char *why;   /* NULL: out of memory */
+    const char *why;   /* NULL: out of memory, or a Python error is set */
+    PyObject *on_lazy; /* called with a rule that has no body yet: defines it */
 } Arena;
 
 #define NODE(A, id) (((Node *)(A)->nodes.items)[id])
@@ -105,6 +106,7 @@ Id make_nary(Arena *A, int kind, int32_t base);                 /* ALT or AND of
 int32_t make_list(Arena *A, const Id *items, int32_t count);    /* a counted list */
 
 int nullable(Arena *A, Id e);
+Id body_of(Arena *A, Id ref);
 Cuts cuts(Arena *A, Id e);
 void cut_byte(Cuts *c, int byte);
 Id derive(Arena *A, Id e, int byte);

@@ -1,5 +1,6 @@
 /* Nullability, byte classes and derivatives (derive.py). */
 #include "arena.h"
+#include <string.h>
 #include <stdlib.h>
 
 static int compute_nullable(Arena *A, Id e) {
@@ -37,6 +38,19 @@ int nullable(Arena *A, Id e) {
         NODE(A, e).nullable = (int8_t)found;
     }
     return NODE(A, e).nullable;
+}
+
+/* The body of a rule; a lazy one is written now, by Python code that uses the arena in turn. */
+Id body_of(Arena *A, Id ref) {
+    if (NODE(A, ref).a != NONE) return NODE(A, ref).a;
+    jmp_buf outer;
+    memcpy(&outer, &A->failed, sizeof(outer));
+    PyObject *done = A->on_lazy ? PyObject_CallFunction(A->on_lazy, "i", (int)ref) : NULL;
+    memcpy(&A->failed, &outer, sizeof(outer));
+    Py_XDECREF(done);
+    if (!done) fail(A, A->on_lazy ? NULL : "a rule is used but never defined");
+    if (NODE(A, ref).a == NONE) fail(A, "a rule is used but never defined");
+    return NODE(A, ref).a;
 }
 
 static void cut(Cuts *c, int byte) {
@@ -79,8 +93,8 @@ static Cuts compute_cuts(Arena *A, Id e) {
         for (int32_t i = 0; i < n.b; i++) unite(&out, cuts(A, *LIST(A, n.a + i)));
         break;
     case REPEAT:
-    case NOT:
-    case REF: return cuts(A, n.a);
+    case NOT: return cuts(A, n.a);
+    case REF: return cuts(A, body_of(A, e));
     case SPAN: return cuts_span(A, n);
     case UNIQUE: return cuts_unique(A, n);
     case HOLE: {
@@ -170,7 +184,7 @@ static Id compute_derivative(Arena *A, Id e, int byte) {
         Id fewer = make_repeat(A, n.a, low, n.c > 0 ? n.c - 1 : -1);
         return make_cat(A, derive(A, n.a, byte), fewer);
     }
-    case REF: return derive(A, n.a, byte);
+    case REF: return derive(A, body_of(A, e), byte);
     case SPAN: return derive_span(A, n, byte);
     case UNIQUE: return derive_unique(A, n, byte);
     default: return derive_hole(A, n, byte);
@@ -329,7 +343,7 @@ static Id compute_class(Arena *A, Id e, Id graph) {
     case AND: return nary_class(A, n, graph);
     case NOT: return (to = derive_class(A, n.a, graph)) == UNSURE ? UNSURE : make_not(A, to);
     case REPEAT: return repeat_class(A, n, graph);
-    case REF: return derive_class(A, n.a, graph);
+    case REF: return derive_class(A, body_of(A, e), graph);
     case HOLE: return hole_class(A, n, graph);
     default: return UNSURE; /* SPAN, UNIQUE */
     }

@@ -15,6 +15,7 @@ static PyObject *failure(Arena *A) {
     while (A->searches) search_drop(A);
     A->depth = 0;
     A->scratch.size = 0;
+    if (PyErr_Occurred()) return NULL;
     if (!A->why) return PyErr_NoMemory();
     PyErr_SetString(Unsupported ? Unsupported : PyExc_RuntimeError, A->why);
     return NULL;
@@ -40,6 +41,7 @@ static int new_arena(Arena *A, PyObject *args, PyObject *kwargs) {
 }
 
 static void dealloc(Arena *A) {
+    Py_CLEAR(A->on_lazy);
     arena_free(A);
     Py_TYPE(A)->tp_free((PyObject *)A);
 }
@@ -139,6 +141,11 @@ static PyObject *py_define(Arena *A, PyObject *args) {
     if (!PyArg_ParseTuple(args, "ii", &ref, &body) || !known(A, ref) || !known(A, body)) return NULL;
     if (NODE(A, ref).kind != REF) return PyErr_Format(PyExc_ValueError, "not a reference");
     NODE(A, ref).a = body;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_on_lazy(Arena *A, PyObject *define) {
+    Py_XSETREF(A->on_lazy, Py_NewRef(define));
     Py_RETURN_NONE;
 }
 
@@ -417,6 +424,7 @@ static PyMethodDef arena_methods[] = {
     METHOD("repeat", py_repeat, "repeat(body, low, high or -1) -> expression"),
     METHOD("ref", py_ref, "ref(nullable, minlen) -> expression, to be defined"),
     METHOD("define", py_define, "define(ref, body)"),
+    {"on_lazy", (PyCFunction)py_on_lazy, METH_O, "on_lazy(define): called with a ref when its body is first needed"},
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
     METHOD("distinct", py_distinct, "distinct(item, sep, low, high or -1, shortest items) -> expression (distinct.py)"),
     METHOD("index", py_index, "index(text, order, ends, first, last) -> number of its first suffix (suffixes.py)"),

@@ -63,7 +63,7 @@ def test_many_constraints_stay_within_the_configured_memory() -> None:
         alive.append(weakref.ref(c))
         if i % 50 == 49:
             gc.collect()
-            kept = [c.memory for ref in alive if (c := ref()) is not None]
+            kept = [found.memory for ref in alive if (found := ref()) is not None]
 
             assert len(kept) < 40
             assert sum(kept) <= limit + max(kept)  # the one in use grows after room was made for it

@@ -81,7 +81,7 @@ def test_damaged_arrays_are_an_error_and_never_a_crash(name: str, tmp_path: Path
     for _ in range(80):
         damaged = dict(arrays)
         for _ in range(rng.choice([1, 1, 3])):
-            part = rng.choice([n for n in arrays if arrays[n].size])
+            part = rng.choice([n for n in damaged if damaged[n].size])
             damaged[part] = harmed(damaged[part], rng)
         np.savez(tmp_path / "d.npz", allow_pickle=False, **damaged)
         try:

@@ -244,17 +244,29 @@ def _minlen(e: Expr, of: Callable[[Expr], int]) -> int:
 
 def lower(e: Expr) -> int:
     """A cheap bound below `minlen`: conjunctions count as their dearest part, complements as nothing."""
+    return _lower(e, {})
+
+
+def _lower(e: Expr, known: dict[int, int]) -> int:
+    """known: the bounds of parts, by uid; a part may be reached on exponentially many ways."""
     if e.minlen_ >= 0 and not (_solving and e.kind is Kind.REF):
         return e.minlen_
+    found = known.get(e.uid)
+    if found is None:
+        found = known[e.uid] = _new_lower(e, known)
+    return found
+
+
+def _new_lower(e: Expr, known: dict[int, int]) -> int:
     match e.kind:
         case Kind.NOT:
             return 0
         case Kind.AND:
-            return max([lower(x) for x in e.args])
+            return max([_lower(x, known) for x in e.args])
         case Kind.REF:  # not solved yet
             return 0
         case _:
-            return _minlen(e, lower)
+            return _minlen(e, lambda x: _lower(x, known))
 
 
 _lock = threading.RLock()  # guards the two below

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from .tokenizers import backend_of, flattened
+
 _SPACE = "▁"  # stands for a space inside SentencePiece tokens, so the character itself needs its bytes spelt out
 
 
@@ -23,7 +25,7 @@ class PlainText:
     """
 
     def __init__(self, tokenizer: Any, token_bytes: Sequence[bytes | None]) -> None:
-        self._backend, self._own = tokenizer.backend_tokenizer, False
+        self._backend, self._own = backend_of(tokenizer), False
         self._bytes = token_bytes
         self._lock = threading.Lock()
         spelling = [self._backend.token_to_id(f"<0x{byte:02X}>") for byte in _SPACE.encode()]
@@ -61,9 +63,9 @@ def faithful_copy(backend: Any) -> Any:
 
     state = json.loads(backend.to_str())
     state |= {"truncation": None, "padding": None}
-    kept = [part for part in _parts(state["normalizer"], "normalizers") if part.get("content") == _SPACE]
+    kept = [part for part in flattened(state["normalizer"], "normalizers") if part.get("content") == _SPACE]
     state["normalizer"] = {"type": "Sequence", "normalizers": kept} if kept else None
-    for part in _parts(state["pre_tokenizer"], "pretokenizers"):
+    for part in flattened(state["pre_tokenizer"], "pretokenizers"):
         if part["type"] == "Metaspace":
             part["prepend_scheme"] = "never"
         elif part["type"] == "ByteLevel":
@@ -71,9 +73,3 @@ def faithful_copy(backend: Any) -> Any:
     copy = Tokenizer.from_str(json.dumps(state))
     copy.encode_special_tokens = True
     return copy
-
-
-def _parts(component: dict[str, Any] | None, key: str) -> list[dict[str, Any]]:
-    if component is None:
-        return []
-    return [leaf for part in component[key] for leaf in _parts(part, key)] if key in component else [component]

@@ -7,9 +7,9 @@ that was damaged or tampered with is a StoreError, not a crash. It fits one voca
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ._native import Arena
 from .algebra import Native
+from .automaton import DEAD
 from .constraint import Automatic, Constraint
 from .errors import LmprogError, UnsupportedConstraint
 from .rows import NARROW, Row, Rows
@@ -82,11 +83,14 @@ def _arrays(c: Automatic, arena: Arena) -> dict[str, npt.NDArray[Any]]:
 
 def load(path: str | Path, vocab: Vocabulary) -> Constraint:
     """A constraint that `save` wrote. Raises StoreError, or OSError when the file cannot be read."""
+    data = io.BytesIO(Path(path).read_bytes())
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(data, allow_pickle=False) as archive:
             return _restored({name: archive[name] for name in archive.files}, vocab)
-    except (ValueError, KeyError, IndexError, TypeError, EOFError, OverflowError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path} is not a stored constraint, or is damaged ({error}): compile it again") from None
+    except StoreError:
+        raise
+    except Exception as error:  # zipfile and numpy do not say what they raise for damaged files, and it is a long list
+        raise StoreError(f"{path} is not a stored constraint, or is damaged ({error}): compile it again") from error
 
 
 def _restored(arrays: dict[str, npt.NDArray[Any]], vocab: Vocabulary) -> Constraint:
@@ -103,6 +107,8 @@ def _restored(arrays: dict[str, npt.NDArray[Any]], vocab: Vocabulary) -> Constra
         raise ValueError("no such expression")
     c = Automatic(Native(arena), root, vocab)
     c._automaton.dfa.load(arrays["table"].tobytes(), arrays["exprs"].tobytes(), arena.size())
+    if c.start() == DEAD:
+        raise ValueError("it accepts nothing")
     _restore_rows(c._rows, arrays, len(c._automaton))
     return c
 

@@ -32,8 +32,8 @@ def from_type(tp: Any, **limits: Any) -> Grammar:
     Scalars are bare text, as they read best in a prompt: `int`, `float` and `Decimal` as JSON numbers, `bool` as
     `true` or `false`, `None` as `null`, `str` as it is, dates and times in ISO 8601, `UUID`s in hexadecimal; of `Enum`
     and `Literal` the values. Lists, dicts, tuples, sets, pydantic models, dataclasses and TypedDicts are compact JSON;
-    models do not take keys that they do not declare, unless they keep them (`extra="allow"`). A union is read as its
-    first member that fits.
+    models do not take keys that they do not declare, unless they keep them (`extra="allow"`). Within JSON a
+    `Decimal` is a number too, of at most 1e300. A union is read as its first member that fits.
 
     `limits` are pydantic's: ge, gt, le, lt, multiple_of, min_length, max_length, pattern, max_digits, decimal_places.
 

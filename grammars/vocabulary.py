@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -40,13 +40,28 @@ class Vocabulary:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any, eos: Iterable[int] | None = None) -> Vocabulary:
-        """Of a Hugging Face tokenizer (byte-level BPE, SentencePiece with byte fallback, WordPiece)."""
-        from .plain_text import PlainText
-        from .tokenizers import token_bytes
+        """Of a Hugging Face tokenizer (byte-level BPE, SentencePiece, WordPiece) or a tiktoken encoding.
 
-        ids = [tokenizer.eos_token_id] if eos is None else list(eos)
+        See tokenizers.py for what a token stands for. Raises UnsupportedConstraint for other kinds.
+        """
+        from .plain_text import PlainText
+        from .tokenizers import is_tiktoken, token_bytes
+
         tokens = token_bytes(tokenizer)
+        if is_tiktoken(tokenizer):
+            ends = [tokenizer.eot_token] if eos is None else eos
+            return cls(tokens, ends, lambda data: list(tokenizer.encode_ordinary(data.decode())))
+        ids = [getattr(tokenizer, "eos_token_id", None)] if eos is None else eos
         return cls(tokens, [i for i in ids if i is not None], PlainText(tokenizer, tokens))
+
+    @classmethod
+    def from_ranks(cls, ranks: Mapping[bytes, int], eos: Iterable[int]) -> Vocabulary:
+        """Of a tiktoken-style table of tokens and their ids; all other ids up to the greatest EOS are special."""
+        ends = list(eos)
+        tokens: list[bytes | None] = [None] * (max([*ranks.values(), *ends]) + 1)
+        for token, i in ranks.items():
+            tokens[i] = token
+        return cls(tokens, ends)
 
     @property
     def size(self) -> int:
@@ -105,7 +120,7 @@ class Vocabulary:
         return self.longest_match(data)
 
     def longest_match(self, data: bytes) -> list[int]:
-        """Greedy spelling from the left; ValueError when a byte cannot be spelt."""
+        """Greedy spelling from the left; the shortest one where that leads nowhere; ValueError when there is none."""
         out, at = [], 0
         while at < len(data):
             for size in range(min(self.longest, len(data) - at), 0, -1):
@@ -115,8 +130,27 @@ class Vocabulary:
                     at += size
                     break
             else:
-                raise ValueError(f"no token spells byte {data[at]:#04x}")
+                return self._shortest_spelling(data)
         return out
+
+    def _shortest_spelling(self, data: bytes) -> list[int]:
+        best = {0: (0, 0, -1)}  # of each end that can be spelt: the number of tokens, where the last one starts, its id
+        for at in range(len(data)):
+            if at in best:
+                count = best[at][0] + 1
+                for end in range(at + 1, min(at + self.longest, len(data)) + 1):
+                    token = self.ids.get(data[at:end])
+                    if token is not None and (end not in best or count < best[end][0]):
+                        best[end] = (count, at, token)
+        end, out = len(data), list[int]()
+        if end not in best:
+            raise ValueError(
+                f"no tokens of this vocabulary spell what is at byte {max(best)}: {data[max(best) :][:9]!r}"
+            )
+        while end:
+            _, end, token = best[end]
+            out.append(token)
+        return out[::-1]
 
     def decode(self, ids: Iterable[int]) -> bytes:
         """The bytes of `ids`; special tokens give none."""

@@ -66,13 +66,14 @@ typedef struct Search Search;
 
 typedef struct {
     PyObject_HEAD
-    Pool nodes, cuts, bytes, lists, dags, edges, scratch, indexes;
+    Pool nodes, cuts, bytes, lists, dags, edges, scratch, indexes, bounds;
     Id *interned;      /* open addressing over nodes */
     uint32_t interned_mask;
     Memo *memo;        /* derivatives */
     uint32_t memo_mask, memo_size;
     Search *searches;  /* stack of running searches */
     int depth;
+    uint32_t round;    /* the last one of `lower`; `bounds` hold what was found in theirs */
     Id empty, eps, all;
     jmp_buf failed;
     const char *why;   /* NULL: out of memory, or a Python error is set */

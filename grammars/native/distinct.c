@@ -97,7 +97,9 @@ int64_t minlen_unique(Arena *A, Node n, int64_t (*of)(Arena *, Id)) {
     int32_t more = param(A, n, LOW) - 1, words = param(A, n, WORDS), among = 0;
     int64_t least = of(A, n.a), total = 0;
     if (more < 1 || least >= INF) return least;
-    total = more * of(A, param(A, n, SEP));
+    int64_t sep = of(A, param(A, n, SEP));
+    if (sep > INF / more) return INF;
+    total = more * sep;
     for (int32_t i = 1; i <= *LIST(A, words) && more >= 0; i++) {
         Id word = *LIST(A, words + i);
         if (is_used(A, n.b, word)) continue;
@@ -127,6 +129,6 @@ int unique_is_sound(Arena *A, const Node *n, Id id) {
     Id named[] = {n->a, n->c, *LIST(A, n->b + ITEM), *LIST(A, n->b + SEP)};
     for (int i = 0; i < 4; i++)
         if (named[i] < 0 || named[i] >= id) return 0;
-    return low >= 0 && (n->c == A->eps || NODE(A, n->c).kind == TEXT) && texts_are_sound(A, n->b + USED, used, id) &&
-           texts_are_sound(A, words + 1, *LIST(A, words), id);
+    return low >= 0 && (low < 2 || low <= *LIST(A, words)) && (n->c == A->eps || NODE(A, n->c).kind == TEXT) &&
+           texts_are_sound(A, n->b + USED, used, id) && texts_are_sound(A, words + 1, *LIST(A, words), id);
 }

@@ -1,6 +1,7 @@
 /* Shortest completions (derive.py): compositional, and A* over derivatives for conjunctions and complements. */
 #include "arena.h"
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     int64_t bound;
@@ -63,18 +64,40 @@ static int64_t compose(Arena *A, Id e, int64_t (*of)(Arena *, Id)) {
     }
 }
 
-int64_t lower(Arena *A, Id e) {
+typedef struct {
+    int64_t least;
+    uint32_t round;
+} Bound;
+
+static Bound *bound_of(Arena *A, Id e) {
+    if (e >= A->bounds.size) {
+        int32_t more = A->nodes.size - A->bounds.size;
+        memset(grow(A, &A->bounds, more, sizeof(Bound)), 0, (size_t)more * sizeof(Bound));
+        A->bounds.size += more;
+    }
+    return &((Bound *)A->bounds.items)[e];
+}
+
+/* `lower` within one round: every part once, as it may be reached on exponentially many ways. */
+static int64_t lower_once(Arena *A, Id e) {
     Node n = NODE(A, e);
     if (n.minlen >= 0) return n.minlen;
     if (n.kind == NOT) return 0;
+    if (bound_of(A, e)->round == A->round) return bound_of(A, e)->least;
     enter(A);
     int64_t most = 0, x;
-    if (n.kind != AND) most = compose(A, e, lower);
+    if (n.kind != AND) most = compose(A, e, lower_once);
     else
         for (int32_t i = 0; i < n.b; i++)
-            if ((x = lower(A, *LIST(A, n.a + i))) > most) most = x;
+            if ((x = lower_once(A, *LIST(A, n.a + i))) > most) most = x;
     leave(A);
+    *bound_of(A, e) = (Bound){most, A->round};
     return most;
+}
+
+int64_t lower(Arena *A, Id e) {
+    A->round++;
+    return lower_once(A, e);
 }
 
 static void swap(Entry *a, Entry *b) {

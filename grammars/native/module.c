@@ -353,7 +353,7 @@ static int is_sound(Arena *A, Id id) {
     case NOT: return within(n->a, 1, id);
     case REF: return within(n->a, 1, A->nodes.size) && n->nullable >= 0 && n->minlen >= 0;
     case HOLE: return hole_is_sound(A, n, id);
-    case SPAN: return n->c >= 0 && span_is_sound(A, n->a, n->b);
+    case SPAN: return within(n->c, 1, INT32_MAX / 8) && span_is_sound(A, n->a, n->b); /* no source is longer */
     case UNIQUE: return unique_is_sound(A, n, id);
     default: return 0;
     }

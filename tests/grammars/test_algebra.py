@@ -147,6 +147,8 @@ def test_too_many_distinct_items() -> None:
         distinct(repeat(few, 1), text(","), 100_000)
     with pytest.raises(EmptyLanguage):
         compile(choices(["a", "b"]).many_unique(",", low=3), Vocabulary([b"a", b"b", b",", None], {3}))
+    with pytest.raises(EmptyLanguage):  # lengths without an end are not added up beyond what an integer holds
+        compile(regex("[ab]{1,9}").many_unique(Grammar(both_none()), low=20), Vocabulary([b"a", b"b", b",", None], {3}))
 
 
 def both_none() -> Expr:

@@ -191,6 +191,8 @@ def test_a_million_characters() -> None:
             s = after
 
         assert c.finished(s)
+        found = quote(source, max_chars=60).parse(source[start : start + 60])
+        assert source[found.start : found.end] == found.text == source[start : start + 60]
     s = c.start()
     for _ in range(200):  # at random, but always within the source
         ids = c.allowed(s)

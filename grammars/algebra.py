@@ -19,7 +19,6 @@ from .letters import CLASSES
 set_error(UnsupportedConstraint)
 
 
-
 class Source(Protocol):
     """What a Dfa expands its states with."""
 

@@ -24,7 +24,7 @@ from .errors import LmprogError, UnsupportedConstraint
 from .rows import NARROW, Row, Rows
 from .vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 _ARENA = ("nodes", "bytes", "lists", "graphs", "edges")
 
 
@@ -126,7 +126,7 @@ def _restore_rows(rows: Rows, arrays: dict[str, npt.NDArray[Any]], states: int) 
     at = np.concatenate([[0], np.cumsum(counts)])
     for i, s in enumerate(numbers.tolist()):
         row = Row(masks[i], None, int(needs[i]), ends[at[i] : at[i + 1]].tolist())
-        if np.bitwise_count(row.mask).sum() <= NARROW:
+        if np.bitwise_count(row.mask.view(np.uint32)).sum() <= NARROW:
             row.ids = rows.ids(row)
             row.ids.flags.writeable = False
         rows._rows[s] = row

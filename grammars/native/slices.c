@@ -16,7 +16,7 @@
 #define ASCII 95    /* 0x20..0x7E come first among the letters; kinds of code points beyond follow */
 #define LETTERS (ASCII + MOST_CLASSES)
 #define KEPT 128    /* bases */
-#define HEAVY 4096  /* tokens, or nodes below one, that are too many to put right one by one */
+#define HEAVY 4096  /* tokens to take out one by one, or nodes below an odd letter, that are too many */
 
 typedef struct { uint64_t word[2]; } Letters;
 
@@ -254,6 +254,7 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
     }
     if (targets(dfa, next, after) < 0) return -1;
     int32_t then = elected(after, &any);
+    Letters dead = leading_to(here, DEAD);
     c->alive = then == DEAD ? leading_to(here, next) : leading_to(after, then);
     for (int k = 0; k < LONGEST; k++) {
         c->odd[k] = odd_ones(here, &c->alive, next);
@@ -273,8 +274,8 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
     }
     int32_t heavy = 0;
     for (int letter = 0; letter < LETTERS; letter++)
-        if (has(&c->alive, letter) && has(&c->odd[0], letter)) heavy += self->weight[letter];
-    c->first = heavy < HEAVY ? c->alive : without(&c->alive, &c->odd[0]);
+        if (has(&c->alive, letter) && has(&dead, letter)) heavy += self->weight[letter];
+    c->first = heavy < HEAVY ? c->alive : without(&c->alive, &dead);
     return 0;
 }
 

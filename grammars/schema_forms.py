@@ -25,9 +25,10 @@ TYPES: tuple[JsonType, ...] = ("null", "true", "false", "number", "string", "arr
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The schema at a place, by its absolute URI."""
+    """The schema at a place (see `Place.key`)."""
 
-    uri: str
+    pointer: str
+    scope: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,8 @@ class Forms:
     def assertion(self, kind: JsonType, atom: Atom) -> Form:
         return self.when(kind, self.logic.atom(atom))
 
-    def target(self, uri: str) -> Form:
-        return self.every(self.logic.atom(Target(uri)))
+    def target(self, key: tuple[str, int]) -> Form:
+        return self.every(self.logic.atom(Target(*key)))
 
     def all_of(self, parts: Iterable[Form]) -> Form:
         return self._combine(self.logic.conj, parts)

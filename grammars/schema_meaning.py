@@ -38,11 +38,11 @@ class _Unknown(Exception):
 
 
 class Meaning:
-    def __init__(self, forms: Forms, strings: Strings, target: Callable[[str], Form]) -> None:
+    def __init__(self, forms: Forms, strings: Strings, target: Callable[[Target], Form]) -> None:
         self.forms, self.logic, self.strings, self.target = forms, forms.logic, strings, target
         self._expanded: dict[tuple[int, JsonType], Node] = {}
         self._impossible: dict[tuple[int, JsonType], bool] = {}
-        self._following: set[tuple[str, JsonType]] = set()
+        self._following: set[tuple[Target, JsonType]] = set()
         self._probing = 0
 
     # -- references
@@ -53,19 +53,19 @@ class Meaning:
 
     def resolve(self, function: Node, kind: JsonType) -> Node:
         return self.logic.replace(
-            function, lambda atom: self._follow(atom.uri, kind, self.resolve) if isinstance(atom, Target) else None
+            function, lambda atom: self._follow(atom, kind, self.resolve) if isinstance(atom, Target) else None
         )
 
-    def _follow(self, uri: str, kind: JsonType, then: Callable[[Node, JsonType], Node]) -> Node:
-        if (uri, kind) in self._following:
+    def _follow(self, target: Target, kind: JsonType, then: Callable[[Node, JsonType], Node]) -> Node:
+        if (target, kind) in self._following:
             if self._probing:
                 raise _Unknown
-            raise InvalidConstraint("$ref leads back to itself without describing a value", uri)
-        self._following.add((uri, kind))
+            raise InvalidConstraint("$ref leads back to itself without describing a value", target.pointer)
+        self._following.add((target, kind))
         try:
-            return then(self.target(uri).of(kind), kind)
+            return then(self.target(target).of(kind), kind)
         finally:
-            self._following.discard((uri, kind))
+            self._following.discard((target, kind))
 
     # -- alternatives
 
@@ -79,7 +79,7 @@ class Meaning:
 
     def _meaning(self, atom: Atom, kind: JsonType) -> Node | None:
         if isinstance(atom, Target):
-            return self._follow(atom.uri, kind, self.expand)
+            return self._follow(atom, kind, self.expand)
         if isinstance(atom, AnyOf | Exactly):
             return self.logic.disj([self.expand(part, kind) for part in self.alternatives(atom, kind)])
         return None

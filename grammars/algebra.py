@@ -12,7 +12,7 @@ from . import derive as d
 from ._native import Arena, set_error
 from .byteset import Dag, code_points
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, INF, Expr, Kind, Ref, _cat, concat, hole, repeat, text
+from .expr import EMPTY, INF, Expr, Kind, Late, Ref, _cat, concat, hole, repeat, text
 from .slices import PLAIN, covers_plain
 
 set_error(UnsupportedConstraint)
@@ -172,7 +172,7 @@ class Native:
                 return arena.repeat(self._enter(e.args[0], undefined), e.args[1], e.args[2])
             case Kind.NOT:
                 return arena.complement(self._enter(e.args[0], undefined))
-            case Kind.REF:
+            case Kind.REF if not isinstance(e, Late):
                 assert isinstance(e, Ref)
                 undefined.append(e)
                 return arena.ref(d.nullable(e), d.minlen(e))

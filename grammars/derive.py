@@ -342,7 +342,7 @@ def _refs(root: Expr) -> list[Ref]:
     todo = [root]
     while todo:
         e = todo.pop()
-        below = [e.resolved()] if isinstance(e, Ref) else [x for x in _children(e) if isinstance(x, Expr)]
+        below = [e.known()] if isinstance(e, Ref) else [x for x in _children(e) if isinstance(x, Expr)]
         for x in below:
             if x.uid not in seen:
                 seen[x.uid] = x
@@ -376,12 +376,12 @@ def _round(r: Ref, memo: dict[int, object], rule: Callable[..., object], slot: s
             memo[e.uid] = rule(e, of)
         return memo[e.uid]
 
-    return of(r.resolved())
+    return of(r.known())
 
 
 def _refuse_left_recursion(rule: Ref) -> None:
     seen: set[int] = set()
-    todo = [rule.resolved()]
+    todo = [rule.known()]
     while todo:
         e = todo.pop()
         if e is rule:
@@ -390,7 +390,7 @@ def _refuse_left_recursion(rule: Ref) -> None:
             continue
         seen.add(e.uid)
         if isinstance(e, Ref):
-            todo.append(e.resolved())
+            todo.append(e.known())
         elif e.kind is Kind.CAT:
             todo.extend(e.args[: 1 + nullable(e.args[0])])
         elif e.kind in (Kind.ALT, Kind.AND):

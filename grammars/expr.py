@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,31 @@ class Ref(Expr):
         if self.body is None:
             raise InvalidConstraint(f"the rule {self.name!r} is used but never defined")
         return self.body
+
+    def known(self) -> Expr:
+        """What is enough to tell the shortest text."""
+        return self.resolved()
+
+
+class Late(Ref):
+    """A definition that `make` gives when the automaton comes to it: for what has too many states to be written down.
+
+    `part` is a part of it that holds a shortest text, and the empty text if that belongs to it.
+    """
+
+    __slots__ = ("make", "part")
+
+    def __init__(self, name: str, part: Expr, make: Callable[[], Expr]) -> None:
+        super().__init__(name)
+        self.part, self.make = part, make
+
+    def resolved(self) -> Expr:
+        if self.body is None:
+            self.body = self.make()
+        return self.body
+
+    def known(self) -> Expr:
+        return self.part
 
 
 _uids = itertools.count()

@@ -7,7 +7,8 @@ References stay symbolic (`Target`) until a value is compiled, so recursion need
 `anyOf` and `oneOf` stay apart, too, where they say more than types: see `schema_meaning`.
 
 `Declares` is always true. It notes the order of a schema's `properties`, which orders what is generated, and lasts as
-long as the schema is not negated: of several alternatives each keeps its own order.
+long as the schema is not negated: of several alternatives each keeps its own order. Between several of them in one
+conjunction there is no order.
 """
 
 from __future__ import annotations

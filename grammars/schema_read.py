@@ -28,6 +28,7 @@ from .schema_forms import (
 from .schema_refs import Document, Place
 
 Handler = Callable[["Reader", Place, Any], "Form | None"]
+FEW_KEYS = 5  # of a constant object: these may come in any order
 
 
 # read after the others, so that the keys they declare come after those that the schema itself declares
@@ -165,7 +166,8 @@ class Reader:
         for name, member in value.items():
             parts.append(logic.atom(Members(self.key(name), self.equal(member, where))))
             parts.append(logic.negate(logic.atom(Members(self.key(name), forms.nothing))))
-        return forms.only("object", logic.conj([logic.atom(Declares(tuple(names))), *parts]))
+        declared = [(name,) for name in names] if len(names) <= FEW_KEYS else [tuple(names)]
+        return forms.only("object", logic.conj([*[logic.atom(Declares(d)) for d in declared], *parts]))
 
 
 def number(value: Any, where: str) -> Fraction:

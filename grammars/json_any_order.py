@@ -16,48 +16,45 @@ MOST_EAGER = 6  # names remembered for which all states are made at once
 
 class AnyOrder(Object):
     def body(self) -> Expr:
-        logic = self.logic
         counted = not all([self.worse(self.function, MinMembers(mark), True) for mark in self.marks])
         harmless = {a: self.worse(self.function, a, False) for a in self.assertions}
         self.free = [i for i, about in enumerate(self.about) if not counted and all([harmless[a] for a in about])]
         self.remembered = [i for i in range(len(self.names)) if i not in self.free]
         self.late = len(self.remembered) > MOST_EAGER or len(self.marks) > 1 or max(self.marks, default=0) > MOST_EAGER
-        return EMPTY if self.function is logic.false else self.state(frozenset(), self.function, 0, False)
+        if self.other_members(self.function, 0):
+            self.refuse_counting(self.function)
+        return self.state(frozenset(), self.function, 0)
 
-    def state(self, used: frozenset[int], function: Node, count: int, opened: bool) -> Expr:
+    def state(self, used: frozenset[int], function: Node, count: int) -> Expr:
         if function is self.logic.false:
             return EMPTY
-        key = (used, function.uid, count, opened)
+        key = (used, function.uid, count)
         if not self.late:
-            return self.memo(key, lambda: self._state(used, function, count, opened))
+            return self.memo(key, lambda: self._state(used, function, count))
         return self.memo(
             key,
             lambda: Late(
-                "members", self.chain(0, function, count, used), lambda: self._state(used, function, count, opened)
+                "members", self.chain(0, function, count, used), lambda: self._state(used, function, count)
             ),
         )
 
-    def _state(self, used: frozenset[int], function: Node, count: int, opened: bool) -> Expr:
+    def _state(self, used: frozenset[int], function: Node, count: int) -> Expr:
         more = self.next_count(count)
         parts = [self.end(function, count)]
         for i in self.remembered:
             if i not in used:
                 settled = self.settled((used | {i}).__contains__, function)
                 for member, after in self.members(i, function, count, settled):
-                    parts.append(concat(member, self.state(used | {i}, after, more, opened)))
+                    parts.append(concat(member, self.state(used | {i}, after, more)))
         loops = []
-        for member, after in self._open(function, count, opened):
+        for member, after in self._open(function, count):
             if after is function and more == count:
                 loops.append(member)
             else:
-                parts.append(concat(member, self.state(used, after, more, True)))
+                parts.append(concat(member, self.state(used, after, more)))
         return concat(repeat(alt(*loops), 0), alt(*parts))
 
-    def _open(self, function: Node, count: int, opened: bool) -> list[tuple[Expr, Node]]:
+    def _open(self, function: Node, count: int) -> list[tuple[Expr, Node]]:
         """Members whose keys are not remembered."""
         named = [move for i in self.free for move in self.members(i, function, count, {})]
-        others = self.other_members(function, count)
-        mark = next((m for m in self.marks if m > count), None)
-        if others and mark is not None and mark > count + (not opened):
-            self.countable(function)
-        return [*named, *others]
+        return [*named, *self.other_members(function, count)]

@@ -97,7 +97,8 @@ class _Case:
         if bounds.empty():
             return EMPTY
         if not self.flexible and bounds.low is not None and bounds.low == bounds.high:
-            return text(numeral(bounds.low)) if self.divides(bounds.low) else EMPTY
+            fits = self.written_whole in (None, bounds.low.denominator == 1)
+            return text(numeral(bounds.low)) if fits and self.divides(bounds.low) else EMPTY
         found = alt(
             self.zero() if Fraction(0) in bounds and self.divides(Fraction(0)) else EMPTY,
             self.magnitudes(bounds.meet(_POSITIVE)),

@@ -131,6 +131,7 @@ class Object:
     # -- the text
 
     def expr(self) -> Expr:
+        self.refuse_unsound()
         return concat(text("{"), self.style.inner, self.body())
 
     def body(self) -> Expr:
@@ -224,7 +225,7 @@ class Object:
         end, more = self.end(function, count), self.next_count(count)
         moves = self.other_members(function, count)
         if moves and mark is not None and mark > count + (not opened):
-            self.countable(function)
+            self.refuse_counting(function)
         if count == 0 or (mark is not None and count + 1 == mark):
             return alt(end, *[concat(m, self.rest(after, more, True)) for m, after in moves])
         loop = alt(*[member for member, after in moves if after is function])
@@ -244,34 +245,33 @@ class Object:
     def other_members(self, function: Node, count: int) -> list[tuple[Expr, Node]]:
         out: dict[int, tuple[Node, list[Expr]]] = {}
         for keys, about in self.classes:
-            moves = self.moves(function, about, count, {})
-            for form, after in moves:
+            for form, after in self.moves(function, about, count, {}):
                 member = self.member(keys, form, count)
                 if member is not EMPTY:
-                    self.sound(function, after, about)
                     out.setdefault(after.uid, (after, []))[1].append(member)
         return [(alt(*members), after) for after, members in out.values()]
 
     # -- keys that come twice
 
-    def sound(self, function: Node, after: Node, about: list[Members]) -> None:
+    def refuse_unsound(self) -> None:
         """Refuses what a second value for the same key could make wrong.
 
         A value that fails an assertion decides it, though a later value of the same key may meet it. That does no
         harm where failing only makes things worse, or where no later value can meet it.
         """
-        atoms = self.logic.support(after)
-        for atom in about:
-            if atom in atoms or self.worse(function, atom, False):
-                continue
-            later = self.values.forms.any_of([form for form, _ in self.moves(after, about, 0, {})])
-            if not self.values.meaning.impossible_form(self.values.forms.all_of([later, atom.form])):
-                raise UnsupportedConstraint("what one of the keys left open must not be cannot be told of keys that recur")
+        forms, meaning = self.values.forms, self.values.meaning
+        for _, about in self.classes:
+            for atom in about:
+                if not self.worse(self.function, atom, False):
+                    failed = self.logic.restrict(self.function, {atom: False})
+                    later = forms.any_of([form for form, _ in self.moves(failed, about, 0, {})])
+                    if not meaning.impossible_form(forms.all_of([later, atom.form])):
+                        raise UnsupportedConstraint("what a key left open must not be is not known before the last one")
 
-    def countable(self, function: Node) -> None:
+    def refuse_counting(self, function: Node) -> None:
         """Refuses a least number of keys that the schema leaves open, as they may come twice."""
         for mark in self.marks:
-            if not self.worse(function, MinMembers(mark), True):
+            if mark > 1 and not self.worse(function, MinMembers(mark), True):
                 raise UnsupportedConstraint(f"at least {mark} members with keys left open are not supported")
 
     def worse(self, function: Node, atom: Atom, value: bool) -> bool:

@@ -19,7 +19,7 @@ from math import floor, lcm
 from .derive import minlen
 from .digits import DIGIT, DIGITS, Interval, decimals, fraction_digits, multiples, whole
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, EPS, INF, Expr, alt, both, chars, complement, concat, repeat, text
+from .expr import EMPTY, EPS, INF, Expr, alt, both, chars, complement, concat, options, repeat, text
 from .logic import Cube, Logic, Node
 
 MOST_EXPONENT = 308
@@ -57,6 +57,7 @@ class WrittenWhole:
 NumberAtom = AtLeast | Above | MultipleOf | NumberIn | WrittenWhole
 INTEGER = MultipleOf(Fraction(1))
 MOST_CASES = 4096
+MANY = 1000  # numbers of a list, which are then written as plain decimals only
 
 
 def number_expr(logic: Logic, node: Node, flexible: bool) -> Expr:
@@ -86,8 +87,18 @@ class _Case:
 
     def expr(self) -> Expr:
         if self.only is not None:
+            if len(self.only) > MANY:
+                return self.listed([n for n in sorted(self.only) if self.allows(n)])
             return alt(*[self.within(Interval(n, False, n, False)) for n in sorted(self.only) if self.allows(n)])
         return alt(*[self.within(piece) for piece in _without(self.bounds, sorted(self.never))])
+
+    def listed(self, numbers: list[Fraction]) -> Expr:
+        """Plain decimals."""
+        if self.written_whole is not None:
+            numbers = [n for n in numbers if (n.denominator == 1) == self.written_whole]
+        whole, others = ([numeral(n) for n in numbers if (n.denominator == 1) == side] for side in (True, False))
+        zeros = repeat(_ZERO_FRACTION, 0, 1) if self.flexible and not self.written_whole else EPS
+        return alt(concat(options(whole), zeros), options(others))
 
     def allows(self, n: Fraction) -> bool:
         return n in self.bounds and n not in self.never and self.divides(n)

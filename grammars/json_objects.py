@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from .json_values import Order, Values
 
 MOST_CASES = 64
-MOST_STATES = 50_000
 MOST_COUNTED = 512
+MOST_CLASSES = 64
+MOST_LINKS = 30_000  # of all objects of a schema
 MOST_WOVEN = 64  # combinations of places in several sequences of names
 
 
@@ -73,6 +74,10 @@ class Object:
         self.about = self._about()
         self.others = [(a, self._other_keys(a)) for a in self.assertions]
         self.last = self._last()
+        self.settled_at: list[Cube] = [{} for _ in self.names]  # in the order of `names`
+        for atom, names in self.last.items():
+            if names:
+                self.settled_at[max(names)][atom] = True
         self.classes = self._classes()
         self._memo: dict[tuple[object, ...], Expr] = {}
 
@@ -125,6 +130,8 @@ class Object:
                 inside, outside = self.logic.conj([region, keys]), self.logic.conj([region, self.logic.negate(keys)])
                 split += [(inside, [*about, atom]), (outside, about)]
             found = [(region, about) for region, about in split if strings.expr(region) is not EMPTY]
+            if len(found) > MOST_CLASSES:
+                raise UnsupportedConstraint(f"patterns for keys that overlap in more than {MOST_CLASSES} ways")
         keys_of = [(strings.expr(region), about) for region, about in found]
         return [(keys if known is None else both(keys, known), about) for keys, about in keys_of]
 
@@ -188,13 +195,14 @@ class Object:
     def memo(self, key: tuple[object, ...], make: Callable[[], Expr]) -> Expr:
         found = self._memo.get(key)
         if found is None:
-            if len(self._memo) > MOST_STATES:
-                raise UnsupportedConstraint("the assertions on an object have too many combinations")
+            self.values.links += 1
+            if self.values.links > MOST_LINKS:
+                raise UnsupportedConstraint("the assertions on objects have too many combinations")
             found = self._memo[key] = make()
         return found
 
     def _link(self, index: int, function: Node, count: int, used: frozenset[int]) -> Expr:
-        settled = self.settled(lambda i: i <= index or i in used, function)
+        settled = self.settled_at[index]
         absent = self.chain(index + 1, self.logic.restrict(function, settled), count, used)
         if index in used:
             return absent

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .errors import InvalidConstraint
+from .errors import InvalidConstraint, UnsupportedConstraint
 from .expr import EMPTY
-from .json_numbers import number_expr
+from .json_numbers import NumberIn, number_expr
 from .json_strings import Strings
 from .logic import Cube, Node
 from .schema_forms import (
@@ -30,6 +30,7 @@ from .schema_forms import (
 
 MOST_CASES = 256
 MOST_CUBES = 64
+MOST_PAIRS = 3000
 DEPTH = 3  # levels of containers that are looked into for emptiness
 
 
@@ -109,12 +110,41 @@ class Meaning:
         if isinstance(choice, AnyOf):
             return [self.logic.true] if self.logic.true in parts else parts
         functions = [self.expand(part.of(kind), kind) for part in choice.parts]
+        meet = self._meeting(functions, kind)
         out = []
         for i, (part, function) in enumerate(zip(choice.parts, functions, strict=True)):
-            others = [f for j, f in enumerate(functions) if j != i and self._overlap(function, f, kind)]
+            others = [f for j, f in enumerate(functions) if (i, j) in meet]
             kept = part.of(kind) if not others else function
             out.append(self.logic.conj([kept, *map(self.forms.denied, others)]))
         return out
+
+    def _meeting(self, functions: list[Node], kind: JsonType) -> set[tuple[int, int]]:
+        """The pairs of functions that may hold for the same value."""
+        tags = [self._tags(f) if kind == "object" else {} for f in functions]
+        pairs = [
+            (i, j)
+            for i in range(len(functions))
+            for j in range(i)
+            if not any(tags[i][name].isdisjoint(tags[j][name]) for name in tags[i].keys() & tags[j].keys())
+        ]
+        if len(pairs) > MOST_PAIRS:
+            raise UnsupportedConstraint("oneOf has too many alternatives that may overlap")
+        found = [(i, j) for i, j in pairs if self._overlap(functions[i], functions[j], kind)]
+        return {*found, *[(j, i) for i, j in found]}
+
+    def _tags(self, function: Node) -> dict[str, frozenset[object]]:
+        """Keys that must be there with one of a few texts or numbers, as in a tagged union."""
+        cubes = self.logic.cover(self.forms.undeclared(function), 1)
+        if not cubes:
+            return {}
+        wanted = [(single_key(a), a.form, value) for a, value in cubes[0].items() if isinstance(a, Members)]
+        there = {name for name, _, value in wanted if name is not None and not value}
+        found: dict[str, frozenset[object]] = {}
+        for name, form, value in wanted:
+            listed = _listed(form) if value and name in there else None
+            if name is not None and listed is not None:
+                found[name] = found.get(name, listed) & listed
+        return found
 
     def _overlap(self, a: Node, b: Node, kind: JsonType) -> bool:
         both = self.logic.conj([a, b])
@@ -180,6 +210,20 @@ class Meaning:
         """Whether an assertion speaks of the members of a given name."""
         keys = self.expand(atom.keys, "string")
         return self.logic.holds(keys, lambda a: self.strings.holds(a, name))
+
+
+def _listed(form: Form) -> frozenset[object] | None:
+    """The texts or numbers that a Form lists, if it allows nothing else."""
+    (kind, *others) = [k for k in TYPES if form.of(k).atom is not None or form.of(k).uid == 1] or ["null"]
+    function = form.of(kind)
+    if others or function.high is None or function.high.uid != 1 or function.low is None or function.low.uid != 0:
+        return None
+    match function.atom:
+        case StringIn(words):
+            return frozenset(words)
+        case NumberIn(numbers):
+            return frozenset(numbers)
+    return None
 
 
 def single_key(atom: Atom) -> str | None:

@@ -31,8 +31,9 @@ Handler = Callable[["Reader", Place, Any], "Form | None"]
 FEW_KEYS = 5  # of a constant object: these may come in any order
 
 
-# read after the others, so that the keys they declare come after those that the schema itself declares
-_CONDITIONAL = frozenset(["anyOf", "dependencies", "dependentSchemas", "if", "not", "oneOf"])
+# Read after the others: what may declare keys, which come after those that the schema itself declares; and `required`,
+# whose assertions belong beside those of `properties`, so that diagrams stay small from top to bottom.
+_LATER = {"required": 1, **dict.fromkeys(["anyOf", "dependencies", "dependentSchemas", "if", "not", "oneOf"], 2)}
 
 
 class Reader:
@@ -78,7 +79,7 @@ class Reader:
             raise InvalidConstraint(f"a schema is an object or a boolean, not {_kind(schema)}", place.pointer)
         if place.draft <= 7 and "$ref" in schema:
             schema = {"$ref": schema["$ref"]}
-        known = sorted([k for k in schema if k in self.handlers and k not in place.dialect.off], key=_CONDITIONAL.__contains__)
+        known = sorted([k for k in schema if k in self.handlers and k not in place.dialect.off], key=lambda k: _LATER.get(k, 0))
         parts = [self._keyword(name, place, schema[name]) for name in known]
         return self.forms.all_of([part for part in parts if part is not None])
 

@@ -6,6 +6,8 @@ harm. States are many when many names are, and are then made as the automaton co
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .expr import EMPTY, Expr, Late, alt, concat, repeat
 from .json_objects import Object
 from .logic import Node
@@ -24,6 +26,13 @@ class AnyOrder(Object):
         if self.other_members(self.function, 0):
             self.refuse_counting(self.function)
         return self.state(frozenset(), self.function, 0)
+
+    def memo(self, key: tuple[object, ...], make: Callable[[], Expr]) -> Expr:
+        if not self.late:
+            return super().memo(key, make)
+        if key not in self._memo:  # not limited: the automaton asks for it step by step
+            self._memo[key] = make()
+        return self._memo[key]
 
     def state(self, used: frozenset[int], function: Node, count: int) -> Expr:
         if function is self.logic.false:

@@ -41,15 +41,18 @@ class Objects:
         """Product by product of a cover, each in the order that it declares; as a whole if there are too many."""
         logic = self.values.forms.logic
         cubes = logic.cover(function, MOST_CASES)
+        atoms = logic.support(function)
+        mentioned = [(name,) for name in map(single_key, atoms) if name is not None]  # a key left open here, too
         if cubes is None:
-            return self._case(self.values.forms.undeclared(function), logic.support(function))
-        return alt(*[self._case(logic.of_cube(_literals(c)), c) for c in cubes if all(map(c.get, _declared(c)))])
+            return self._case(self.values.forms.undeclared(function), atoms, mentioned)
+        cubes = [c for c in cubes if all(map(c.get, _declared(c)))]
+        return alt(*[self._case(logic.of_cube(_literals(cube)), cube, mentioned) for cube in cubes])
 
-    def _case(self, function: Node, atoms: Iterable[Atom]) -> Expr:
+    def _case(self, function: Node, atoms: Iterable[Atom], mentioned: list[tuple[str]]) -> Expr:
         from .json_any_order import AnyOrder
 
         kind = Object if self.order == "schema" else AnyOrder
-        return kind(self.values, function, [atom.names for atom in _declared(atoms)]).expr()
+        return kind(self.values, function, [*[atom.names for atom in _declared(atoms)], *mentioned]).expr()
 
 
 def _declared(atoms: Iterable[Atom]) -> list[Declares]:

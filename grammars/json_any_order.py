@@ -11,7 +11,7 @@ from collections.abc import Callable
 from .expr import EMPTY, Expr, Late, alt, concat, repeat
 from .json_objects import Object
 from .logic import Node
-from .schema_forms import Members, MinMembers
+from .schema_forms import MinMembers
 
 MOST_EAGER = 6  # names remembered for which all states are made at once
 
@@ -42,9 +42,7 @@ class AnyOrder(Object):
             return self.memo(key, lambda: self._state(used, function, count))
         return self.memo(
             key,
-            lambda: Late(
-                "members", self.chain(0, function, count, used), lambda: self._state(used, function, count)
-            ),
+            lambda: Late("members", self.chain(0, function, count, used), lambda: self._state(used, function, count)),
         )
 
     def _state(self, used: frozenset[int], function: Node, count: int) -> Expr:

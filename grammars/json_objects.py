@@ -147,7 +147,7 @@ class Object:
     def body(self) -> Expr:
         declared = [s for s in self.sequences if len(s) > 1]
         free = [s for s in self.sequences if len(s) == 1]
-        joined = [sum(declared, []), sum(free, [])]
+        joined = [[name for s in part for name in s] for part in (declared, free)]
         for woven in (self.sequences, [*declared, joined[1]], joined):
             ends = [len(sequence) for sequence in woven if sequence]
             if len(ends) > 1 and prod([end + 1 for end in ends]) <= MOST_WOVEN:
@@ -306,11 +306,11 @@ class Weave:
     def _rest(self, at: tuple[int, ...], function: Node, count: int) -> Expr:
         of, logic = self.of, self.of.logic
         parts = [of.rest(logic.restrict(function, of.settled(lambda _: True, function)), count)]
-        for s, sequence in enumerate(self.sequences):
-            for p in range(at[s], len(sequence)):
-                then = (*at[:s], p + 1, *at[s + 1 :])
-                settled = of.settled(lambda i, then=then: self.place[i][1] < then[self.place[i][0]], function)
-                for member, after in of.members(sequence[p], function, count, settled):
+        for k, sequence in enumerate(self.sequences):
+            for j in range(at[k], len(sequence)):
+                then = (*at[:k], j + 1, *at[k + 1 :])
+                settled = of.settled({i for i, (s, p) in self.place.items() if p < then[s]}.__contains__, function)
+                for member, after in of.members(sequence[j], function, count, settled):
                     if after is not logic.false:
                         parts.append(concat(member, self.rest(then, after, of.next_count(count))))
         return alt(*parts)

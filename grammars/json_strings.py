@@ -114,9 +114,14 @@ def _assertion(atom: StringAtom, alphabet: Alphabet) -> Expr:
         case MinLength(length):
             return repeat(alphabet.chars(ALL), length)
         case Matches(pattern):
-            return search(pattern, "ecma", alphabet)
+            return _search(pattern, alphabet)
         case HasFormat(name):
             return format_expr(name, alphabet)
+
+
+@lru_cache(maxsize=1024)
+def _search(pattern: str, alphabet: Alphabet) -> Expr:
+    return search(pattern, "ecma", alphabet)
 
 
 @lru_cache(maxsize=1024)

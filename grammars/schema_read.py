@@ -79,7 +79,8 @@ class Reader:
             raise InvalidConstraint(f"a schema is an object or a boolean, not {_kind(schema)}", place.pointer)
         if place.draft <= 7 and "$ref" in schema:
             schema = {"$ref": schema["$ref"]}
-        known = sorted([k for k in schema if k in self.handlers and k not in place.dialect.off], key=lambda k: _LATER.get(k, 0))
+        known = [name for name in schema if name in self.handlers and name not in place.dialect.off]
+        known.sort(key=lambda name: _LATER.get(name, 0))
         parts = [self._keyword(name, place, schema[name]) for name in known]
         return self.forms.all_of([part for part in parts if part is not None])
 

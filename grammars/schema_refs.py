@@ -154,14 +154,18 @@ class Document:
         used = metaschema.get("$vocabulary")
         if draft < 2019 or not isinstance(used, dict):
             return Dialect(draft)
-        return Dialect(draft, frozenset(n for vocabulary, names in _vocabularies(draft) if vocabulary not in used for n in names))
+        return Dialect(
+            draft, frozenset(n for vocabulary, names in _vocabularies(draft) if vocabulary not in used for n in names)
+        )
 
     def resolve(self, place: Place, reference: Any, keyword: str) -> Place:
         """What `reference`, found at `place`, leads to."""
         assert place.scope is not None
         found = self._resolve(place, reference, keyword)
         if keyword != "$ref":
-            found = self._outermost(found, "" if keyword == "$recursiveRef" else urldefrag(reference).fragment, place.scope)
+            found = self._outermost(
+                found, "" if keyword == "$recursiveRef" else urldefrag(reference).fragment, place.scope
+            )
         found = found.within(place.scope)
         return self.places.setdefault(found.key, found)
 

@@ -19,7 +19,10 @@ class Schemas:
         self.r, self.draft = r, draft
 
     def root(self, depth: int = 3) -> Any:
-        uri = {2020: "https://json-schema.org/draft/2020-12/schema", 2019: "https://json-schema.org/draft/2019-09/schema"}
+        uri = {
+            2020: "https://json-schema.org/draft/2020-12/schema",
+            2019: "https://json-schema.org/draft/2019-09/schema",
+        }
         out: dict[str, Any] = {
             "$schema": uri.get(self.draft, f"http://json-schema.org/draft-0{self.draft}/schema#"),
             self.defs: {},

@@ -8,6 +8,7 @@ import pytest
 
 from lmprog.grammars import EmptyLanguage, InvalidConstraint, UnsupportedConstraint, Vocabulary, compile, json_schema
 from lmprog.grammars.derive import minlen
+from lmprog.grammars.rows import State
 
 BYTES = Vocabulary([*[bytes([i]) for i in range(256)], None], eos={256})
 OBJECT = {"type": "object"}
@@ -166,7 +167,12 @@ def test_nothing_is_valid(schema: Any) -> None:
     ],
 )
 def test_whitespace(style: Any, accepted: set[str]) -> None:
-    texts = ['{"a":[1,"\\n"]}', '{"a": [1, "\\n"]}', '{\n  "a": [\n    1,\n    "\\u000A"\n  ]\n}', '{"a":   [1, "\\n"]}']
+    texts = [
+        '{"a":[1,"\\n"]}',
+        '{"a": [1, "\\n"]}',
+        '{\n  "a": [\n    1,\n    "\\u000A"\n  ]\n}',
+        '{"a":   [1, "\\n"]}',
+    ]
     grammar = json_schema(OBJECT, whitespace=style)
 
     assert accepted == {text for text in texts if grammar.matches(text)}
@@ -223,11 +229,13 @@ def test_any_order_of_many(count: int) -> None:
     grammar = json_schema({**OBJECT, **schema}, order="any", whitespace="compact")
     text = json.dumps(dict.fromkeys(reversed(names), 1), separators=(",", ":"))
     constraint = compile(grammar, BYTES)
-    state = constraint.start()
+    state: State | None = constraint.start()
     for byte in text.encode():
+        assert state is not None
         assert constraint.mask(state)[byte // 32] >> (byte % 32) & 1
         state = constraint.advance(state, byte)
 
+    assert state is not None
     assert len(text) == minlen(grammar.expr)
     assert constraint.accepting(state)
     assert not grammar.matches(text.replace("key1", "key0"))
@@ -300,7 +308,12 @@ REMOTE = {
             ['{"a": 1}'],
         ),
         (
-            {"$id": "http://localhost/strict", "$dynamicAnchor": "node", "$ref": "tree.json", "unevaluatedProperties": False},
+            {
+                "$id": "http://localhost/strict",
+                "$dynamicAnchor": "node",
+                "$ref": "tree.json",
+                "unevaluatedProperties": False,
+            },
             ['{"children": [{"data": 1}]}'],
             ['{"children": [{"daat": 1}]}'],
         ),
@@ -381,8 +394,10 @@ def test_hostile_schemas_are_refused(schema: Any) -> None:
 )  # fmt: skip
 def test_large_schemas(schema: Any, text: str) -> None:
     constraint = compile(json_schema(schema), BYTES)
-    state = constraint.start()
+    state: State | None = constraint.start()
     for byte in text.encode():
+        assert state is not None
         state = constraint.advance(state, byte)
 
+    assert state is not None
     assert constraint.accepting(state)

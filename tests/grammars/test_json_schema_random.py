@@ -7,7 +7,14 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from lmprog.grammars import ConstraintError, EmptyLanguage, InvalidConstraint, UnsupportedConstraint, Vocabulary, compile
+from lmprog.grammars import (
+    ConstraintError,
+    EmptyLanguage,
+    InvalidConstraint,
+    UnsupportedConstraint,
+    Vocabulary,
+    compile,
+)
 from lmprog.grammars import json_schema as grammar_of
 
 from .schemas import Schemas

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from math import floor, lcm
 
 from .derive import minlen
@@ -65,8 +65,13 @@ def number_expr(logic: Logic, node: Node, flexible: bool) -> Expr:
     cubes = logic.cover(node, MOST_CASES)
     if cubes is None:
         raise UnsupportedConstraint(f"the numeric assertions come down to more than {MOST_CASES} cases")
-    found = alt(*[_Case(cube, flexible).expr() for cube in cubes])
+    found = alt(*[_case(frozenset(cube.items()), flexible) for cube in cubes])
     return found if minlen(found) < INF else EMPTY
+
+
+@lru_cache(maxsize=256)
+def _case(cube: frozenset[tuple[NumberAtom, bool]], flexible: bool) -> Expr:
+    return _Case(dict(cube), flexible).expr()
 
 
 class _Case:

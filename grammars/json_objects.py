@@ -30,7 +30,7 @@ MOST_CASES = 64
 MOST_COUNTED = 512
 MOST_CLASSES = 64
 MOST_LINKS = 30_000  # of all objects of a schema
-MOST_WOVEN = 64  # combinations of places in several sequences of names
+MOST_WOVEN = 24  # combinations of places in several sequences of names
 
 
 class Objects:

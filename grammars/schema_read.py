@@ -28,7 +28,7 @@ from .schema_forms import (
 from .schema_refs import Document, Place
 
 Handler = Callable[["Reader", Place, Any], "Form | None"]
-FEW_KEYS = 5  # of a constant object: these may come in any order
+FEW_KEYS = 4  # of a constant object: these may come in any order
 
 
 # Read after the others: what may declare keys, which come after those that the schema itself declares; and `required`,

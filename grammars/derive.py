@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from . import distinct
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, EPS, INF, Expr, Kind, Lazy, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
+from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
 from .suffixes import Suffixes
 
 SEARCH_LIMIT = 20_000  # derivatives looked at before a conjunction counts as undecidable
@@ -364,7 +364,7 @@ def _refs(root: Expr) -> list[Ref]:
 
 def _children(e: Expr) -> tuple[object, ...]:
     if isinstance(e, Ref):
-        return () if isinstance(e, Lazy) else (e.resolved(),)
+        return (e.known(),)
     return () if e.kind in (Kind.LEAF, Kind.TEXT) else e.args
 
 
@@ -390,12 +390,12 @@ def _round(r: Ref, memo: dict[int, object], rule: Callable[..., object], slot: s
             memo[e.uid] = rule(e, of)
         return memo[e.uid]
 
-    return of(r.resolved())
+    return of(r.known())
 
 
 def _refuse_left_recursion(rule: Ref) -> None:
     seen: set[int] = set()
-    todo = [rule.resolved()]
+    todo = [rule.known()]
     while todo:
         e = todo.pop()
         if e is rule:
@@ -404,7 +404,7 @@ def _refuse_left_recursion(rule: Ref) -> None:
             continue
         seen.add(e.uid)
         if isinstance(e, Ref):
-            todo.extend([] if isinstance(e, Lazy) else [e.resolved()])
+            todo.append(e.known())
         elif e.kind is Kind.CAT:
             todo.extend(e.args[: 1 + nullable(e.args[0])])
         elif e.kind in (Kind.ALT, Kind.AND):

@@ -24,7 +24,7 @@ from string import ascii_letters
 from weakref import WeakValueDictionary
 
 from .derive import minlen
-from .expr import EMPTY, EPS, Expr, Lazy, alt, concat, ref, repeat
+from .expr import EMPTY, EPS, Expr, Lazy, alt, concat, ref, repeat, text
 from .regex import whole
 from .regex_compile import Alphabet
 from .unicode_sets import LAST, Ranges, intersect, invert, of
@@ -133,7 +133,7 @@ class _Patterns:
         found = self.rules.get(state)
         if found is None:
             least = state.least()
-            found = self.rules[state] = Lazy("regex", least == 0, least, partial(self.written, state))
+            found = self.rules[state] = Lazy("regex", text("x" * least), partial(self.written, state))
         return found
 
     def written(self, state: _State) -> Expr:
@@ -186,7 +186,7 @@ class _Patterns:
 
     @cached_property
     def class_escape(self) -> Expr:
-        names = Lazy("property", False, 2, self.property_names)
+        names = Lazy("property", text("x}"), self.property_names)
         return alt(self.of(r"\\[dDsSwW]"), concat(self.of(r"\\[pP]\{"), names))
 
     def property_names(self) -> Expr:
@@ -220,7 +220,7 @@ class _Patterns:
 
     @cached_property
     def brackets(self) -> Expr:
-        return Lazy("brackets", False, 2, self.new_brackets)
+        return Lazy("brackets", text("x]"), self.new_brackets)
 
     def new_brackets(self) -> Expr:
         """A hyphen makes a range unless it comes first, last, or behind a range."""
@@ -243,7 +243,7 @@ class _Patterns:
     def range_from(self, low: int, spellings: list[str]) -> Expr:
         words = [word + "-" for word in spellings]
         return (
-            concat(self.alphabet.options(words), Lazy("range", False, 1, partial(self.at_least, low)))
+            concat(self.alphabet.options(words), Lazy("range", text("x"), partial(self.at_least, low)))
             if words
             else EMPTY
         )
@@ -269,7 +269,7 @@ class _Patterns:
             least = low if after == low + 1 else after
             if least <= LAST:
                 write = partial(lambda least: concat(hyphen, chars(((least, LAST),))), least)
-                yield concat(chars(((low, after - 1),)), Lazy("range", False, 1 + len(chr(least).encode()), write))
+                yield concat(chars(((low, after - 1),)), Lazy("range", text("-" + chr(least)), write))
 
     def escaped_ranges(self) -> Iterator[Expr]:
         """Both ends as `\\xFF`, as `\\uFFFF`, as `\\u{FFFF}`, or the second with more digits."""
@@ -302,7 +302,7 @@ class Ordered:
         if len(number) == self.size:
             return concat(self.between, alt(self.longer, self.at_least(number, 0)))
         least = 2 * self.size - len(number) + minlen(self.between)
-        return Lazy("ordered", False, least, lambda: self.another(number))
+        return Lazy("ordered", text("x" * least), lambda: self.another(number))
 
     def another(self, number: tuple[int, ...]) -> Expr:
         allowed = self.next_digits(number)

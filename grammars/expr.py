@@ -86,22 +86,30 @@ class Ref(Expr):
             raise InvalidConstraint(f"the rule {self.name!r} is used but never defined")
         return self.body
 
+    def known(self) -> Expr:
+        """What is enough to tell the shortest text."""
+        return self.resolved()
+
 
 class Lazy(Ref):
-    """A rule that is written when it is first asked what may follow; whether it may end and its least length are known
-    before. So it may have endlessly many successors, of which only those that are visited come to be."""
+    """A rule that is written when the automaton comes to it: for what has too many states to be written down.
 
-    __slots__ = ("write",)
+    `part` tells the shortest text before: one of that length is in it, and the empty text if that belongs to the rule.
+    """
 
-    def __init__(self, name: str, nullable: bool, minlen: int, write: Callable[[], Expr]) -> None:
+    __slots__ = ("part", "write")
+
+    def __init__(self, name: str, part: Expr, write: Callable[[], Expr]) -> None:
         super().__init__(name)
-        self.nullable_, self.minlen_, self.solved = nullable, minlen, True
-        self.write = write
+        self.part, self.write = part, write
 
     def resolved(self) -> Expr:
         if self.body is None:
             self.body = self.write()
         return self.body
+
+    def known(self) -> Expr:
+        return self.part
 
 
 _uids = itertools.count()

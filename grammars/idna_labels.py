@@ -22,7 +22,7 @@ from itertools import accumulate, count
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from .expr import EMPTY, EPS, INF, Expr, Lazy, alt, both, concat, repeat
+from .expr import EMPTY, EPS, INF, Expr, Lazy, alt, both, concat, repeat, text
 from .regex_compile import Alphabet
 from .unicode_sets import ALL, Ranges, union
 
@@ -210,7 +210,7 @@ class Labels:
     def rule(self, state: _State) -> Expr:
         found = self.known.get(state)
         if found is None:
-            found = self.known[state] = Lazy("label", state.final, self.least(state), partial(self.written, state))
+            found = self.known[state] = Lazy("label", text("x" * self.least(state)), partial(self.written, state))
         return found
 
     def written(self, state: _State) -> Expr:

@@ -30,7 +30,10 @@ class Arrays:
 
     def expr(self, function: Node) -> Expr:
         """Arrays that meet an expanded `function`."""
-        if DISTINCT in self.logic.support(function):
+        atoms = self.logic.support(function)
+        if max([a.count for a in atoms if isinstance(a, AtLeastItems) and a.form is not None], default=0) > MOST_STEPS:
+            raise UnsupportedConstraint(f"counting more than {MOST_STEPS} items that match is not supported")
+        if DISTINCT in atoms:
             return self._distinct(function)
         cubes = self.logic.cover(function, MOST_CASES)
         cases = [function] if cubes is None else [self.logic.of_cube(cube) for cube in cubes]

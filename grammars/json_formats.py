@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 
-from .expr import EPS, Expr, Lazy, alt, both, concat, ref, repeat
+from .expr import EPS, Expr, Lazy, alt, both, concat, ref, repeat, text
 from .regex import whole
 from .regex_compile import Alphabet
 from .unicode_sets import ALL, DIGIT, LAST
@@ -152,7 +152,7 @@ def _octets(alphabet: Alphabet, most: int) -> Expr:
     left: list[Expr] = [EPS]
     for _ in range(most):
         moves = [concat(chars, rest) for chars, rest in zip(sizes, reversed(left[-4:]), strict=False)]
-        left.append(Lazy("octets", True, 0, partial(alt, EPS, *moves)))
+        left.append(Lazy("octets", EPS, partial(alt, EPS, *moves)))
     return left[-1]
 
 
@@ -189,7 +189,7 @@ def _lazy_label(bidi: bool, composed: bool, alphabet: Alphabet) -> Expr:
 
         return label(Rules(bidi, composed), alphabet)
 
-    return Lazy("label", False, 1, write)
+    return Lazy("label", text("x"), write)
 
 
 def _leap_seconds(name: str, alphabet: Alphabet) -> Expr:

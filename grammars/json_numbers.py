@@ -5,24 +5,27 @@ Values are exact decimals. Which spellings of a value are produced:
 - plain decimals always, with any number of trailing zeros behind the point where a fraction may stand (a whole number
   may be written 5.0 in the flexible style only);
 - with an exponent: any mantissa for bounds that only concern the sign, a normalised one (1.5e-07) otherwise; none
-  together with `multipleOf`. Whole numbers take exponents that surely leave no fraction. Exponents end at 307, where
-  a binary double does.
+  together with `multipleOf`. Whole numbers take exponents that surely leave no fraction. With an exponent numbers end
+  where binary doubles do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from math import floor, lcm
 
 from .derive import minlen
 from .digits import DIGIT, DIGITS, Interval, decimals, fraction_digits, multiples, whole
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, EPS, INF, Expr, alt, both, chars, complement, concat, repeat, text
+from .expr import EMPTY, EPS, INF, Expr, alt, both, chars, complement, concat, options, repeat, text
 from .logic import Cube, Logic, Node
 
-MOST_EXPONENT = 307
+MOST_EXPONENT = 308
+LEAST_EXPONENT = -323
+LARGEST = Fraction(17976931348623157 * 10**292)  # the largest double, as `repr` writes it
+MANTISSA_DIGITS = 16  # before the point, where the mantissa is not normalised
 SAFE_PLACES = 17  # digits that `repr` of a double writes behind the point
 
 
@@ -54,6 +57,7 @@ class WrittenWhole:
 NumberAtom = AtLeast | Above | MultipleOf | NumberIn | WrittenWhole
 INTEGER = MultipleOf(Fraction(1))
 MOST_CASES = 4096
+MANY = 1000  # numbers of a list, which are then written as plain decimals only
 
 
 def number_expr(logic: Logic, node: Node, flexible: bool) -> Expr:
@@ -61,8 +65,13 @@ def number_expr(logic: Logic, node: Node, flexible: bool) -> Expr:
     cubes = logic.cover(node, MOST_CASES)
     if cubes is None:
         raise UnsupportedConstraint(f"the numeric assertions come down to more than {MOST_CASES} cases")
-    found = alt(*[_Case(cube, flexible).expr() for cube in cubes])
+    found = alt(*[_case(frozenset(cube.items()), flexible) for cube in cubes])
     return found if minlen(found) < INF else EMPTY
+
+
+@lru_cache(maxsize=256)
+def _case(cube: frozenset[tuple[NumberAtom, bool]], flexible: bool) -> Expr:
+    return _Case(dict(cube), flexible).expr()
 
 
 class _Case:
@@ -83,8 +92,18 @@ class _Case:
 
     def expr(self) -> Expr:
         if self.only is not None:
+            if len(self.only) > MANY:
+                return self.listed([n for n in sorted(self.only) if self.allows(n)])
             return alt(*[self.within(Interval(n, False, n, False)) for n in sorted(self.only) if self.allows(n)])
         return alt(*[self.within(piece) for piece in _without(self.bounds, sorted(self.never))])
+
+    def listed(self, numbers: list[Fraction]) -> Expr:
+        """Plain decimals."""
+        if self.written_whole is not None:
+            numbers = [n for n in numbers if (n.denominator == 1) == self.written_whole]
+        whole, others = ([numeral(n) for n in numbers if (n.denominator == 1) == side] for side in (True, False))
+        zeros = repeat(_ZERO_FRACTION, 0, 1) if self.flexible and not self.written_whole else EPS
+        return alt(concat(options(whole), zeros), options(others))
 
     def allows(self, n: Fraction) -> bool:
         return n in self.bounds and n not in self.never and self.divides(n)
@@ -97,7 +116,8 @@ class _Case:
         if bounds.empty():
             return EMPTY
         if not self.flexible and bounds.low is not None and bounds.low == bounds.high:
-            return text(numeral(bounds.low)) if self.divides(bounds.low) else EMPTY
+            fits = self.written_whole in (None, bounds.low.denominator == 1)
+            return text(numeral(bounds.low)) if fits and self.divides(bounds.low) else EMPTY
         found = alt(
             self.zero() if Fraction(0) in bounds and self.divides(Fraction(0)) else EMPTY,
             self.magnitudes(bounds.meet(_POSITIVE)),
@@ -128,7 +148,7 @@ class _Case:
             plain = both(plain, multiples(step))
         for step in self.not_steps:
             plain = both(plain, complement(multiples(step)))
-        return alt(plain, self.scientific(bounds, plain))
+        return alt(plain, self.scientific(bounds))
 
     def plain(self, bounds: Interval) -> Expr:
         if not self.whole:
@@ -142,42 +162,44 @@ class _Case:
 
     # -- exponents
 
-    def scientific(self, bounds: Interval, plain: Expr) -> Expr:
+    def scientific(self, bounds: Interval) -> Expr:
         if self.step not in (None, 1) or any(step != 1 for step in self.not_steps) or self.written_whole:
             return EMPTY
         if self.step == 1:
             return self.whole_scientific(bounds) if self.flexible else EMPTY
         if self.not_steps:  # below one, where nothing is whole
             return self.normalised(bounds.meet(Interval(Fraction(0), True, Fraction(1), True)))
-        if bounds == _POSITIVE:
-            return concat(plain, self.exponent(-MOST_EXPONENT, MOST_EXPONENT))
-        return self.normalised(bounds)
+        exponent = self.exponent(LEAST_EXPONENT, MOST_EXPONENT - MANTISSA_DIGITS)
+        return alt(concat(_ANY_MANTISSA, exponent) if bounds == _POSITIVE else EMPTY, self.normalised(bounds))
 
     def normalised(self, bounds: Interval) -> Expr:
         """One digit from 1 to 9 before the point."""
+        bounds = bounds.meet(_FINITE)
         if bounds.empty():
             return EMPTY
         first, last = self.exponents(bounds)
-        ends = [e for e in {first, last} if abs(e) <= MOST_EXPONENT]
+        ends = [e for e in {first, last} if LEAST_EXPONENT <= e <= MOST_EXPONENT]
         at_ends = [concat(decimals(_scaled(bounds, e).meet(_MANTISSA)), self.exponent(e, e)) for e in ends]
         return alt(concat(decimals(_MANTISSA), self.exponent(first + 1, last - 1)), *at_ends)
 
     def whole_scientific(self, bounds: Interval) -> Expr:
         """Fractions no longer than the exponent, in decades that lie within the bounds as a whole."""
-        first, last = self.exponents(bounds)
+        first, last = self.exponents(bounds.meet(_FINITE))
         low, high = max(first + 1, 0), last - 1
         parts = [concat(digit_1_9, self.exponent(low, high))]
         for e in range(max(low, 1), min(high, SAFE_PLACES) + 1):
             most = high if e == SAFE_PLACES else e
             fraction = concat(text("."), repeat(DIGIT, 1, e))
             parts.append(concat(digit_1_9, fraction, self.exponent(e, most)))
+        if bounds.high is None:
+            parts.append(concat(_LAST_MANTISSA, self.exponent(MOST_EXPONENT, MOST_EXPONENT)))
         return alt(*parts)
 
     def exponents(self, bounds: Interval) -> tuple[int, int]:
         """The decades of the ends; beyond the limit where there is no end."""
-        first = _decade(bounds.low) if bounds.low else -MOST_EXPONENT - 1
+        first = _decade(bounds.low) if bounds.low else LEAST_EXPONENT - 1
         last = _decade(bounds.high) if bounds.high is not None else MOST_EXPONENT + 1
-        return max(first, -MOST_EXPONENT - 1), min(last, MOST_EXPONENT + 1)
+        return max(first, LEAST_EXPONENT - 1), min(last, MOST_EXPONENT + 1)
 
     def exponent(self, low: int, high: int) -> Expr:
         """The exponents from `low` to `high`, with their `e`."""
@@ -189,12 +211,22 @@ class _Case:
         return concat(_E if self.flexible else text("e"), alt(plus, minus))
 
 
+digit_1_9 = chars([(49, 57)])
 _POSITIVE = Interval(Fraction(0), True)
+_FINITE = Interval(high=LARGEST)
 _MANTISSA = Interval(Fraction(1), False, Fraction(10), True)
+_FRACTION = repeat(concat(text("."), DIGITS), 0, 1)
+_ANY_MANTISSA = alt(
+    concat(digit_1_9, repeat(DIGIT, 0, MANTISSA_DIGITS - 1), _FRACTION),
+    concat(text("0."), repeat(text("0"), 0), digit_1_9, repeat(DIGIT, 0)),
+)
+_LAST_MANTISSA = both(
+    decimals(Interval(Fraction(1), False, LARGEST / 10**MOST_EXPONENT, False)),
+    concat(DIGIT, repeat(concat(text("."), repeat(DIGIT, 1, SAFE_PLACES)), 0, 1)),
+)
 _MINUS = repeat(text("-"), 0, 1)
 _ZERO_FRACTION = concat(text("."), repeat(text("0"), 1))
 _E = chars([(69, 69), (101, 101)])
-digit_1_9 = chars([(49, 57)])
 
 
 def numeral(number: Fraction) -> str:

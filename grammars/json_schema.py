@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from . import schema_members, schema_unevaluated  # noqa: F401  (register their keywords)
@@ -26,16 +27,30 @@ def json_schema(
     strict: bool = True,
     whitespace: Whitespace = "flexible",
     order: Order = "schema",
+    resources: Mapping[str, Any] | None = None,
 ) -> Grammar:
-    """The JSON texts of the values that `schema` allows; `parse` gives the value."""
+    """The JSON texts of the values that `schema` allows; `parse` gives the value.
+
+    resources: other documents that `$ref` and `$schema` may name, by their URI; nothing is fetched.
+
+    >>> point = {"type": "array", "items": {"$ref": "number.json"}, "minItems": 2, "maxItems": 2}
+    >>> json_schema(point, resources={"number.json": {"type": "number"}}).matches("[1, 2.5]")
+    True
+    """
     if whitespace not in STYLES or order not in ("schema", "any"):
         raise InvalidConstraint(f"whitespace is one of {', '.join(STYLES)}, order is schema or any")
-    return Grammar(compiled(schema, STYLES[whitespace], order, strict), json.loads)
+    return Grammar(compiled(schema, STYLES[whitespace], order, strict, resources), json.loads)
 
 
-def compiled(schema: Any, style: Style, order: Order = "schema", strict: bool = True) -> Expr:
+def compiled(
+    schema: Any,
+    style: Style,
+    order: Order = "schema",
+    strict: bool = True,
+    resources: Mapping[str, Any] | None = None,
+) -> Expr:
     """The texts, in a style, of the values that `schema` allows."""
-    forms, document = Forms(), Document(schema)
+    forms, document = Forms(), Document(schema, resources)
     strings = Strings(forms.logic, style.alphabet)
     reader = Reader(document, forms, strings, HANDLERS, _refuse if strict else _warn)
     values = Values(Meaning(forms, strings, reader.target), style, order)

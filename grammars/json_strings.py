@@ -78,7 +78,7 @@ class Strings:
     def _case(self, cube: Cube) -> Expr:
         listed = [atom for atom, value in cube.items() if isinstance(atom, StringIn) and value]
         if listed:
-            return self.options([word for word in listed[0].words if self._allows(cube, word)])
+            return self.options(self._allowed(listed[0], {a: value for a, value in cube.items() if a is not listed[0]}))
         low = max([a.length for a, value in cube.items() if isinstance(a, MinLength) and value], default=0)
         high = min([a.length - 1 for a, value in cube.items() if isinstance(a, MinLength) and not value], default=None)
         if high is not None and low > high:
@@ -89,8 +89,12 @@ class Strings:
             return both(*parts)
         return both(repeat(self.any_char, low, high), *parts)
 
-    def _allows(self, cube: Cube, word: str) -> bool:
-        return all(self.holds(atom, word) == value for atom, value in cube.items())
+    def _allowed(self, listed: StringIn, others: Cube) -> list[str]:
+        """The words that meet the other assertions, too."""
+        sets = [(frozenset(a.words), value) for a, value in others.items() if isinstance(a, StringIn)]
+        tests = [(a, value) for a, value in others.items() if not isinstance(a, StringIn)]
+        words = [w for w in listed.words if all([(w in words) == value for words, value in sets])]
+        return [w for w in words if all([self.holds(a, w) == value for a, value in tests])]
 
     def options(self, words: Iterable[str]) -> Expr:
         listed = list(words)
@@ -128,9 +132,14 @@ def _assertion(atom: StringAtom, alphabet: Alphabet) -> Expr:
         case MinLength(length):
             return repeat(alphabet.chars(ALL), length)
         case Matches(pattern):
-            return search(pattern, "ecma", alphabet)
+            return _search(pattern, alphabet)
         case HasFormat(name, widest):
             return format_expr(name, alphabet, widest)
+
+
+@lru_cache(maxsize=1024)
+def _search(pattern: str, alphabet: Alphabet) -> Expr:
+    return search(pattern, "ecma", alphabet)
 
 
 @lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ class Values:
     def __init__(self, meaning: Meaning, style: Style, order: Order) -> None:
         self.meaning, self.forms, self.strings, self.style = meaning, meaning.forms, meaning.strings, style
         self.arrays, self.objects = Arrays(self), Objects(self, order)
-        self.depth = 0
+        self.depth = self.links = 0
         self._exprs: dict[int, Expr | None] = {}  # None: being compiled
         self._rules: dict[int, Ref] = {}
 

@@ -7,7 +7,8 @@ References stay symbolic (`Target`) until a value is compiled, so recursion need
 `anyOf` and `oneOf` stay apart, too, where they say more than types: see `schema_meaning`.
 
 `Declares` is always true. It notes the order of a schema's `properties`, which orders what is generated, and lasts as
-long as the schema is not negated: of several alternatives each keeps its own order.
+long as the schema is not negated: of several alternatives each keeps its own order. Between several of them in one
+conjunction there is no order.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ TYPES: tuple[JsonType, ...] = ("null", "true", "false", "number", "string", "arr
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The schema at a place, by its absolute URI."""
+    """The schema at a place (see `Place.key`)."""
 
-    uri: str
+    pointer: str
+    scope: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,8 @@ class Forms:
     def assertion(self, kind: JsonType, atom: Atom) -> Form:
         return self.when(kind, self.logic.atom(atom))
 
-    def target(self, uri: str) -> Form:
-        return self.every(self.logic.atom(Target(uri)))
+    def target(self, key: tuple[str, int]) -> Form:
+        return self.every(self.logic.atom(Target(*key)))
 
     def all_of(self, parts: Iterable[Form]) -> Form:
         return self._combine(self.logic.conj, parts)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .errors import InvalidConstraint
+from .errors import InvalidConstraint, UnsupportedConstraint
 from .expr import EMPTY
-from .json_numbers import number_expr
+from .json_numbers import NumberIn, number_expr
 from .json_strings import Strings
 from .logic import Cube, Node
 from .schema_forms import (
@@ -30,6 +30,7 @@ from .schema_forms import (
 
 MOST_CASES = 256
 MOST_CUBES = 64
+MOST_PAIRS = 3000
 DEPTH = 3  # levels of containers that are looked into for emptiness
 
 
@@ -38,11 +39,11 @@ class _Unknown(Exception):
 
 
 class Meaning:
-    def __init__(self, forms: Forms, strings: Strings, target: Callable[[str], Form]) -> None:
+    def __init__(self, forms: Forms, strings: Strings, target: Callable[[Target], Form]) -> None:
         self.forms, self.logic, self.strings, self.target = forms, forms.logic, strings, target
         self._expanded: dict[tuple[int, JsonType], Node] = {}
         self._impossible: dict[tuple[int, JsonType], bool] = {}
-        self._following: set[tuple[str, JsonType]] = set()
+        self._following: set[tuple[Target, JsonType]] = set()
         self._probing = 0
 
     # -- references
@@ -53,19 +54,19 @@ class Meaning:
 
     def resolve(self, function: Node, kind: JsonType) -> Node:
         return self.logic.replace(
-            function, lambda atom: self._follow(atom.uri, kind, self.resolve) if isinstance(atom, Target) else None
+            function, lambda atom: self._follow(atom, kind, self.resolve) if isinstance(atom, Target) else None
         )
 
-    def _follow(self, uri: str, kind: JsonType, then: Callable[[Node, JsonType], Node]) -> Node:
-        if (uri, kind) in self._following:
+    def _follow(self, target: Target, kind: JsonType, then: Callable[[Node, JsonType], Node]) -> Node:
+        if (target, kind) in self._following:
             if self._probing:
                 raise _Unknown
-            raise InvalidConstraint("$ref leads back to itself without describing a value", uri)
-        self._following.add((uri, kind))
+            raise InvalidConstraint("$ref leads back to itself without describing a value", target.pointer)
+        self._following.add((target, kind))
         try:
-            return then(self.target(uri).of(kind), kind)
+            return then(self.target(target).of(kind), kind)
         finally:
-            self._following.discard((uri, kind))
+            self._following.discard((target, kind))
 
     # -- alternatives
 
@@ -79,7 +80,7 @@ class Meaning:
 
     def _meaning(self, atom: Atom, kind: JsonType) -> Node | None:
         if isinstance(atom, Target):
-            return self._follow(atom.uri, kind, self.expand)
+            return self._follow(atom, kind, self.expand)
         if isinstance(atom, AnyOf | Exactly):
             return self.logic.disj([self.expand(part, kind) for part in self.alternatives(atom, kind)])
         return None
@@ -109,12 +110,41 @@ class Meaning:
         if isinstance(choice, AnyOf):
             return [self.logic.true] if self.logic.true in parts else parts
         functions = [self.expand(part.of(kind), kind) for part in choice.parts]
+        meet = self._meeting(functions, kind)
         out = []
         for i, (part, function) in enumerate(zip(choice.parts, functions, strict=True)):
-            others = [f for j, f in enumerate(functions) if j != i and self._overlap(function, f, kind)]
+            others = [f for j, f in enumerate(functions) if (i, j) in meet]
             kept = part.of(kind) if not others else function
             out.append(self.logic.conj([kept, *map(self.forms.denied, others)]))
         return out
+
+    def _meeting(self, functions: list[Node], kind: JsonType) -> set[tuple[int, int]]:
+        """The pairs of functions that may hold for the same value."""
+        tags = [self._tags(f) if kind == "object" else {} for f in functions]
+        pairs = [
+            (i, j)
+            for i in range(len(functions))
+            for j in range(i)
+            if not any(tags[i][name].isdisjoint(tags[j][name]) for name in tags[i].keys() & tags[j].keys())
+        ]
+        if len(pairs) > MOST_PAIRS:
+            raise UnsupportedConstraint("oneOf has too many alternatives that may overlap")
+        found = [(i, j) for i, j in pairs if self._overlap(functions[i], functions[j], kind)]
+        return {*found, *[(j, i) for i, j in found]}
+
+    def _tags(self, function: Node) -> dict[str, frozenset[object]]:
+        """Keys that must be there with one of a few texts or numbers, as in a tagged union."""
+        cubes = self.logic.cover(self.forms.undeclared(function), 1)
+        if not cubes:
+            return {}
+        wanted = [(single_key(a), a.form, value) for a, value in cubes[0].items() if isinstance(a, Members)]
+        there = {name for name, _, value in wanted if name is not None and not value}
+        found: dict[str, frozenset[object]] = {}
+        for name, form, value in wanted:
+            listed = _listed(form) if value and name in there else None
+            if name is not None and listed is not None:
+                found[name] = found.get(name, listed) & listed
+        return found
 
     def _overlap(self, a: Node, b: Node, kind: JsonType) -> bool:
         both = self.logic.conj([a, b])
@@ -180,6 +210,20 @@ class Meaning:
         """Whether an assertion speaks of the members of a given name."""
         keys = self.expand(atom.keys, "string")
         return self.logic.holds(keys, lambda a: self.strings.holds(a, name))
+
+
+def _listed(form: Form) -> frozenset[object] | None:
+    """The texts or numbers that a Form lists, if it allows nothing else."""
+    (kind, *others) = [k for k in TYPES if form.of(k).atom is not None or form.of(k).uid == 1] or ["null"]
+    function = form.of(kind)
+    if others or function.high is None or function.high.uid != 1 or function.low is None or function.low.uid != 0:
+        return None
+    match function.atom:
+        case StringIn(words):
+            return frozenset(words)
+        case NumberIn(numbers):
+            return frozenset(numbers)
+    return None
 
 
 def single_key(atom: Atom) -> str | None:

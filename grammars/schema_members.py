@@ -19,6 +19,10 @@ def _properties(r: Reader, place: Place, value: Any) -> Form:
         [logic.atom(Declares(tuple(value)))] if isinstance(value, dict) and value else []
     )  # before what is declared further in
     named = r.schema_map(place, "properties", value)
+    required = place.schema.get("required")
+    for name in named:
+        if isinstance(required, list) and name in required:
+            r.present(name)
     parts = [logic.atom(Members(r.key(name), form)) for name, form in named.items() if form is not r.forms.anything]
     return r.forms.when("object", logic.conj([*declared, *parts]))
 

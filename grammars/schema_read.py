@@ -23,14 +23,17 @@ from .schema_forms import (
     Matches,
     Members,
     StringIn,
+    Target,
 )
 from .schema_refs import Document, Place
 
 Handler = Callable[["Reader", Place, Any], "Form | None"]
+FEW_KEYS = 4  # of a constant object: these may come in any order
 
 
-# read after the others, so that the keys they declare come after those that the schema itself declares
-_CONDITIONAL = frozenset(["anyOf", "dependencies", "dependentSchemas", "if", "not", "oneOf"])
+# Read after the others: what may declare keys, which come after those that the schema itself declares; and `required`,
+# whose assertions belong beside those of `properties`, so that diagrams stay small from top to bottom.
+_LATER = {"required": 1, **dict.fromkeys(["anyOf", "dependencies", "dependentSchemas", "if", "not", "oneOf"], 2)}
 
 
 class Reader:
@@ -46,26 +49,27 @@ class Reader:
     ) -> None:
         self.document, self.forms, self.strings = document, forms, strings
         self.handlers, self.on_unsupported = handlers, on_unsupported
-        self._read: dict[str, Form] = {}
-        self._reading: set[str] = set()
+        self._read: dict[tuple[str, int], Form] = {}
+        self._reading: set[tuple[str, int]] = set()
 
-    def target(self, pointer: str) -> Form:
+    def target(self, target: Target) -> Form:
         """The Form of a place that a reference has led to."""
-        return self.read(self.document.places[pointer])
+        return self.read(self.document.places[target.pointer, target.scope])
 
     def read(self, place: Place) -> Form:
-        found = self._read.get(place.pointer)
+        key = place.key
+        found = self._read.get(key)
         if found is None:
-            self._reading.add(place.pointer)
-            found = self._read[place.pointer] = self._new(place)
-            self._reading.discard(place.pointer)
+            self._reading.add(key)
+            found = self._read[key] = self._new(place)
+            self._reading.discard(key)
         return found
 
     def refer(self, place: Place) -> Form:
         """A reference to a place, which is read now, in the order of appearance, unless it is being read already."""
-        if place.pointer not in self._reading:
+        if place.key not in self._reading:
             self.read(place)
-        return self.forms.target(place.pointer)
+        return self.forms.target(place.key)
 
     def _new(self, place: Place) -> Form:
         schema = place.schema
@@ -75,7 +79,8 @@ class Reader:
             raise InvalidConstraint(f"a schema is an object or a boolean, not {_kind(schema)}", place.pointer)
         if place.draft <= 7 and "$ref" in schema:
             schema = {"$ref": schema["$ref"]}
-        known = sorted([name for name in schema if name in self.handlers], key=_CONDITIONAL.__contains__)
+        known = [name for name in schema if name in self.handlers and name not in place.dialect.off]
+        known.sort(key=lambda name: _LATER.get(name, 0))
         parts = [self._keyword(name, place, schema[name]) for name in known]
         return self.forms.all_of([part for part in parts if part is not None])
 
@@ -83,7 +88,7 @@ class Reader:
         try:
             return self.handlers[name](self, place, value)
         except UnsupportedConstraint as e:
-            error = e if e.where and e.where.startswith("#") else UnsupportedConstraint(str(e), place.where(name))
+            error = e if e.where and "#" in e.where else UnsupportedConstraint(str(e), place.where(name))
             self.on_unsupported(error)
             return None
 
@@ -163,7 +168,8 @@ class Reader:
         for name, member in value.items():
             parts.append(logic.atom(Members(self.key(name), self.equal(member, where))))
             parts.append(logic.negate(logic.atom(Members(self.key(name), forms.nothing))))
-        return forms.only("object", logic.conj([logic.atom(Declares(tuple(names))), *parts]))
+        declared = [(name,) for name in names] if len(names) <= FEW_KEYS else [tuple(names)]
+        return forms.only("object", logic.conj([*[logic.atom(Declares(d)) for d in declared], *parts]))
 
 
 def number(value: Any, where: str) -> Fraction:

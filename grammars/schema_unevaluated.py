@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from .errors import UnsupportedConstraint
@@ -19,6 +20,8 @@ from .schema_read import Reader
 from .schema_refs import Place
 
 MOST_CONDITIONS = 10
+MOST_PLACES = 1000
+Above = frozenset[tuple[str, int]]  # keys of the places that lead to one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,12 @@ def _tree(r: Reader, place: Place, kind: JsonType, leaf: Callable[[Seen], Node])
     if place.draft < 2019:
         return None
     logic = r.forms.logic
-    always = [seen for condition, seen in _evaluated(r, place, own=True) if condition is r.forms.anything]
+    found = list(islice(_evaluated(r, place, frozenset(), own=True), MOST_PLACES))
+    if len(found) == MOST_PLACES:
+        raise UnsupportedConstraint(f"more than {MOST_PLACES} schemas decide what is left unevaluated")
+    always = [seen for condition, seen in found if condition is r.forms.anything]
     sometimes: dict[Node, list[Seen]] = {}
-    for condition, seen in _evaluated(r, place, own=True):
+    for condition, seen in found:
         if condition is not r.forms.anything:
             sometimes.setdefault(condition.of(kind), []).append(seen)
     if len(sometimes) > MOST_CONDITIONS:
@@ -75,32 +81,33 @@ def _all(r: Reader, seen: list[Seen]) -> Seen:
     return Seen(r.forms.logic.disj([s.keys for s in seen]), prefix, tuple(form for s in seen for form in s.contained))
 
 
-def _evaluated(r: Reader, place: Place, own: bool = False) -> Iterator[tuple[Form, Seen]]:
+def _evaluated(r: Reader, place: Place, above: Above, own: bool = False) -> Iterator[tuple[Form, Seen]]:
     """What the keywords at `place`, and the schemas applied there, evaluate: each under a condition on the value."""
     schema = place.schema
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or place.key in above:
         return
+    above |= {place.key}
     yield r.forms.anything, _own(r, place, own)
     for reference in ("$ref", "$dynamicRef", "$recursiveRef"):
         if reference in schema:
-            yield from _evaluated(r, r.document.resolve(place, schema[reference], reference))
+            yield from _evaluated(r, r.document.resolve(place, schema[reference], reference), above)
     for i in range(len(schema.get("allOf", []))):
-        yield from _evaluated(r, place.at("allOf", i))
+        yield from _evaluated(r, place.at("allOf", i), above)
     for choice in ("anyOf", "oneOf"):
         for i in range(len(schema.get(choice, []))):
-            yield from _under(r, place.at(choice, i), r.read(place.at(choice, i)))
+            yield from _under(r, place.at(choice, i), r.read(place.at(choice, i)), above)
     for name in schema.get("dependentSchemas", {}):
-        yield from _under(r, place.at("dependentSchemas", name), r.present(name))
+        yield from _under(r, place.at("dependentSchemas", name), r.present(name), above)
     if "if" in schema:
         test = r.read(place.at("if"))
-        yield from _under(r, place.at("if"), test)
+        yield from _under(r, place.at("if"), test, above)
         for branch, condition in (("then", test), ("else", r.forms.negate(test))):
             if branch in schema:
-                yield from _under(r, place.at(branch), condition)
+                yield from _under(r, place.at(branch), condition, above)
 
 
-def _under(r: Reader, place: Place, condition: Form) -> Iterator[tuple[Form, Seen]]:
-    for inner, seen in _evaluated(r, place):
+def _under(r: Reader, place: Place, condition: Form, above: Above) -> Iterator[tuple[Form, Seen]]:
+    for inner, seen in _evaluated(r, place, above):
         yield r.forms.all_of([condition, inner]), seen
 
 

@@ -109,7 +109,7 @@ class Compiler:
         low = 0 if _may_be_empty(body) else node.low
         out: list[Entries] = []
         pending = after
-        for n in range(len(max(after, key=lambda b: b.width).sets) + 2):
+        for n in range(max([len(b.sets) for b in after], default=0) + 2):
             if FREE in pending:
                 out.append({FREE: concat(self.plain(_times(body, max(low - n, 0), high, n)), pending[FREE])})
             asking = {b: e for b, e in pending.items() if b is not FREE and b != FREE}
@@ -274,8 +274,8 @@ def consuming(node: Node) -> Node:
         case Alt(parts):
             return Alt(tuple(map(consuming, parts)))
         case Repeat(body, low, high):
-            if low > 0 and not is_plain(_idle(body)):
-                raise UnsupportedConstraint("a loop over a repeat that may consist of assertions only is not supported")
+            if low > 1 and not is_plain(_idle(body)):
+                return consuming(Cat((body, Repeat(body, low - 1, None if high is None else high - 1))))
             return _NOTHING if high == 0 else Repeat(consuming(body), 1, high)
     return _NOTHING
 

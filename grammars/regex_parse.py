@@ -119,7 +119,8 @@ class Parser(Escapes):
         bounds = self.bounds()
         if bounds is None:
             return node
-        if isinstance(node, At | Boundary) or (isinstance(node, Look) and self.ecma and not node.ahead):
+        bare = self.text.startswith(("(?<=", "(?<!"), start) if self.ecma else False
+        if bare or (isinstance(node, At | Boundary) and self.text[start] != "("):
             raise self.broken("nothing to repeat", start)
         if self.peek() == "+" and not self.ecma:
             raise self.unsupported("possessive repeats are not supported: use a plain one", self.at)

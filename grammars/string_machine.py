@@ -9,7 +9,7 @@ becomes a table over classes of characters, the tables run side by side, dead en
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,7 @@ from .unicode_sets import ALL, Ranges, contains, union
 
 MOST_CLASSES = 200
 MOST_TABLE = 1_000  # states of one assertion
+MOST_NODES = 50_000  # of decision diagrams in it
 MOST_STATES = 100_000  # of all assertions together
 MOST_MERGED = 20_000  # of these that differ
 MOST_RULES = 400  # loops among them
@@ -72,19 +73,17 @@ def _written(rows: list[_Row], classes: list[Ranges], alphabet: Alphabet) -> Exp
 
 def _classes(builds: Sequence[Callable[[Alphabet], Expr]]) -> list[Ranges]:
     """The coarsest sets of characters that no assertion tells apart."""
-    seen: set[Ranges] = set()
-    dummy = text("x")
+    seen: dict[Ranges, Expr] = {}
 
     def record(ranges: Ranges) -> Expr:
-        seen.add(ranges)
-        return dummy
+        """A text of its own for each set: where two are taken for one, `both` may find nothing left too early."""
+        return seen.setdefault(ranges, text(len(seen).to_bytes(3)))
 
     def record_words(words: list[str]) -> Expr:
-        seen.update([((ord(char), ord(char)),) for word in words for char in word])
-        return text("x" * max(map(len, words), default=1))
+        return alt(*[concat(*[record(((ord(char), ord(char)),)) for char in word]) for word in words])
 
     for build in builds:
-        build(Alphabet(record, record_words, repeat(dummy, 0)))
+        build(Alphabet(record, record_words, repeat(record(ALL), 0)))
     sets = list(seen)
     starts = sorted(
         {0, *[low for ranges in sets for low, _ in ranges], *[high + 1 for ranges in sets for _, high in ranges]}
@@ -128,28 +127,59 @@ class _Table:
     universal: list[bool]
 
 
+class _Functions:
+    """Expressions as Boolean functions of expressions without outer alternatives, intersections and complements.
+
+    They are the states of an alternating automaton (Chandra, Kozen and Stockmeyer 1981): where loops hold look-ahead,
+    derivatives nest ever deeper, but there are finitely many functions.
+    """
+
+    def __init__(self, everything: Expr) -> None:
+        self.logic = Logic()
+        self.known = {EMPTY: self.logic.false, everything: self.logic.true}
+
+    def of(self, e: Expr) -> Node:
+        found = self.known.get(e)
+        if found is None:
+            found = self.known[e] = self.made(e)
+        return found
+
+    def made(self, e: Expr) -> Node:
+        match e.kind:
+            case Kind.ALT:
+                return self.logic.disj([self.of(part) for part in e.args])
+            case Kind.AND:
+                return self.logic.conj([self.of(part) for part in e.args])
+            case Kind.NOT:
+                return self.logic.negate(self.of(e.args[0]))
+        return self.logic.atom(e)
+
+    def moves(self, state: Node, size: int) -> Iterator[tuple[int, int, Node]]:
+        """(low, high, what symbols low..high-1 leave)."""
+        expressions = alt(*self.logic.support(state))
+        for low, high in segments(expressions):
+            if low < size:
+                yield low, min(high, size), self.logic.replace(state, lambda e, low=low: self.of(derive(e, low)))
+
+
 def _table(start: Expr, everything: Expr, size: int) -> _Table | None:
-    numbers = {start: 0}
-    states = [start]
+    functions = _Functions(everything)
+    logic = functions.logic
+    states = [functions.of(start)]
+    numbers = {states[0].uid: 0}
     rows: list[list[int]] = []
     for state in states:  # grows
         row = [DEAD] * size
-        for low, high in segments(state):
-            after = derive(state, low) if low < size else EMPTY
-            if after is EMPTY:
-                continue
-            if (
-                after.kind is Kind.ALT and everything in after.args
-            ):  # beside what allows everything the other alternatives do not matter
-                after = everything
-            if after not in numbers:
-                numbers[after] = len(states)
-                states.append(after)
-            row[low:high] = [numbers[after]] * (min(high, size) - low)
+        for low, high, after in functions.moves(state, size):
+            if after is not logic.false:
+                if after.uid not in numbers:
+                    numbers[after.uid] = len(states)
+                    states.append(after)
+                row[low:high] = [numbers[after.uid]] * (high - low)
         rows.append(row)
-        if len(states) > MOST_TABLE:
+        if len(states) > MOST_TABLE or logic.size > MOST_NODES:
             return None
-    return _Table(rows, [nullable(e) for e in states], [e is everything for e in states])
+    return _Table(rows, [logic.holds(f, nullable) for f in states], [f is logic.true for f in states])
 
 
 @dataclass(slots=True)

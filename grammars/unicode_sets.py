@@ -137,9 +137,26 @@ def ignore_case(ranges: Ranges, ascii_only: bool = False) -> Ranges:
     """The set that `ranges` becomes under Python's IGNORECASE flag: a character is looked up by its lower case."""
     if ascii_only:
         return union(ranges, of(c ^ 32 for c in (*range(65, 91), *range(97, 123)) if contains(ranges, c)))
-    codes, cases = _case_tables()
+    return _with_cases(ranges, *_case_tables())
+
+
+def ignore_case_ecma(ranges: Ranges) -> Ranges:
+    """The set that `ranges` becomes under ECMA-262's flags `iu`: characters are the same if their folding is."""
+    return _with_cases(ranges, *_fold_tables())
+
+
+def _with_cases(ranges: Ranges, codes: list[int], cases: dict[int, list[int]]) -> Ranges:
     cased = [codes[i] for low, high in ranges for i in range(bisect_left(codes, low), bisect_right(codes, high))]
     return union(ranges, of(other for c in cased for other in cases[c]))
+
+
+@cache
+def _fold_tables() -> tuple[list[int], dict[int, list[int]]]:
+    groups: dict[str, list[int]] = {}
+    for c in map(chr, chain(*_CASED)):
+        groups.setdefault(c.casefold(), []).append(ord(c))
+    cases = {code: group for group in groups.values() if len(group) > 1 for code in group}
+    return sorted(cases), cases
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 Ranges = Sequence[tuple[int, int]]
@@ -76,8 +77,13 @@ def _without_surrogates(ranges: Iterable[tuple[int, int]]) -> Iterable[tuple[int
 
 def code_points(ranges: Iterable[tuple[int, int]]) -> Dag | None:
     """One code point within inclusive `ranges`, as UTF-8; None when there is none."""
+    return _code_points(tuple(merge(ranges)))
+
+
+@lru_cache(maxsize=1 << 10)  # the graph of \\w takes some ms
+def _code_points(ranges: tuple[tuple[int, int], ...]) -> Dag | None:
     sequences: list[list[tuple[int, int]]] = []
-    for low, high in merge(ranges):
+    for low, high in ranges:
         floor = 0
         for limit, size in _LIMITS:
             a, b = max(low, floor), min(high, limit)

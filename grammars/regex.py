@@ -15,7 +15,7 @@ from .regex_parse import Dialect, parse
 from .string_machine import simplified
 from .unicode_sets import ALL
 
-PLAIN = Alphabet(chars, options, ANY_TEXT)
+PLAIN = Alphabet(lru_cache(maxsize=4096)(chars), options, ANY_TEXT)
 _ANYTHING = Repeat(Chars(ALL), 0, None)
 
 

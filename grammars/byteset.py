@@ -77,11 +77,15 @@ def _without_surrogates(ranges: Iterable[tuple[int, int]]) -> Iterable[tuple[int
 
 def code_points(ranges: Iterable[tuple[int, int]]) -> Dag | None:
     """One code point within inclusive `ranges`, as UTF-8; None when there is none."""
-    return _code_points(tuple(merge(ranges)))
+    merged = merge(ranges)
+    ascii_edges = [(low, min(high, 0x7F), END) for low, high in merged if low < 0x80]
+    others = _beyond_ascii(tuple([(max(low, 0x80), high) for low, high in merged if high >= 0x80]))
+    edges = [*ascii_edges, *others.edges] if others else ascii_edges
+    return Dag.of(edges) if edges else None
 
 
-@lru_cache(maxsize=1 << 10)  # the graph of \\w takes some ms
-def _code_points(ranges: tuple[tuple[int, int], ...]) -> Dag | None:
+@lru_cache(maxsize=1 << 10)  # sets made of one class and some letters share this part, which takes milliseconds
+def _beyond_ascii(ranges: tuple[tuple[int, int], ...]) -> Dag | None:
     sequences: list[list[tuple[int, int]]] = []
     for low, high in ranges:
         floor = 0

@@ -58,7 +58,7 @@ class Escapes:
     # -- escapes (the cursor is behind the backslash)
 
     def escaped_set(self, flags: Flags, start: int) -> u.Ranges:
-        """A class such as `\\d`, or the single code point of any other escape; but for `\\w` the case is not ignored."""
+        """A class such as `\\d`, or the code point of any other escape; case is ignored in none but classes of ECMA."""
         letter = self.peek()
         if not letter:
             raise self.broken("the pattern ends in a backslash", start)

@@ -137,6 +137,7 @@ class _Functions:
     def __init__(self, everything: Expr) -> None:
         self.logic = Logic()
         self.known = {EMPTY: self.logic.false, everything: self.logic.true}
+        self.derived: dict[tuple[Expr, int], Node] = {}
 
     def of(self, e: Expr) -> Node:
         found = self.known.get(e)
@@ -159,7 +160,13 @@ class _Functions:
         expressions = alt(*self.logic.support(state))
         for low, high in segments(expressions):
             if low < size:
-                yield low, min(high, size), self.logic.replace(state, lambda e, low=low: self.of(derive(e, low)))
+                yield low, min(high, size), self.logic.replace(state, partial(self.after, low))
+
+    def after(self, symbol: int, e: Expr) -> Node:
+        found = self.derived.get((e, symbol))
+        if found is None:
+            found = self.derived[e, symbol] = self.of(derive(e, symbol))
+        return found
 
 
 def _table(start: Expr, everything: Expr, size: int) -> _Table | None:

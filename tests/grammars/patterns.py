@@ -17,12 +17,21 @@ PYTHON = {r"[]a]": "]a", r"\141": "a", r"\N{LATIN SMALL LETTER B}": "b", "[^]]":
           "(?x: a b )": ("ab",), "(?P<n>a)": "a", "a(?#b)": "a"}  # fmt: skip
 ECMA = {r"\u{61}": "a", "[^]": "ab\n", r"\cJ": "\n", r"\p{L}": "aé", r"\P{Lu}": "ab1", r"[\p{Nd}b]": "1b"}
 EDGES = ["^", "$", r"\b", r"\B"]
-REPEATS = {"*": (0, 3), "+": (1, 3), "?": (0, 1), "*?": (0, 2), "{2}": (2, 2), "{1,3}": (1, 3), "{0,2}?": (0, 2), "{2,}": (2, 4)}
+REPEATS = {
+    "*": (0, 3),
+    "+": (1, 3),
+    "?": (0, 1),
+    "*?": (0, 2),
+    "{2}": (2, 2),
+    "{1,3}": (1, 3),
+    "{0,2}?": (0, 2),
+    "{2,}": (2, 4),
+}
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """`sample` gives a text that it matches but for its assertions; `width` as look-behind needs it, -1 if it varies."""
+    """`sample` gives a text that it matches but for its assertions; `width`: -1 if it varies."""
 
     source: str
     sample: Callable[[random.Random], str]
@@ -39,7 +48,11 @@ class Patterns:
 
     def pattern(self, depth: int = 3) -> Pattern:
         found = self.node(depth)
-        flags = "" if self.ecma or self.rng.random() < 0.6 else f"(?{''.join(self.rng.sample('imsa', self.rng.randrange(1, 4)))})"
+        flags = (
+            ""
+            if self.ecma or self.rng.random() < 0.6
+            else f"(?{''.join(self.rng.sample('imsa', self.rng.randrange(1, 4)))})"
+        )
         return Pattern(flags + found.source, found.sample, found.width)
 
     def node(self, depth: int) -> Pattern:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from pathlib import Path
+from typing import Any
 
 import pytest
+import regex as third_party
 
 from lmprog.grammars import InvalidConstraint, UnsupportedConstraint, regex
 from lmprog.grammars.expr import matches
@@ -236,18 +240,17 @@ def test_what_is_refused(dialect: Dialect, pattern: str, position: int, why: str
     assert repr(pattern) in str(caught.value)
 
 
-BROKEN = ["(", "a)", "(a", "[a", "[", "[b-a]", r"[\d-z]", "*a", "a**", "a{2}{3}", "a{3,2}", "a|*", "(?P<1>a)", "(?P<>a)",
-          "(?P<n>a)(?P<n>b)", "(?Pa)", "(?z)", "a(?i)b", "(?i-i:a)", "(?", "(?:", "(?=", "(?<", "(?<a", "(?#", "\\",
+BROKEN = ["(", "a)", "(a", "[a", "[", "[b-a]", r"[\d-z]", "*a", "a**", "a{2}{3}", "a{3,2}", "a|*", "(?P<1>a)",
+          "(?P<>a)", "(?P<n>a)(?P<n>b)", "(?Pa)", "(?z)", "a(?i)b", "(?i-i:a)", "(?", "(?:", "(?=", "(?<", "(?<a", "(?#",
+          "\\",
           r"\x4", r"\u12", r"\U00110000", r"\N{NO SUCH}", r"\N{BULLET", r"\q", r"[\q]", r"\400", "^*", r"\b+", "$?",
           "(?a-a:b)", "(?L)a", "x(?-:a)", "a{9999999999999999999}", "(?P<n", "(?<=a"]  # fmt: skip
-BROKEN_ECMA = ["(", "a)", "[a", "[b-a]", "*a", "a**", "a{3,2}", "(?<1>a)", "(?<n>a)(?<n>b)", "(?P<n>a)", "(?i)a", "(?>a)",
-               "\\", r"\x4", r"\u12", r"\u{}", r"\u{110000}", r"\q", r"\A", r"\Z", r"\01", "(?<=a)*", "^*", r"\b+", "(?#a)",
-               r"\U00000041", r"\N{BULLET}", r"\a"]  # fmt: skip
+BROKEN_ECMA = ["(", "a)", "[a", "[b-a]", "*a", "a**", "a{3,2}", "(?<1>a)", "(?<n>a)(?<n>b)", "(?P<n>a)", "(?i)a",
+               "(?>a)", "\\", r"\x4", r"\u12", r"\u{}", r"\u{110000}", r"\q", r"\A", r"\Z", r"\01", "(?<=a)*", "^*",
+               r"\b+", "(?#a)", r"\U00000041", r"\N{BULLET}", r"\a"]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("dialect", "pattern"), [("python", p) for p in BROKEN] + [("ecma", p) for p in BROKEN_ECMA]
-)
+@pytest.mark.parametrize(("dialect", "pattern"), [("python", p) for p in BROKEN] + [("ecma", p) for p in BROKEN_ECMA])
 def test_broken_patterns_name_the_position(dialect: Dialect, pattern: str) -> None:
     with pytest.raises((InvalidConstraint, UnsupportedConstraint), match=r"\(at position \d+\)$") as caught:
         regex(pattern, dialect=dialect)
@@ -259,9 +262,9 @@ def test_broken_patterns_name_the_position(dialect: Dialect, pattern: str) -> No
             re.compile(pattern)
 
 
-SETS = [r"\w", r"\d", r"\s", r"\W", r"\S", r"(?a)\w", "(?a)\\S", ".", "(?i)k", "(?i)ſ", "(?i)[a-z]", "(?i)İ", "(?i)ı", "(?i)ß",
-        "(?i)σ", "(?i)[µÿ]", "(?i)ǆ", "(?i)[à-þ]", "(?i)\u0345", "(?i)ﬆ", "(?i)[^k]", "(?ia)[k-m]", "(?i)\\w", "(?i)[Ͱ-Ͽ]",
-        "(?i)[А-Я]", "(?i)Ꭰ", "(?i)ა"]  # fmt: skip
+SETS = [r"\w", r"\d", r"\s", r"\W", r"\S", r"(?a)\w", "(?a)\\S", ".", "(?i)k", "(?i)ſ", "(?i)[a-z]", "(?i)İ", "(?i)ı",
+        "(?i)ß", "(?i)σ", "(?i)[µÿ]", "(?i)ǆ", "(?i)[à-þ]", "(?i)\u0345", "(?i)ﬆ", "(?i)[^k]", "(?ia)[k-m]", "(?i)\\w",
+        "(?i)[Ͱ-Ͽ]", "(?i)[А-Я]", "(?i)Ꭰ", "(?i)ა"]  # fmt: skip
 
 
 PLANES = range(0x1F000)  # all that have case, and most others
@@ -278,11 +281,13 @@ def test_sets_of_code_points_equal_those_of_re(pattern: str) -> None:
 CATEGORIES = [*map(unicodedata.category, map(chr, range(0x110000)))]
 
 
-@pytest.mark.parametrize("name", ["L", "Lu", "N", "Nd", "P", "S", "Z", "C", "Cn", "Cs", "Co", "M", "LC", "Any", "ASCII", "Assigned"])
+@pytest.mark.parametrize(
+    "name", ["L", "Lu", "N", "Nd", "P", "S", "Z", "C", "Cn", "Cs", "Co", "M", "LC", "Any", "ASCII", "Assigned"]
+)
 def test_properties_equal_unicodedata(name: str) -> None:
     node = parse(rf"\p{{{name}}}", "ecma")
     assert isinstance(node, Chars)
-    special = {"LC": ("Lu", "Ll", "Lt"), "Any": ("",), "Assigned": tuple("LMNPSZ") + ("Cc", "Cf", "Cs", "Co")}
+    special = {"LC": ("Lu", "Ll", "Lt"), "Any": ("",), "Assigned": (*tuple("LMNPSZ"), "Cc", "Cf", "Cs", "Co")}
     wanted = special.get(name, (name,))
 
     expected = [c for c in range(0x110000) if CATEGORIES[c].startswith(wanted)]
@@ -291,3 +296,16 @@ def test_properties_equal_unicodedata(name: str) -> None:
 
 def codes(ranges: Ranges) -> list[int]:
     return [c for low, high in ranges for c in range(low, high + 1)]
+
+
+DATA = Path(__file__).parents[1] / "data" / "regexes.jsonl"  # written for this test
+REALISTIC = [json.loads(line) for line in DATA.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("row", REALISTIC, ids=[row["name"] for row in REALISTIC])
+def test_realistic(row: dict[str, Any]) -> None:
+    pattern, found = row["pattern"], regex(row["pattern"])
+    for expected, words in ((True, row["accept"]), (False, row["reject"])):
+        for word in words:
+            assert expected == bool(third_party.fullmatch(pattern, word)), word
+            assert expected == found.matches(word), word

@@ -58,6 +58,8 @@ def test_properties_equal_the_regex_module(seed: int) -> None:
     source = Patterns(rng)
     source.atoms = {**SHARED, r"\p{L}": "aé", r"\P{Lu}": "ab1", r"[\p{Nd}b]": "1b", r"[^\p{Ll}]": "A1", r"\p{P}": "-"}
     pattern = source.pattern()
+    if r"\B" in pattern.source:
+        return  # nor is it of one mind with `re` about the empty text
     if "(?" in pattern.source[:2] and "i" in pattern.source[: pattern.source.index(")")]:
         return  # `regex` folds case in its own way
     known = regex.compile(pattern.source, regex.V0)

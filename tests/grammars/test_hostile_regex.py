@@ -108,6 +108,7 @@ CASES: list[tuple[set[str], dict[str, str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("expected", "table"), CASES, ids=["answered", "empty", "refused", "either"])
 def test_bounded(expected: set[str], table: dict[str, str]) -> None:
     given = json.dumps(list(table.values()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 Ranges = Sequence[tuple[int, int]]
@@ -76,8 +77,17 @@ def _without_surrogates(ranges: Iterable[tuple[int, int]]) -> Iterable[tuple[int
 
 def code_points(ranges: Iterable[tuple[int, int]]) -> Dag | None:
     """One code point within inclusive `ranges`, as UTF-8; None when there is none."""
+    merged = merge(ranges)
+    ascii_edges = [(low, min(high, 0x7F), END) for low, high in merged if low < 0x80]
+    others = _beyond_ascii(tuple([(max(low, 0x80), high) for low, high in merged if high >= 0x80]))
+    edges = [*ascii_edges, *others.edges] if others else ascii_edges
+    return Dag.of(edges) if edges else None
+
+
+@lru_cache(maxsize=1 << 10)  # sets made of one class and some letters share this part, which takes milliseconds
+def _beyond_ascii(ranges: tuple[tuple[int, int], ...]) -> Dag | None:
     sequences: list[list[tuple[int, int]]] = []
-    for low, high in merge(ranges):
+    for low, high in ranges:
         floor = 0
         for limit, size in _LIMITS:
             a, b = max(low, floor), min(high, limit)

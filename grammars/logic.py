@@ -47,6 +47,10 @@ class Logic:
         self._levels: dict[Atom, int] = {}
         self._ites: dict[tuple[int, int, int], Node] = {}
 
+    @property
+    def size(self) -> int:
+        return len(self._nodes)
+
     def constant(self, value: bool) -> Node:
         return self.true if value else self.false
 

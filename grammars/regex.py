@@ -9,12 +9,13 @@ from .expr import ANY_TEXT, EPS, Expr, chars, options
 from .grammar import Grammar
 from .regex_compile import Alphabet, Compiler, intersects
 from .regex_context import FREE
+from .regex_escapes import shown
 from .regex_nodes import Chars, Node, Repeat
 from .regex_parse import Dialect, parse
 from .string_machine import simplified
 from .unicode_sets import ALL
 
-PLAIN = Alphabet(chars, options, ANY_TEXT)
+PLAIN = Alphabet(lru_cache(maxsize=4096)(chars), options, ANY_TEXT)
 _ANYTHING = Repeat(Chars(ALL), 0, None)
 
 
@@ -46,11 +47,19 @@ def search(pattern: str, dialect: Dialect, alphabet: Alphabet) -> Expr:
 @lru_cache(maxsize=512)
 def _compiled(pattern: str, dialect: Dialect, alphabet: Alphabet, anywhere: bool) -> Expr:
     try:
-        node = parse(pattern, dialect)
+        return _expr(parse(pattern, dialect), pattern, alphabet, anywhere)
+    except RecursionError:
+        raise UnsupportedConstraint(f"regex {shown(pattern)}: nested too deeply") from None
+
+
+def _expr(node: Node, pattern: str, alphabet: Alphabet, anywhere: bool) -> Expr:
+    try:
         found = simplified(lambda letters: _symbolic(node, letters, anywhere), alphabet) if intersects(node) else None
         return _symbolic(node, alphabet, anywhere) if found is None else found
-    except RecursionError:
-        raise UnsupportedConstraint("the regex is nested too deeply") from None
+    except UnsupportedConstraint as error:
+        named = UnsupportedConstraint(f"regex {shown(pattern)}: {error}")
+        named.where = error.where
+        raise named from None
 
 
 def _symbolic(node: Node, alphabet: Alphabet, anywhere: bool) -> Expr:

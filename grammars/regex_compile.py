@@ -19,14 +19,14 @@ from itertools import groupby
 
 from .errors import UnsupportedConstraint
 from .expr import ALL, EMPTY, EPS, Expr, Kind, Ref, alt, both, complement, concat, ref, repeat
-from .regex_context import FREE, START, Behind, cases, none_of
+from .regex_context import FREE, MOST_CASES, START, Behind, cases, none_of
 from .regex_loops import solve_regular
 from .regex_nodes import Alt, At, Boundary, Cat, Chars, Edge, Look, Node, Repeat
 from .unicode_sets import Ranges, invert
 
 Entries = dict[Behind, Expr]
 
-MOST_COPIES = 1_000  # of the body of a bounded repeat that holds assertions
+MOST_COPIES = 1_000  # of bodies of bounded repeats that hold assertions, in one regex
 _NOTHING = Alt(())
 
 
@@ -45,6 +45,7 @@ class Compiler:
     def __init__(self, alphabet: Alphabet) -> None:
         self.alphabet = alphabet
         self.rules: list[Ref] = []
+        self.copies_left = MOST_COPIES
 
     def finish(self, entries: Entries) -> Expr:
         """The texts that ask for nothing on their left but the start of the text."""
@@ -109,7 +110,7 @@ class Compiler:
         low = 0 if _may_be_empty(body) else node.low
         out: list[Entries] = []
         pending = after
-        for n in range(len(max(after, key=lambda b: b.width).sets) + 2):
+        for n in range(max([len(b.sets) for b in after], default=0) + 2):
             if FREE in pending:
                 out.append({FREE: concat(self.plain(_times(body, max(low - n, 0), high, n)), pending[FREE])})
             asking = {b: e for b, e in pending.items() if b is not FREE and b != FREE}
@@ -125,16 +126,19 @@ class Compiler:
 
     def copies(self, node: Repeat, after: Entries) -> Entries:
         """A repeat whose body holds assertions, written out."""
-        bounded = node.low if node.high is None else node.high
-        if bounded > MOST_COPIES:
-            raise UnsupportedConstraint(f"assertions inside more than {MOST_COPIES} bounded repeats are not supported")
         if node.high is None:
             out = self.loop(node.body, after)
         else:
             out = after
             for _ in range(node.high - node.low):
-                out = _merge(after, self.before(node.body, out))
-        return reduce(lambda rest, _: self.before(node.body, rest), range(node.low), out)
+                out = _merge(after, self.copy(node.body, out))
+        return reduce(lambda rest, _: self.copy(node.body, rest), range(node.low), out)
+
+    def copy(self, body: Node, after: Entries) -> Entries:
+        self.copies_left -= 1
+        if self.copies_left < 0:
+            raise _too_many_copies()
+        return self.before(body, after)
 
     def loop(self, body: Node, after: Entries) -> Entries:
         body = consuming(body)
@@ -205,7 +209,13 @@ def _merge(*entries: Entries) -> Entries:
         for behind, e in each.items():
             if e is not EMPTY:
                 out.setdefault(behind, []).append(e)
+    if len(out) > MOST_CASES:
+        raise UnsupportedConstraint("the regex asks too many different things of the text on the left")
     return {behind: alt(*es) for behind, es in out.items()}
+
+
+def _too_many_copies() -> UnsupportedConstraint:
+    return UnsupportedConstraint(f"more than {MOST_COPIES} bounded repeats of assertions are not supported")
 
 
 def _times(body: Node, low: int, high: int | None, used: int) -> Node:
@@ -230,7 +240,7 @@ def intersects(node: Node) -> bool:
         case Cat(parts) | Alt(parts):
             return any(map(intersects, parts))
         case Repeat(body, _, high):
-            return intersects(body) or (high is None and not is_plain(body))
+            return high != 0 and (intersects(body) or (high != 1 and not is_plain(body)))
         case Look(_, ahead):
             return ahead
     return False
@@ -274,8 +284,10 @@ def consuming(node: Node) -> Node:
         case Alt(parts):
             return Alt(tuple(map(consuming, parts)))
         case Repeat(body, low, high):
-            if low > 0 and not is_plain(_idle(body)):
-                raise UnsupportedConstraint("a loop over a repeat that may consist of assertions only is not supported")
+            if low > MOST_COPIES:
+                raise _too_many_copies()
+            if low > 1 and not is_plain(_idle(body)):
+                return consuming(Cat((body, Repeat(body, low - 1, None if high is None else high - 1))))
             return _NOTHING if high == 0 else Repeat(consuming(body), 1, high)
     return _NOTHING
 

@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 _CONTROLS = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11}
 _PYTHON_CONTROLS = {**_CONTROLS, "a": 7}
+_NAMED = tuple("\\" + letter for letter in "wdsWDS")
 _HEX = "0123456789abcdefABCDEF"
 _ECMA_ASCII = {"w": u.WORD, "d": u.DIGIT, "s": u.ECMA_SPACE}
 _PYTHON_ASCII = {"w": u.WORD, "d": u.DIGIT, "s": u.SPACE}
+
+
+def shown(pattern: str) -> str:
+    return repr(pattern if len(pattern) <= 60 else pattern[:59] + "…")
 
 
 class Escapes:
@@ -42,37 +47,39 @@ class Escapes:
         return self.text[start : self.at]
 
     def broken(self, message: str, position: int | None = None) -> InvalidConstraint:
-        return InvalidConstraint(f"broken regex {self.shown()}: {message}", self.where(position))
+        return InvalidConstraint(f"broken regex {shown(self.text)}: {message}", self.where(position))
 
     def unsupported(self, message: str, position: int | None = None) -> UnsupportedConstraint:
-        return UnsupportedConstraint(f"regex {self.shown()}: {message}", self.where(position))
+        return UnsupportedConstraint(f"regex {shown(self.text)}: {message}", self.where(position))
 
     def where(self, position: int | None) -> str:
         return f"position {self.at if position is None else position}"
 
-    def shown(self) -> str:
-        return repr(self.text if len(self.text) <= 60 else self.text[:59] + "…")
-
     # -- escapes (the cursor is behind the backslash)
 
-    def escaped_set(self, ascii_only: bool, start: int) -> u.Ranges:
-        """A class such as `\\d`, or the single code point of any other escape."""
+    def escaped_set(self, flags: Flags, start: int) -> u.Ranges:
+        """A class such as `\\d`, or the code point of any other escape; case is ignored in none but classes of ECMA."""
         letter = self.peek()
         if not letter:
             raise self.broken("the pattern ends in a backslash", start)
         if letter in "wdsWDS":
             self.at += 1
-            ranges = self.named_class(letter.lower(), ascii_only)
+            ranges = self.named_class(letter.lower(), flags)
             return ranges if letter.islower() else u.invert(ranges)
         if letter in "pP" and self.text[self.at + 1 : self.at + 2] == "{":
             return self.property(start)
         code = self.escaped_code(start)
         return ((code, code),)
 
-    def named_class(self, letter: str, ascii_only: bool) -> u.Ranges:
+    def named_class(self, letter: str, flags: Flags) -> u.Ranges:
         if self.ecma:
-            return _ECMA_ASCII[letter]
-        return _PYTHON_ASCII[letter] if ascii_only else u.python_class(letter)
+            return self.cased(_ECMA_ASCII[letter], flags)
+        return _PYTHON_ASCII[letter] if flags.a else u.python_class(letter)
+
+    def cased(self, ranges: u.Ranges, flags: Flags) -> u.Ranges:
+        if not flags.i:
+            return ranges
+        return u.ignore_case_ecma(ranges) if self.ecma else u.ignore_case(ranges, flags.a)
 
     def property(self, start: int) -> u.Ranges:
         negative = self.text[self.at] == "P"
@@ -156,13 +163,13 @@ class Escapes:
         negative = self.take("^")
         first = self.at
         parts: list[u.Ranges] = []
+        named: list[u.Ranges] = []
         while not ((self.ecma or self.at != first) and self.take("]")):  # Python: a leading bracket is itself
             if self.at >= len(self.text):
                 raise self.broken("unterminated character set", start)
-            parts.append(self.class_item(flags))
-        ranges = u.union(*parts)
-        if flags.i:
-            ranges = u.ignore_case(ranges, flags.a)
+            kind = named if self.text.startswith(_NAMED, self.at) else parts
+            kind.append(self.class_item(flags))
+        ranges = u.union(self.cased(u.union(*parts), flags), *named)
         return u.invert(ranges) if negative else ranges
 
     def class_item(self, flags: Flags) -> u.Ranges:
@@ -189,4 +196,4 @@ class Escapes:
             return ((ord(self.text[start]), ord(self.text[start])),)
         if self.take("b"):
             return ((8, 8),)
-        return self.escaped_set(flags.a, start)
+        return self.escaped_set(flags, start)

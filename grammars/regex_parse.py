@@ -12,13 +12,14 @@ from functools import cache
 from typing import Literal
 
 from . import unicode_sets as u
-from .regex_escapes import Escapes
+from .regex_escapes import _NAMED, Escapes
 from .regex_nodes import Alt, At, Boundary, Cat, Chars, Edge, Look, Node, Repeat
 
 Dialect = Literal["python", "ecma"]
 
 LARGEST_REPEAT = 1 << 32
 _PLAIN = re.compile("[A-Za-z0-9_ ,;:@/<>=!%&'\"~`-]{2,}")
+_ON_EMPTY = re.search(r"\B", "") is not None  # since Python 3.14
 _LOOKS = {"(?=": (True, False), "(?!": (True, True), "(?<=": (False, False), "(?<!": (False, True)}
 
 
@@ -119,7 +120,8 @@ class Parser(Escapes):
         bounds = self.bounds()
         if bounds is None:
             return node
-        if isinstance(node, At | Boundary) or (isinstance(node, Look) and self.ecma and not node.ahead):
+        bare = self.text.startswith(("(?<=", "(?<!"), start) if self.ecma else False
+        if bare or (isinstance(node, At | Boundary) and self.text[start] != "("):
             raise self.broken("nothing to repeat", start)
         if self.peek() == "+" and not self.ecma:
             raise self.unsupported("possessive repeats are not supported: use a plain one", self.at)
@@ -189,9 +191,6 @@ class Parser(Escapes):
     def breaks(self) -> u.Ranges:
         return u.LINE_ENDS if self.ecma else u.NEWLINE
 
-    def cased(self, ranges: u.Ranges, flags: Flags) -> u.Ranges:
-        return u.ignore_case(ranges, flags.a) if flags.i else ranges
-
     def escape(self, flags: Flags) -> Node:
         edge = self.edge(flags)
         if edge is not None:
@@ -200,13 +199,15 @@ class Parser(Escapes):
         following = self.peek()
         if (following and following in "123456789") or (self.ecma and following == "k"):
             self.refuse_backreference(start)
-        return Chars(self.cased(self.escaped_set(flags.a, start), flags))
+        named = self.text.startswith(_NAMED, start)
+        found = self.escaped_set(flags, start)
+        return Chars(found if named else self.cased(found, flags))
 
     def edge(self, flags: Flags) -> Node | None:
         found: Node | None = None
         match self.text[self.at + 1 : self.at + 2]:
             case "b" | "B" as letter:
-                found = Boundary(self.named_class("w", flags.a), negative=letter == "B", on_empty=self.ecma)
+                found = Boundary(self.named_class("w", flags), negative=letter == "B", on_empty=self.ecma or _ON_EMPTY)
             case "A" if not self.ecma:
                 found = At(Edge.START)
             case "Z" if not self.ecma:

@@ -9,9 +9,12 @@ becomes a table over classes of characters, the tables run side by side, dead en
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .byteset import END, Dag
 from .derive import derive, nullable, segments
@@ -22,10 +25,13 @@ from .unicode_sets import ALL, Ranges, contains, union
 
 MOST_CLASSES = 200
 MOST_TABLE = 1_000  # states of one assertion
+MOST_NODES = 50_000  # of decision diagrams in it
 MOST_STATES = 100_000  # of all assertions together
 MOST_MERGED = 20_000  # of these that differ
 MOST_RULES = 400  # loops among them
-DEAD = -1
+DEAD, CLOSED = -1, -2
+Moves = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 Write = Callable[[Atom, Alphabet], Expr]
 
@@ -42,8 +48,10 @@ def machine(logic: Logic, function: Node, write: Write, alphabet: Alphabet) -> E
     small = _alphabet_of(classes)
     tables = {atom: _table(write(atom, small), small.text, len(classes)) for atom in atoms}
     known = {atom: table for atom, table in tables.items() if table is not None}
-    rows = _product(logic, function, known, len(classes)) if len(known) == len(atoms) else None
-    return None if rows is None else _written(rows, classes, alphabet)
+    if len(known) < len(atoms):
+        return None
+    product = _Product(logic, function, known, len(classes)).machine()
+    return None if product is None else _written(product, classes, alphabet)
 
 
 def simplified(build: Callable[[Alphabet], Expr], alphabet: Alphabet) -> Expr | None:
@@ -55,12 +63,12 @@ def simplified(build: Callable[[Alphabet], Expr], alphabet: Alphabet) -> Expr | 
     table = _table(build(small), small.text, len(classes))
     if table is None:
         return None
-    return _written([_Row(*row) for row in zip(table.final, table.rows, strict=True)], classes, alphabet)
+    return _written(_Machine(np.array(table.rows), np.array(table.final)), classes, alphabet)
 
 
-def _written(rows: list[_Row], classes: list[Ranges], alphabet: Alphabet) -> Expr | None:
-    merged = _merged(_alive(rows))
-    if len(merged) > MOST_MERGED:
+def _written(machine: _Machine, classes: list[Ranges], alphabet: Alphabet) -> Expr | None:
+    merged = _merged(_alive(machine))
+    if len(merged.moves) > MOST_MERGED:
         return None
     rules = _Rules(merged, classes, alphabet)
     found = rules.expr()
@@ -72,19 +80,17 @@ def _written(rows: list[_Row], classes: list[Ranges], alphabet: Alphabet) -> Exp
 
 def _classes(builds: Sequence[Callable[[Alphabet], Expr]]) -> list[Ranges]:
     """The coarsest sets of characters that no assertion tells apart."""
-    seen: set[Ranges] = set()
-    dummy = text("x")
+    seen: dict[Ranges, Expr] = {}
 
     def record(ranges: Ranges) -> Expr:
-        seen.add(ranges)
-        return dummy
+        """A text of its own for each set: where two are taken for one, `both` may find nothing left too early."""
+        return seen.setdefault(ranges, text(len(seen).to_bytes(3)))
 
     def record_words(words: list[str]) -> Expr:
-        seen.update([((ord(char), ord(char)),) for word in words for char in word])
-        return text("x" * max(map(len, words), default=1))
+        return alt(*[concat(*[record(((ord(char), ord(char)),)) for char in word]) for word in words])
 
     for build in builds:
-        build(Alphabet(record, record_words, repeat(dummy, 0)))
+        build(Alphabet(record, record_words, repeat(record(ALL), 0)))
     sets = list(seen)
     starts = sorted(
         {0, *[low for ranges in sets for low, _ in ranges], *[high + 1 for ranges in sets for _, high in ranges]}
@@ -128,106 +134,193 @@ class _Table:
     universal: list[bool]
 
 
+class _Functions:
+    """Expressions as Boolean functions of expressions without outer alternatives, intersections and complements.
+
+    They are the states of an alternating automaton (Chandra, Kozen and Stockmeyer 1981): where loops hold look-ahead,
+    derivatives nest ever deeper, but there are finitely many functions.
+    """
+
+    def __init__(self, everything: Expr) -> None:
+        self.logic = Logic()
+        self.known = {EMPTY: self.logic.false, everything: self.logic.true}
+        self.derived: dict[tuple[Expr, int], Node] = {}
+
+    def of(self, e: Expr) -> Node:
+        found = self.known.get(e)
+        if found is None:
+            found = self.known[e] = self.made(e)
+        return found
+
+    def made(self, e: Expr) -> Node:
+        match e.kind:
+            case Kind.ALT:
+                return self.logic.disj([self.of(part) for part in e.args])
+            case Kind.AND:
+                return self.logic.conj([self.of(part) for part in e.args])
+            case Kind.NOT:
+                return self.logic.negate(self.of(e.args[0]))
+        return self.logic.atom(e)
+
+    def moves(self, state: Node, size: int) -> Iterator[tuple[int, int, Node]]:
+        """(low, high, what symbols low..high-1 leave)."""
+        expressions = alt(*self.logic.support(state))
+        for low, high in segments(expressions):
+            if low < size:
+                yield low, min(high, size), self.logic.replace(state, partial(self.after, low))
+
+    def after(self, symbol: int, e: Expr) -> Node:
+        found = self.derived.get((e, symbol))
+        if found is None:
+            found = self.derived[e, symbol] = self.of(derive(e, symbol))
+        return found
+
+
 def _table(start: Expr, everything: Expr, size: int) -> _Table | None:
-    numbers = {start: 0}
-    states = [start]
+    functions = _Functions(everything)
+    logic = functions.logic
+    states = [functions.of(start)]
+    numbers = {states[0].uid: 0}
     rows: list[list[int]] = []
     for state in states:  # grows
         row = [DEAD] * size
-        for low, high in segments(state):
-            after = derive(state, low) if low < size else EMPTY
-            if after is EMPTY:
-                continue
-            if (
-                after.kind is Kind.ALT and everything in after.args
-            ):  # beside what allows everything the other alternatives do not matter
-                after = everything
-            if after not in numbers:
-                numbers[after] = len(states)
-                states.append(after)
-            row[low:high] = [numbers[after]] * (min(high, size) - low)
+        for low, high, after in functions.moves(state, size):
+            if after is not logic.false:
+                if after.uid not in numbers:
+                    numbers[after.uid] = len(states)
+                    states.append(after)
+                row[low:high] = [numbers[after.uid]] * (high - low)
         rows.append(row)
-        if len(states) > MOST_TABLE:
+        if len(states) > MOST_TABLE or logic.size > MOST_NODES:
             return None
-    return _Table(rows, [nullable(e) for e in states], [e is everything for e in states])
+    return _Table(rows, [logic.holds(f, nullable) for f in states], [f is logic.true for f in states])
 
 
 @dataclass(slots=True)
-class _Row:
-    final: bool
-    moves: list[int]
+class _Machine:
+    """moves: int64 [states, classes], DEAD where nothing follows; final: bool [states]. State 0 is the start."""
+
+    moves: Moves
+    final: Flags
 
 
-def _product(logic: Logic, function: Node, tables: dict[Atom, _Table], size: int) -> list[_Row] | None:
-    """The tables side by side, each only as long as its assertion is open."""
-    memo: dict[tuple[int, tuple[tuple[Atom, bool], ...]], tuple[Node, list[Atom]]] = {}
+class _Product:
+    """The tables side by side, each only as long as its assertion is open; layer by layer from the start.
 
-    def settled(node: Node, at: dict[Atom, int]) -> tuple[int, tuple[int, ...]] | None:
-        decided = tuple([(a, s != DEAD) for a, s in at.items() if s == DEAD or tables[a].universal[s]])
-        key = (node.uid, decided)
-        if key not in memo:
-            left = logic.restrict(node, dict(decided))
-            memo[key] = (left, logic.support(left))
-        left, open_ = memo[key]
-        nodes[left.uid] = (left, open_)
-        return None if left is logic.false else (left.uid, tuple([at[a] for a in open_]))
+    A state is a row of numbers: the function that is left, then the state of each table (CLOSED when it is decided).
+    """
 
-    nodes: dict[int, tuple[Node, list[Atom]]] = {}
-    start = settled(function, dict.fromkeys(tables, 0))
-    numbers = {} if start is None else {start: 0}
-    states = list(numbers)
-    out: list[_Row] = []
-    for uid, at in states:  # grows
-        node, open_ = nodes[uid]
-        where = dict(zip(open_, at, strict=True))
-        moves = []
-        for symbol in range(size):
-            after = settled(node, {a: tables[a].rows[s][symbol] for a, s in where.items()})
-            if after is not None and after not in numbers:
-                numbers[after] = len(states)
-                states.append(after)
-            moves.append(DEAD if after is None else numbers[after])
-        final = {a: tables[a].final[s] for a, s in where.items()}
-        out.append(_Row(logic.restrict(node, final) is logic.true, moves))
-        if len(states) > MOST_STATES:
-            return None
-    return out
+    def __init__(self, logic: Logic, function: Node, tables: dict[Atom, _Table], size: int) -> None:
+        self.logic, self.size, self.atoms = logic, size, list(tables)
+        self.moves = [np.array([*t.rows, [DEAD] * size]) for t in tables.values()]  # the last row: dead
+        self.status = [np.array([2 * u for u in t.universal] + [1]) for t in tables.values()]
+        self.final = [np.array([*t.final, False]) for t in tables.values()]
+        self.nodes: list[Node] = []
+        self.numbers: dict[int, int] = {}
+        self.settled: dict[tuple[int, int], tuple[int, NDArray[np.bool_]]] = {}
+        self.start = function
 
+    def machine(self) -> _Machine | None:
+        """None when the states are more than MOST_STATES."""
+        first = np.zeros((1, len(self.atoms)), np.int64)
+        layer = self._settle(np.zeros((1,), np.int64), first, {0: self.start})
+        if layer[0, 0] == DEAD:
+            return _Machine(np.zeros((0, self.size), np.int64), np.zeros(0, np.bool_))
+        known = {layer[0].tobytes(): 0}
+        moves, final = [], []
+        while len(layer):
+            final.append(self._ends(layer))
+            after = self._after(layer)
+            rows, which = np.unique(after, axis=0, return_inverse=True)
+            new = [row for row in rows if row[0] != DEAD and row.tobytes() not in known]
+            known |= {row.tobytes(): i for i, row in enumerate(new, len(known))}
+            if len(known) > MOST_STATES:
+                return None
+            places = np.array([known.get(row.tobytes(), DEAD) for row in rows])
+            moves.append(places[which.reshape(-1)].reshape(len(layer), self.size))
+            layer = np.array(new, np.int64).reshape(len(new), after.shape[1])
+        return _Machine(np.concatenate(moves), np.concatenate(final))
 
-def _alive(rows: list[_Row]) -> list[_Row]:
-    """Moves to states that cannot reach an end become dead; the states themselves may stay."""
-    sources: list[set[int]] = [set() for _ in rows]
-    for i, row in enumerate(rows):
-        for after in row.moves:
-            if after != DEAD:
-                sources[after].add(i)
-    alive = [row.final for row in rows]
-    todo = [i for i, row in enumerate(rows) if row.final]
-    while todo:
-        for source in sources[todo.pop()]:
-            if not alive[source]:
-                alive[source] = True
-                todo.append(source)
-    return [_Row(row.final, [after if after != DEAD and alive[after] else DEAD for after in row.moves]) for row in rows]
+    def _after(self, layer: Moves) -> Moves:
+        """The states behind all symbols, one state's after the other's."""
+        at = layer[:, 1:]
+        stepped = np.full((len(layer), self.size, len(self.atoms)), CLOSED)
+        for k, moves in enumerate(self.moves):
+            open_ = at[:, k] != CLOSED
+            stepped[open_, :, k] = moves[at[open_, k]]
+        nodes = np.repeat(layer[:, 0], self.size)
+        return self._settle(nodes, stepped.reshape(-1, len(self.atoms)), dict(enumerate(self.nodes)))
 
+    def _settle(self, nodes: Moves, at: Moves, functions: dict[int, Node]) -> Moves:
+        """Assertions that are decided are put into the functions; DEAD where nothing can be met any more."""
+        codes = np.zeros(len(at), np.int64)
+        for k, status in enumerate(self.status):
+            codes += np.where(at[:, k] == CLOSED, 0, status[at[:, k]]) * 3**k
+        kinds, which = np.unique(np.stack([nodes, codes], 1), axis=0, return_inverse=True)
+        found = [self._left(int(node), int(code), functions[int(node)]) for node, code in kinds]
+        numbers = np.array([number for number, _ in found])[which.reshape(-1)]
+        open_ = np.array([flags for _, flags in found])[which.reshape(-1)]
+        return np.concatenate([numbers[:, None], np.where(open_, at, CLOSED)], 1)
 
-def _merged(rows: list[_Row]) -> list[_Row]:
-    """One state for all that accept the same."""
-    group = [int(row.final) for row in rows]
-    count = 0
-    while True:
-        signatures: dict[tuple[int, ...], int] = {}
-        group = [
-            signatures.setdefault((group[i], *[a if a == DEAD else group[a] for a in row.moves]), len(signatures))
-            for i, row in enumerate(rows)
+    def _left(self, number: int, code: int, node: Node) -> tuple[int, NDArray[np.bool_]]:
+        key = (node.uid, code)
+        if key not in self.settled:
+            decided = {a: code // 3**k % 3 == 2 for k, a in enumerate(self.atoms) if code // 3**k % 3}
+            left = self.logic.restrict(node, decided)
+            support = set(self.logic.support(left))
+            number = DEAD if left is self.logic.false else self.numbers.setdefault(left.uid, len(self.nodes))
+            if number == len(self.nodes):
+                self.nodes.append(left)
+            self.settled[key] = number, np.array([a in support for a in self.atoms], np.bool_)
+        return self.settled[key]
+
+    def _ends(self, layer: Moves) -> Flags:
+        bits = np.zeros(len(layer), np.int64)
+        for k, final in enumerate(self.final):
+            at = layer[:, k + 1]
+            bits += np.where(at == CLOSED, 0, final[at]) << k
+        kinds, which = np.unique(np.stack([layer[:, 0], bits], 1), axis=0, return_inverse=True)
+        ends = [
+            self.logic.holds(self.nodes[node], {a: bool(code >> k & 1) for k, a in enumerate(self.atoms)}.__getitem__)
+            for node, code in kinds.tolist()
         ]
-        if len(signatures) == count:
-            break
-        count = len(signatures)
-    firsts = {g: i for i, g in reversed(list(enumerate(group)))}
-    return [
-        _Row(rows[firsts[g]].final, [a if a == DEAD else group[a] for a in rows[firsts[g]].moves]) for g in range(count)
-    ]
+        return np.array(ends, np.bool_)[which.reshape(-1)]
+
+
+def _alive(machine: _Machine) -> _Machine:
+    """Moves to states that cannot reach an end become dead; the states themselves may stay."""
+    moves = machine.moves
+    sources, classes = np.nonzero(moves != DEAD)
+    order = np.argsort(moves[sources, classes], kind="stable")
+    sources = sources[order]
+    first = np.searchsorted(moves[moves != DEAD][order], np.arange(len(moves) + 1))
+    alive = machine.final.copy()
+    layer = np.flatnonzero(alive)
+    while len(layer):
+        before = np.concatenate([sources[first[s] : first[s + 1]] for s in layer.tolist()])
+        layer = np.unique(before[~alive[before]])
+        alive[layer] = True
+    return _Machine(np.where((moves != DEAD) & alive[moves], moves, DEAD), machine.final)
+
+
+def _merged(machine: _Machine) -> _Machine:
+    """One state for all that accept the same (Moore 1956), told apart by hashes; checked, so that it is exact."""
+    moves, final = machine.moves, machine.final
+    for seed in range(len(moves) and 1 << 30):
+        factors = np.random.default_rng(seed).integers(1, 1 << 63, moves.shape[1] + 1, np.uint64) | np.uint64(1)
+        group, count = final.astype(np.int64), 0
+        while True:
+            seen = np.append(group, DEAD)[np.column_stack([np.arange(len(moves)), moves])].astype(np.uint64)
+            _, firsts, group = np.unique((seen * factors).sum(1), return_index=True, return_inverse=True)
+            if len(firsts) == count:
+                break
+            count = len(firsts)
+        rank = np.argsort(np.argsort(firsts))
+        group, firsts = np.append(rank[group], DEAD), np.sort(firsts)
+        merged = _Machine(group[moves[firsts]], final[firsts])
+        if np.array_equal(merged.moves[group[:-1]], group[moves]) and np.array_equal(merged.final[group[:-1]], final):
+            return merged
+    return machine
 
 
 # -- rules
@@ -236,13 +329,14 @@ def _merged(rows: list[_Row]) -> list[_Row]:
 class _Rules:
     """Writes a machine as an expression: loops become rules, all else is nested. State 0 is the start."""
 
-    def __init__(self, rows: list[_Row], classes: list[Ranges], alphabet: Alphabet) -> None:
-        self.rows, self.classes, self.alphabet = rows, classes, alphabet
+    def __init__(self, machine: _Machine, classes: list[Ranges], alphabet: Alphabet) -> None:
+        self.moves, self.final = machine.moves.tolist(), machine.final.tolist()
+        self.classes, self.alphabet = classes, alphabet
         self.done: dict[int, Expr | None] = {}
         self.rules: dict[int, Ref] = {}
 
     def expr(self) -> Expr:
-        return self.of(0) if self.rows else EMPTY
+        return self.of(0) if self.moves else EMPTY
 
     def of(self, state: int) -> Expr:
         if state not in self.done:
@@ -254,11 +348,11 @@ class _Rules:
 
     def written(self, state: int) -> Expr:
         moves: dict[int, list[Ranges]] = {}
-        for symbol, after in enumerate(self.rows[state].moves):
+        for symbol, after in enumerate(self.moves[state]):
             if after != DEAD:
                 moves.setdefault(after, []).append(self.classes[symbol])
         onward = [concat(self.chars(sets), self.of(after)) for after, sets in moves.items() if after != state]
-        rest = alt(EPS if self.rows[state].final else EMPTY, *onward)
+        rest = alt(EPS if self.final[state] else EMPTY, *onward)
         return concat(repeat(self.chars(moves[state]), 0), rest) if state in moves else rest
 
     def chars(self, sets: list[Ranges]) -> Expr:

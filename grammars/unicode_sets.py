@@ -9,7 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 
 import numpy as np
@@ -65,6 +65,7 @@ def union(*sets: Iterable[tuple[int, int]]) -> Ranges:
     return tuple(out)
 
 
+@lru_cache(maxsize=4096)
 def invert(ranges: Ranges) -> Ranges:
     """All other code points; `ranges` as `union` gives them."""
     out, start = [], 0
@@ -75,6 +76,7 @@ def invert(ranges: Ranges) -> Ranges:
     return tuple(out if start > LAST else [*out, (start, LAST)])
 
 
+@lru_cache(maxsize=4096)
 def intersect(a: Ranges, b: Ranges) -> Ranges:
     return a if a == b or b == ALL else b if a == ALL else invert(union(invert(a), invert(b)))
 
@@ -116,8 +118,8 @@ def category(name: str) -> Ranges | None:
 def _categories() -> dict[str, Ranges]:
     found: dict[str, list[tuple[int, int]]] = {"Co": list(_PRIVATE)}
     for plane in _PLANES:
-        kinds = list(map(unicodedata.category, map(chr, plane)))
-        names = np.array(kinds)
+        kinds = list(map(unicodedata.category, _text(plane)))
+        names = np.frombuffer("".join(kinds).encode(), np.uint16)  # two letters each
         starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()]
         for start, after in zip(starts, [*starts[1:], len(kinds)], strict=True):
             found.setdefault(kinds[start], []).append((plane.start + start, plane.start + after - 1))
@@ -129,17 +131,37 @@ def _categories() -> dict[str, Ranges]:
 @cache
 def _assigned() -> str:
     """All code points in order, up to the last one that is a letter, a digit or a space."""
-    codes = np.arange(_PLANES[0].stop, dtype="<u4")
-    return codes.tobytes().decode("utf-32-le", "surrogatepass")
+    return _text(_PLANES[0])
+
+
+def _text(codes: range) -> str:
+    return np.arange(codes.start, codes.stop, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def ignore_case(ranges: Ranges, ascii_only: bool = False) -> Ranges:
     """The set that `ranges` becomes under Python's IGNORECASE flag: a character is looked up by its lower case."""
     if ascii_only:
         return union(ranges, of(c ^ 32 for c in (*range(65, 91), *range(97, 123)) if contains(ranges, c)))
-    codes, cases = _case_tables()
+    return _with_cases(ranges, *_case_tables())
+
+
+def ignore_case_ecma(ranges: Ranges) -> Ranges:
+    """The set that `ranges` becomes under ECMA-262's flags `iu`: characters are the same if their folding is."""
+    return _with_cases(ranges, *_fold_tables())
+
+
+def _with_cases(ranges: Ranges, codes: list[int], cases: dict[int, list[int]]) -> Ranges:
     cased = [codes[i] for low, high in ranges for i in range(bisect_left(codes, low), bisect_right(codes, high))]
     return union(ranges, of(other for c in cased for other in cases[c]))
+
+
+@cache
+def _fold_tables() -> tuple[list[int], dict[int, list[int]]]:
+    groups: dict[str, list[int]] = {}
+    for c in map(chr, chain(*_CASED)):
+        groups.setdefault(c.casefold(), []).append(ord(c))
+    cases = {code: group for group in groups.values() if len(group) > 1 for code in group}
+    return sorted(cases), cases
 
 
 @cache

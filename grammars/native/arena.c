@@ -9,6 +9,7 @@ _Noreturn void fail(Arena *A, const char *why) {
 }
 
 void enter(Arena *A) {
+    tick(A);
     if (++A->depth > MAX_DEPTH) fail(A, "the expression is nested too deeply");
 }
 
@@ -150,6 +151,7 @@ int32_t make_list(Arena *A, const Id *items, int32_t count) {
 }
 
 void push(Arena *A, Id id) {
+    tick(A);
     *(Id *)grow(A, &A->scratch, 1, sizeof(Id)) = id;
     A->scratch.size++;
 }
@@ -210,6 +212,7 @@ Id make_nary(Arena *A, int kind, int32_t base) {
 }
 
 void arena_init(Arena *A) {
+    A->work = WORK_AHEAD;
     A->interned_mask = 1023;
     A->interned = malloc(1024 * sizeof(Id));
     A->memo_mask = 4095;

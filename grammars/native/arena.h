@@ -17,6 +17,8 @@ typedef int32_t Id;
 #define UNSURE ((Id)-2)
 #define INF ((int64_t)1 << 60)
 #define SEARCH_LIMIT 200000 /* derivatives looked at before a conjunction counts as undecidable */
+#define WORK_AHEAD 50000000 /* steps, a few dozen ns each, that an arena may take on top of WORK_PER_STATE for each state */
+#define WORK_PER_STATE 4000
 #define MAX_DEPTH 6000      /* levels of one recursion; a level takes less than 1 KB of stack */
 
 /* The same numbers as expr.Kind. */
@@ -72,6 +74,7 @@ typedef struct {
     Memo *memo;        /* derivatives */
     uint32_t memo_mask, memo_size;
     Search *searches;  /* stack of running searches */
+    int64_t work; /* steps left */
     int depth;
     uint32_t round;    /* the last one of `lower`; `bounds` hold what was found in theirs */
     Id empty, eps, all;
@@ -87,6 +90,9 @@ typedef struct {
 #define EDGE(A, at) (((Edge *)(A)->edges.items)[at])
 
 _Noreturn void fail(Arena *A, const char *why);
+static inline void tick(Arena *A) {
+    if (--A->work < 0) fail(A, "the expression is too hard: its states grow without end in sight");
+}
 void *grow(Arena *A, Pool *pool, int32_t more, size_t item); /* room for `more` items: where they go */
 void enter(Arena *A);
 static inline void leave(Arena *A) { A->depth--; }

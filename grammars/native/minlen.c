@@ -144,6 +144,7 @@ static Seen *find(Seen *table, uint32_t mask, Id e) {
 
 /* The entry of e, made with an infinite cost if need be. */
 static Seen *seen(Arena *A, Search *s, Id e) {
+    tick(A);
     if (!s->seen || s->count * 2 > s->mask) {
         uint32_t mask = s->seen ? s->mask * 2 + 1 : 127;
         Seen *table = malloc(((size_t)mask + 1) * sizeof(Seen));

@@ -166,6 +166,7 @@ int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after) {
         failure(A);
         return -1;
     }
+    A->work += WORK_PER_STATE;
     segment(A, e, byte, low, high);
     *after = derive(A, e, *low);
     if (minlen(A, *after) >= INF) *after = NONE;

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import re
 
 import numpy as np
 import pytest
 
 from lmprog.grammars.constraint import Automatic
-from lmprog.grammars.derive import derive, minlen, nullable
+from lmprog.grammars.derive import derive, minlen, nullable, solve
 from lmprog.grammars.errors import BudgetError, EmptyLanguage
 from lmprog.grammars.expr import (
     ANY_TEXT,
@@ -24,9 +25,13 @@ from lmprog.grammars.expr import (
     repeat,
     text,
 )
+from lmprog.grammars.grammar import Grammar
+from lmprog.grammars.regex import regex
 from lmprog.grammars.vocabulary import Vocabulary
+from lmprog.grammars.where import where
 
 from .expressions import ALPHABET, solved
+from .patterns import Patterns
 
 TOKENS = ["a", "b", " ", "ab", "ba", "aab", "bb", "é", "aé", " a", "b "]
 
@@ -247,3 +252,67 @@ def test_any_text_is_utf8() -> None:
     assert not matches(ANY_TEXT, b"\xed\xa0\x80")  # a surrogate
     assert not matches(ANY_TEXT, b"\xc0\x80")  # overlong
     assert not matches(ANY_TEXT, "é".encode()[:1])
+
+
+LANGUAGES = [
+    *[regex(p) for p in (
+        "(?!ab|b$)[abé]{1,4}", "(?:a(?=b)|b(?!b)|é)*(?<!a)", r"(?:\b[ab]+\b ?){1,3}", "(?i)(?:AB|É)+b?",
+        "(?<=a)b|a(?!é).*b",         "(?=.{4}$)(?:ab?|ba)*", r"(?m)(?:^a+$|b)*", "(?:(?<!a)b|a(?=a|b)){2,5}",
+        "(?!.*(?:aa|bb))[ab ]{2,6}", "a?(?:ab){1,2}?é*$", r"[ab ]*\bab\b.*", "(?!)|(?:(?!ab|ba)[ab]{2}){1,2}")],
+    *[where(w) for w in (
+        "2 <= len(x) <= 4 and 'ab' in x", "words(x) == 2 and len(x) < 6", "sentences(x) == 1 and x.endswith('b')",
+        "matches(x, '(a|ab)(b|é)*') and len(x) != 3", "search(x, 'a.b$') and not x.startswith('b')",
+        "3 != len(x) > 1 and 5 > len(x) != 4", "x.count('ab') == 2 or x == 'é'",
+        "'a' not in x and len(x.strip()) == 2")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("grammar", LANGUAGES, ids=[str(i) for i in range(len(LANGUAGES))])
+@pytest.mark.parametrize("tokens", [TOKENS, ["ab", "b", "aé", "é", " "]], ids=["spells all", "cannot spell all"])
+def test_masks_of_regexes_and_conditions(grammar: Grammar, tokens: list[str]) -> None:
+    """Along all texts of up to eight bytes or so, with budgets, told by derivatives alone."""
+    e, vocab, horizon = grammar.expr, vocabulary(tokens), 8
+    solve(e)
+    c = Automatic.of(e, vocab)
+    layer = {c.start(): e}
+    for _ in range(4):
+        following = {}
+        for s, here in layer.items():
+            ways = {i: after(here, t) for i, t in enumerate(vocab.token_bytes) if t}
+            distances = {i: brute_distances(e, vocab, horizon) for i, e in ways.items()}
+            ends = vocab.eos if nullable(here) else set()
+            for budget in (None, 1, 2, 4):
+                fits = {i for i, d in distances.items() if d < (INF if budget is None else budget)} | ends
+                if fits:
+                    assert fits == allowed(c.mask(s, budget), vocab)
+                else:
+                    with pytest.raises(BudgetError):
+                        c.mask(s, budget)
+            for i, d in distances.items():
+                assert (d < INF) == (c.advance(s, i) is not None)
+                if d < INF:
+                    following[c.advance(s, i) or 0] = ways[i]
+        layer = dict(list(following.items())[:40])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_masks_of_random_regexes(seed: int) -> None:
+    """A token is allowed exactly when some text of the alphabet that goes on with it matches, as `re` sees it."""
+    rng = random.Random(f"masks {seed}")
+    patterns = Patterns(rng)
+    patterns.atoms = {"a": "a", "b": "b", "[ab]": "ab", "é": "é", "[^b]": "a", "(?i:A)": "a"}
+    body = patterns.pattern(2).source
+    pattern = rf"(?=[abé]{{0,5}}\Z){body}" if not body.startswith("(?") or body[2] not in "imsa" else "a|[bé]{2}a?"
+    words = [w for n in range(6) for w in map("".join, itertools.product("abé", repeat=n)) if re.fullmatch(pattern, w)]
+    tokens = ["a", "b", "é", "ab", "ba", "éa", "bb", "aab"]
+    if not words:
+        with pytest.raises(EmptyLanguage):
+            Automatic.of(regex(pattern).expr, vocabulary(tokens))
+        return
+    c = Automatic.of(regex(pattern).expr, vocabulary(tokens))
+    todo = [("", c.start())]
+    for done, s in todo:
+        expected = {i for i, t in enumerate(tokens) if any(w.startswith(done + t) for w in words)}
+        assert expected | ({len(tokens)} if done in words else set()) == allowed(c.mask(s), c.vocab), done
+        if len(todo) < 60:
+            todo += [(done + tokens[i], c.advance(s, i) or 0) for i in expected]

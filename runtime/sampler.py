@@ -22,10 +22,13 @@ _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder=
 _BIAS = np.where(_BITS, np.float32(0), np.float32(-np.inf))  # of the eight tokens of a byte of a mask; no branches
 
 
-def generator(sampling: Sampling) -> np.random.Generator | None:
+def generator(sampling: Sampling, drawn: int = 0) -> np.random.Generator | None:
+    """The random numbers of a request of which `drawn` tokens have been drawn."""
     if sampling.greedy:
         return None
-    return np.random.Generator(np.random.Philox(sampling.seed))
+    rng = np.random.Generator(np.random.Philox(sampling.seed))
+    rng.random(drawn)
+    return rng
 
 
 def pick(logits: Row, size: int, choice: Choice, sampling: Sampling, rng: np.random.Generator | None) -> int:

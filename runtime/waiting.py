@@ -3,7 +3,7 @@
     lane     the waiting requests of one group at one priority, oldest first
     service  of a group: tokens that its requests have had computed
 
-    1. heads of lanes that have seen STARVED requests for each lane there is go by, however low their priority
+    1. heads of lanes that have seen STARVED requests go by for each lane there was, however low their priority
     2. higher priorities
     3. within a priority, the group with the least service so far, request by request
     4. within a lane, the longest cached prefix among its first WINDOW, unless one of them was overtaken PATIENCE times
@@ -37,12 +37,12 @@ class Group:
 
 
 class Lane:
-    """`since`: how many had gone when its head became the head; `last`: the youngest arrival that went in this pass."""
+    """`due`: how many must have gone for its head to go first; `last`: the youngest arrival that went in this pass."""
 
-    __slots__ = ("group", "last", "priority", "seqs", "since")
+    __slots__ = ("due", "group", "last", "priority", "seqs")
 
-    def __init__(self, group: Group, priority: int, since: int) -> None:
-        self.group, self.priority, self.since = group, priority, since
+    def __init__(self, group: Group, priority: int, due: int) -> None:
+        self.group, self.priority, self.due = group, priority, due
         self.seqs: OrderedDict[Sequence, None] = OrderedDict()
         self.last = 0
 
@@ -102,7 +102,7 @@ class Waiting:
         lane = self._lanes[seq.request.priority, seq.request.group]
         self._gone += 1
         if lane.head is seq:
-            lane.since = self._gone
+            lane.due = self._next_due()
         lane.last = max(lane.last, seq.arrival)
         self._level = max(self._level, lane.group.served)
         lane.group.served += cost
@@ -125,8 +125,7 @@ class Waiting:
 
     def order(self, cached: Callable[[Sequence], int]) -> Iterator[Sequence]:
         """Who may go now, best first; each must `go` before the next is asked for. `cached`: tokens that are cached."""
-        patience = STARVED * len(self._lanes)
-        for lane in [lane for lane in self._lanes.values() if self._gone - lane.since >= patience]:
+        for lane in [lane for lane in self._lanes.values() if lane.due <= self._gone]:
             lane.head.due = True
             yield lane.head
         for priority in sorted({priority for priority, _ in self._lanes}, reverse=True):
@@ -151,5 +150,8 @@ class Waiting:
         key = priority, seq.request.group
         if key not in self._lanes:
             group.served = max(group.served, self._level)
-            self._lanes[key] = Lane(group, priority, self._gone)
+            self._lanes[key] = Lane(group, priority, self._next_due())
         return self._lanes[key]
+
+    def _next_due(self) -> int:
+        return self._gone + STARVED * (len(self._lanes) or 1)

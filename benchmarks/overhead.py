@@ -10,6 +10,7 @@ not. The constraint is a JSON Schema with a long string, whose states repeat as 
 import argparse
 import time
 from collections.abc import Callable
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class FreeRunner:
     def __init__(self, width: int) -> None:
         self.width, self.context = width, 1 << 20
         rng = np.random.default_rng(0)
-        self._rows = [row for row in rng.normal(size=(8, width)).astype(np.float32)]
+        self._rows = list(rng.normal(size=(8, width)).astype(np.float32))
 
     def reserve(self, slots: int | None) -> int:
         return slots or 1 << 18
@@ -43,8 +44,8 @@ class FreeRunner:
 def vocabulary(size: int) -> Vocabulary:
     """Every byte, then words of letters."""
     letters = "abcdefghijklmnopqrstuvwxyz"
-    words = [f"{a}{b}{c}{d}" for a in letters for b in letters for c in letters for d in letters]
-    return Vocabulary([bytes((b,)) for b in range(256)] + [w.encode() for w in words[: size - 257]] + [None], {size - 1})
+    words = ["".join(word).encode() for word in islice(product(letters, repeat=4), size - 257)]
+    return Vocabulary([*[bytes((b,)) for b in range(256)], *words, None], {size - 1})
 
 
 def measure(vocab: Vocabulary, batch: int, steps: int, make: Callable[[list[int]], Request]) -> list[str]:

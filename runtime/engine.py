@@ -89,7 +89,9 @@ class Engine:
         """
         return self.submit_many([request], block=block, timeout=timeout)[0]
 
-    def submit_many(self, requests: Items[Request], *, block: bool = True, timeout: float | None = None) -> list[Handle]:
+    def submit_many(
+        self, requests: Items[Request], *, block: bool = True, timeout: float | None = None
+    ) -> list[Handle]:
         """Start several requests, together if there is room for all. On an error none is started, or those that were
         are cancelled."""
         seqs = [self._enter(request) for request in requests]

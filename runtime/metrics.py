@@ -17,7 +17,7 @@ def exposition(stats: Stats) -> str:
 def _lines(s: Stats) -> Iterator[str]:
     yield from _family("requests_total", "counter", "Requests submitted.", {"": s.requests})
     yield from _family("requests_ended_total", "counter", "Requests by how they ended.", _labelled("finish", s.ended))
-    yield from _family("requests", "gauge", "Requests now.", _labelled("state", _now(s)))
+    yield from _family("active_requests", "gauge", "Requests now.", _labelled("state", _now(s)))
     yield from _family("steps_total", "counter", "Forward passes.", {"": s.steps})
     yield from _family("faults_total", "counter", "Failures of the engine itself.", {"": s.faults})
     yield from _family("prompt_tokens_total", "counter", "Tokens of prompts.", {"": s.prompt_tokens})

@@ -225,7 +225,8 @@ class Scheduler:
 
     def _plan_decodes(self, step: Step) -> list[Sequence]:
         """Plan the sequences that need a slot for one token, all at once. Returns the others."""
-        decodes, rest = [], []
+        decodes: list[Sequence] = []
+        rest: list[Sequence] = []
         for seq in self.running:
             (decodes if seq.done == seq.held == seq.length - 1 else rest).append(seq)
         del decodes[self._limit :]

@@ -17,6 +17,9 @@ from lmprog.runtime.waiting import STARVED
 from .toys import Prompt
 
 
+REQUEST = st.tuples(st.integers(1, 20), st.integers(1, 6), st.integers(0, 2), st.integers(0, 3))
+
+
 def add(scheduler: Scheduler, prompt: Prompt, n: int = 1, priority: int = 0, group: Hashable = None) -> Sequence:
     seq = Sequence(Request(prompt, n, priority=priority, group=group))
     scheduler.add(seq)
@@ -38,7 +41,7 @@ def turn(scheduler: Scheduler) -> list[Sequence]:
 
 
 def order(scheduler: Scheduler, most: int = 5000) -> list[Sequence]:
-    ended = []
+    ended: list[Sequence] = []
     for _ in range(most):
         if not scheduler.busy:
             return ended
@@ -177,7 +180,7 @@ def test_a_victim_is_of_the_lowest_priority() -> None:
     chunk=st.sampled_from([2, 8, 100]),
     running=st.sampled_from([1, 3, 64]),
     reuse=st.booleans(),
-    requests=st.lists(st.tuples(st.integers(1, 20), st.integers(1, 6), st.integers(0, 2), st.integers(0, 3)), max_size=30),
+    requests=st.lists(REQUEST, max_size=30),
     data=st.data(),
 )
 def test_everyone_finishes_whatever_comes(
@@ -191,7 +194,7 @@ def test_everyone_finishes_whatever_comes(
     scheduler = Scheduler(slots, chunk, running, reuse)
     todo, seqs, removed = list(requests), [], 0
     for count in range(3000):
-        if todo and data.draw(st.booleans() if count < 50 else st.just(True)):
+        if todo and (count >= 50 or data.draw(st.booleans())):
             length, n, priority, group = todo.pop()
             seqs.append(add(scheduler, [1 + i % 3 for i in range(length)], n, priority, group))
         if not todo and not scheduler.busy:

@@ -72,8 +72,9 @@ def test_a_place_is_free_again_however_a_request_ends() -> None:
         runner.permits.release(10_000)
         for _ in range(3):
             engine.submit(Request([2], 2), timeout=30).cancel()
+            until(lambda: not engine._places._taken)
             with pytest.raises(DeadlineExceeded):
-                engine.submit(Request([2], 2, timeout=0.001), timeout=30).result(30)
+                engine.submit(Request([2], 2, timeout=0.001)).result(30)
         running.cancel()
 
         assert toy_greedy([3], 2) == engine.submit(Request([3], 2), timeout=30).result(30).ids

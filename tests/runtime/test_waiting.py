@@ -16,7 +16,6 @@ from lmprog.runtime.waiting import STARVED
 
 from .toys import Prompt
 
-
 REQUEST = st.tuples(st.integers(1, 20), st.integers(1, 6), st.integers(0, 2), st.integers(0, 3))
 
 

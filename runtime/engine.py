@@ -347,6 +347,8 @@ class Engine:
                 future.set_result(seq.result())
         except BaseException as error:  # of a done callback, which is the caller's code
             log.error("a callback of a request that ended failed", exc_info=error)
+            if not future.done():  # or of whoever raised it in this thread: nobody may be left waiting
+                future.set_exception(error)
 
     def _fail_all(self, error: EngineClosed) -> None:
         """The last thing that the thread does."""

@@ -67,9 +67,9 @@ def test_more_requests_than_the_queue_holds() -> None:
 def test_a_place_is_free_again_however_a_request_ends() -> None:
     runner = Gate()
     with Engine(runner, TOY, max_running=1, max_queue=1) as engine:
-        running = engine.submit(endless())
+        running = engine.submit(endless(n=60_000))
         assert runner.waiting.wait(30)
-        runner.permits.release(10_000)
+        runner.permits.release(1_000_000)
         for _ in range(3):
             engine.submit(Request([2], 2), timeout=30).cancel()
             until(lambda: not engine._places._taken)

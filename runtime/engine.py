@@ -296,9 +296,11 @@ class Engine:
                     self._loop.step()
                 return
             except BaseException as error:
-                self._recover(error)
+                if not self._recover(error):
+                    return
 
-    def _recover(self, error: BaseException) -> None:
+    def _recover(self, error: BaseException) -> bool:
+        """Start afresh. False: that failed too, and the engine is closed."""
         try:
             with self._wake:
                 lost = self._handles.keys() - self._loop.live.keys() - set(self._inbox)
@@ -306,8 +308,10 @@ class Engine:
             self._loop.restart(error)
         except BaseException as again:  # nobody may be left waiting for ever
             self._closed = f"the engine broke down: {again!r}"
+            log.critical(self._closed, exc_info=again)
             self._fail_all(EngineClosed(self._closed))
-            raise
+            return False
+        return True
 
     def _intake(self) -> bool:
         """Take in what callers sent; wait when there is nothing to do. False: the thread ends."""

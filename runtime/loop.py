@@ -101,10 +101,10 @@ class Loop:
             heapq.heapify(self._deadlines)
 
     def fail_all(self, error: BaseException) -> None:
+        """The scheduler is not told: it is to be restarted, or not used again."""
         for seq in list(self.live):
             seq.error = error
             self._end(seq)
-        self.scheduler.restart([])
 
     def restart(self, error: BaseException) -> None:
         """After a fault of the engine itself: start afresh with the same requests, but only once in a row."""

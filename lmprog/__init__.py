@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from .errors import BudgetError as BudgetError
     from .errors import CacheError as CacheError
     from .errors import ContextOverflow as ContextOverflow
+    from .errors import DeadlineExceeded as DeadlineExceeded
     from .errors import EmptyLanguage as EmptyLanguage
     from .errors import EngineClosed as EngineClosed
+    from .errors import EngineFault as EngineFault
     from .errors import HoleError as HoleError
     from .errors import HoleInString as HoleInString
     from .errors import InvalidConstraint as InvalidConstraint
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .errors import OutOfSlots as OutOfSlots
     from .errors import PartError as PartError
     from .errors import ProgramError as ProgramError
+    from .errors import QueueFull as QueueFull
     from .errors import RequestError as RequestError
     from .errors import RoleError as RoleError
     from .errors import RunCancelled as RunCancelled
@@ -65,9 +68,9 @@ if TYPE_CHECKING:
     from .runtime.load import load as load
 
 _ERRORS = """
-BrokenModel BudgetError CacheError ContextOverflow EmptyLanguage EngineClosed HoleError HoleInString InvalidConstraint
-InvalidOption LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError ProgramError RequestError RoleError
-RunCancelled SamplingError ScriptError UnsupportedConstraint
+BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError
+HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError
+ProgramError QueueFull RequestError RoleError RunCancelled SamplingError ScriptError UnsupportedConstraint
 """
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",

@@ -14,6 +14,9 @@ LmprogError
 ├── ContextOverflow          (runtime) the prompt is longer than the model's context
 ├── OutOfSlots               (runtime) one sequence needs more KV slots than there are
 ├── EngineClosed             (runtime) the model was closed
+├── EngineFault              (runtime) the engine itself failed twice in a row; it takes new requests
+├── QueueFull                (runtime) too many requests of the same group wait already
+├── DeadlineExceeded         (runtime) a request's timeout is over; `result` holds what there was
 ├── RequestError             (runtime) a request that cannot be run: no chat template for roles, ids out of range
 ├── SamplingError            (runtime) bad temperature, NaN logits, ...
 ├── JobError                 (jobs) an extraction job cannot start or go on
@@ -41,10 +44,13 @@ from .grammars.errors import (
 )
 from .runtime.errors import (
     ContextOverflow,
+    DeadlineExceeded,
     EngineClosed,
+    EngineFault,
     ModelMismatch,
     ModelNotFound,
     OutOfSlots,
+    QueueFull,
     RequestError,
     SamplingError,
 )
@@ -56,8 +62,10 @@ __all__ = [
     "CacheError",
     "ConstraintError",
     "ContextOverflow",
+    "DeadlineExceeded",
     "EmptyLanguage",
     "EngineClosed",
+    "EngineFault",
     "HoleError",
     "HoleInString",
     "InvalidConstraint",
@@ -69,6 +77,7 @@ __all__ = [
     "OutOfSlots",
     "PartError",
     "ProgramError",
+    "QueueFull",
     "RequestError",
     "RoleError",
     "RunCancelled",

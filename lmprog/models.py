@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from .errors import NoModel, RunCancelled
@@ -73,7 +74,10 @@ def choose(called: LanguageModel | None, own: LanguageModel | None, program: str
 
 
 class Canceller:
-    """Ends a run from another thread: cancels the request it waits for, and all that would follow."""
+    """Ends a run from another thread: cancels the request it waits for, and all that would follow.
+
+    A run, or a `map` of many rows, is also the group whose share of the engine is as large as any other's.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -99,7 +103,7 @@ class Canceller:
         with self._lock:
             if self._cancelled:
                 raise RunCancelled("the run was cancelled")
-            handle = model.submit(request)
+            handle = model.submit(replace(request, group=self))
             self._waiting.add(handle)
             return handle
 

@@ -1,30 +1,40 @@
-"""The engine: schedule → run → sample → commit, on a thread of its own."""
+"""The engine: where requests go in, from any thread or coroutine, and the thread that works on them."""
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import math
+import os
 import threading
-import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import replace
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .choice import accept, begin, prepare
-from .errors import ContextOverflow, EngineClosed, OutOfSlots, RequestError
+from .choice import begin
+from .errors import ContextOverflow, DeadlineExceeded, EngineClosed, OutOfSlots, QueueFull, RequestError
 from .handle import Handle
+from .loop import Loop, log
+from .metrics import exposition
+from .places import Places
 from .request import Request, Result, Vocab
-from .runner import Runner, pack
-from .sampler import generator, logprob, pick
-from .scheduler import Scheduler, Step
+from .runner import Runner
+from .sampler import generator
+from .scheduler import Scheduler
 from .sequence import Sequence
 from .stats import Stats
+from .tree_view import show
+
+if TYPE_CHECKING:
+    from .live import LiveView
 
 LINGER = 5.0  # seconds that the thread waits for more work; the next submit starts another one
+T = TypeVar("T")
 
 
 class Engine:
@@ -35,6 +45,7 @@ class Engine:
     slots             tokens whose KV is kept (None: as many as the runner thinks fit)
     max_batch_tokens  most tokens in a step: long prompts are computed in chunks of that size, beside the decodes
     max_running       most requests under way at once
+    max_queue         most requests of a group that wait to run; `submit` then waits for room (None: no limit)
     reuse             keep and share the KV of prefixes
     """
 
@@ -46,42 +57,70 @@ class Engine:
         slots: int | None = None,
         max_batch_tokens: int = 2048,
         max_running: int = 64,
+        max_queue: int | None = None,
         reuse: bool = True,
     ) -> None:
         if vocab.size > runner.width:
             raise ValueError(f"the vocabulary has {vocab.size} tokens, but the model gives {runner.width} logits")
+        if max_queue is not None and max_queue < 1:
+            raise ValueError(f"max_queue must be 1 or more, or None, not {max_queue}")
         self.runner, self.vocab = runner, vocab
         self._scheduler = Scheduler(runner.reserve(slots), max_batch_tokens, max_running, reuse)
-        self._stats = Stats()
+        self._loop = Loop(runner, vocab, self._scheduler, self._vacate, self._settle)
+        self._places = Places(max_queue)
         self._wake = threading.Condition()
         self._inbox: deque[Sequence] = deque()
         self._cancels: deque[Sequence] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         self._handles: dict[Sequence, Handle] = {}
         self._thread: threading.Thread | None = None
         self._closed: str | None = None
+        self._process = os.getpid()
         _OPEN.add(self)
 
-    # -- the caller's side ---------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------
 
-    def submit(self, request: Request) -> Handle:
-        """Start a request; any thread may. Raises at once what can be known at once: ContextOverflow, OutOfSlots,
-        BudgetError, RequestError, EngineClosed."""
-        return self.submit_many([request])[0]
+    def submit(self, request: Request, *, block: bool = True, timeout: float | None = None) -> Handle:
+        """Start a request; any thread may.
 
-    def submit_many(self, requests: Items[Request]) -> list[Handle]:
-        """Start several requests together, so that repeats share even their last token. On an error none is started."""
+        When `max_queue` requests of its group wait already, this waits until there is room, `timeout` seconds at most;
+        with block=False, and on the engine's own thread, not at all. Raises QueueFull then. Raises at once what can be
+        known at once: ContextOverflow, OutOfSlots, BudgetError, RequestError, EngineClosed.
+        """
+        return self.submit_many([request], block=block, timeout=timeout)[0]
+
+    def submit_many(
+        self, requests: Items[Request], *, block: bool = True, timeout: float | None = None
+    ) -> list[Handle]:
+        """Start several requests, together if there is room for all. On an error none is started, or those that were
+        are cancelled."""
         seqs = [self._enter(request) for request in requests]
-        with self._wake:
-            if self._closed is not None:
-                raise EngineClosed(self._closed)
-            handles = [Handle(partial(self._request_cancel, seq)) for seq in seqs]
-            self._handles.update(zip(seqs, handles, strict=True))
-            self._inbox.extend(seqs)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lmprog-engine", daemon=True)
-                self._thread.start()
-            self._wake.notify()
+        if self._places.take([seq.request.group for seq in seqs]):
+            return self._launch(seqs)
+        if not block or threading.current_thread() is self._thread:
+            raise QueueFull(f"no room for {len(seqs)} more: {self._places.most} of a group may wait")
+        handles: list[Handle] = []
+        try:
+            for seq in seqs:
+                self._wait_for_place(seq, timeout)
+                handles += self._launch([seq])
+        except BaseException:
+            _cancel_all(handles)
+            raise
         return handles
+
+    async def asubmit(self, request: Request) -> Handle:
+        """`submit` for coroutines: awaits room in the queue."""
+        seq = self._enter(request)
+        group = request.group
+        if not self._places.take([group]):
+            ticket = self._places.ask(group)
+            try:
+                await asyncio.wrap_future(ticket)
+            except BaseException:
+                self._places.withdraw(ticket, group)
+                raise
+        return self._launch([seq])[0]
 
     def generate(self, requests: Items[Request]) -> list[Result]:
         """Run requests together and wait for all. Raises the first request's error, after all have ended."""
@@ -90,10 +129,28 @@ class Engine:
             for handle in handles:
                 handle.future.exception()
         except BaseException:  # Ctrl-C
-            for handle in handles:
-                handle.cancel()
+            _cancel_all(handles)
             raise
         return [handle.result() for handle in handles]
+
+    async def agenerate(self, requests: Items[Request]) -> list[Result]:
+        """`generate` for coroutines; cancelling the task cancels the requests."""
+        handles: list[Handle] = []
+        try:
+            try:
+                handles += self.submit_many(requests, block=False)
+            except QueueFull:
+                for request in requests:
+                    handles.append(await self.asubmit(request))
+            for handle in handles:
+                with suppress(Exception):
+                    await asyncio.wrap_future(handle.future)
+        except BaseException:
+            _cancel_all(handles)
+            raise
+        return [handle.result() for handle in handles]
+
+    # -- what it does --------------------------------------------------------------------------------------------
 
     @property
     def closed(self) -> bool:
@@ -103,8 +160,51 @@ class Engine:
     @property
     def stats(self) -> Stats:
         """A copy of the counters."""
-        scheduler = self._scheduler
-        return replace(self._stats, evicted=scheduler.evicted, preempted=scheduler.preempted, cached=scheduler.cached)
+        stats, scheduler = self._loop.stats.copy(), self._scheduler
+        stats.evicted, stats.preempted, stats.cached = scheduler.evicted, scheduler.preempted, scheduler.cached
+        stats.running, stats.waiting = len(scheduler.running), len(scheduler.waiting) + len(self._inbox)
+        stats.free, stats.held, stats.slots = scheduler.pool.free, scheduler.tree.tokens, scheduler.pool.size
+        return stats
+
+    def metrics(self) -> str:
+        """The counters as Prometheus text, for an HTTP handler to return as text/plain; version=0.0.4."""
+        return exposition(self.stats)
+
+    def live(self) -> LiveView:
+        """`with engine.live(): ...` shows in the terminal what the engine is doing."""
+        from .live import LiveView
+
+        return LiveView(lambda: self.stats)
+
+    def show(self) -> str:
+        """The prefix cache as text."""
+        decode = getattr(self.vocab, "decode", None)
+        return self.between_steps(lambda: show(self._scheduler.tree, decode))
+
+    def check(self) -> None:
+        """Raises AssertionError, naming the numbers, if KV slots are lost or held twice."""
+        self.between_steps(self._scheduler.check)
+
+    def between_steps(self, function: Callable[[], T]) -> T:
+        """Run a function on the engine's thread, between two steps, and wait for what it returns."""
+        answer: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                answer.set_result(function())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        if threading.current_thread() is self._thread:
+            return function()
+        with self._wake:
+            if self._thread is None or not self._thread.is_alive():
+                return function()
+            self._calls.append(call)
+            self._wake.notify()
+        return answer.result()
+
+    # -- coming and going ----------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Stop after the running step; requests under way fail with EngineClosed. Closing twice is fine."""
@@ -112,6 +212,7 @@ class Engine:
             self._closed = self._closed or "the engine was closed"
             thread = self._thread
             self._wake.notify()
+        self._places.close(EngineClosed(self._closed))
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -121,6 +222,8 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # -- between callers and the engine's thread -----------------------------------------------------------------
+
     def _enter(self, request: Request) -> Sequence:
         seq = Sequence(request)
         longest = seq.prompt + request.max_tokens
@@ -128,6 +231,8 @@ class Engine:
             raise RequestError("a request needs at least one prompt token (the BOS, say) and max_tokens of 1 or more")
         if int(seq.ids[: seq.prompt].min()) < 0 or int(seq.ids[: seq.prompt].max()) >= self.runner.width:
             raise RequestError(f"prompt ids must lie in [0, {self.runner.width})")
+        if request.timeout is not None and not 0 < request.timeout < math.inf:
+            raise RequestError(f"a timeout must be a finite number of seconds above 0, or None, not {request.timeout}")
         if longest > self.runner.context:
             raise ContextOverflow(
                 f"{seq.prompt} prompt tokens and max_tokens={request.max_tokens} make {longest}, "
@@ -142,152 +247,137 @@ class Engine:
         begin(seq)
         return seq
 
+    def _wait_for_place(self, seq: Sequence, timeout: float | None) -> None:
+        group = seq.request.group
+        seconds = min(math.inf if t is None else t for t in (timeout, seq.request.timeout))
+        ticket = self._places.ask(group)
+        try:
+            ticket.result(None if seconds == math.inf else seconds)
+        except BaseException as error:
+            self._places.withdraw(ticket, group)
+            if isinstance(error, TimeoutError):
+                raise QueueFull(f"no room within {seconds} s: {self._places.most} of a group may wait") from None
+            raise
+
+    def _launch(self, seqs: list[Sequence]) -> list[Handle]:
+        """Queue sequences that have their places."""
+        handles = [Handle(seq, partial(self._request_cancel, seq)) for seq in seqs]
+        for seq in seqs:
+            seq.placed = self._places.most is not None
+        with self._wake:
+            self._rouse()
+            self._handles.update(zip(seqs, handles, strict=True))
+            self._inbox.extend(seqs)
+        return handles
+
     def _request_cancel(self, seq: Sequence) -> None:
         with self._wake:
-            self._cancels.append(seq)
-            self._wake.notify()
+            if seq in self._handles:
+                self._cancels.append(seq)
+                self._wake.notify()
+
+    def _rouse(self) -> None:
+        """See to it that the thread runs and looks; the lock is held."""
+        if self._closed is not None:
+            raise EngineClosed(self._closed)
+        if os.getpid() != self._process:
+            raise EngineClosed("the engine belongs to the process that made it: after a fork, load the model again")
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="lmprog-engine", daemon=True)
+            self._thread.start()
+        self._wake.notify()
 
     # -- the engine's thread -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        while True:
+            try:
+                while self._intake():
+                    self._loop.step()
+                return
+            except BaseException as error:
+                if not self._recover(error):
+                    return
+
+    def _recover(self, error: BaseException) -> bool:
+        """Start afresh. False: that failed too, and the engine is closed."""
         try:
-            while self._intake():
-                self._step()
-        except BaseException as error:  # a bug of ours: nobody may be left waiting for ever
             with self._wake:
-                self._closed = f"the engine broke down: {error!r}"
-                self._thread = None
-            self._fail_all(error)
-            raise
+                lost = self._handles.keys() - self._loop.live.keys() - set(self._inbox)
+                self._inbox.extend(lost)
+            self._loop.restart(error)
+        except BaseException as again:  # nobody may be left waiting for ever
+            self._closed = f"the engine broke down: {again!r}"
+            log.critical(self._closed, exc_info=again)
+            self._fail_all(EngineClosed(self._closed))
+            return False
+        return True
 
     def _intake(self) -> bool:
         """Take in what callers sent; wait when there is nothing to do. False: the thread ends."""
         with self._wake:
-            while True:
-                if self._closed is not None:
-                    self._thread = None
-                    self._fail_all(EngineClosed(self._closed))
-                    return False
-                fresh, self._inbox = self._inbox, deque()
-                cancels, self._cancels = self._cancels, deque()
-                if fresh or cancels or self._scheduler.busy:
-                    break
+            while not (self._closed or self._inbox or self._cancels or self._calls or self._loop.busy):
                 self._scheduler.check()
-                if not self._wake.wait(LINGER) and not (self._inbox or self._cancels or self._closed):
+                if not self._wake.wait(LINGER) and not (self._inbox or self._cancels or self._calls or self._closed):
                     self._thread = None
                     return False
-        for seq in fresh:
-            self._start(seq)
-        for seq in cancels:
-            self._cancel(seq)
+        for _ in range(len(self._calls)):
+            self._calls.popleft()()
+        if self._closed is not None:
+            self._fail_all(EngineClosed(self._closed))
+            return False
+        for _ in range(len(self._inbox)):
+            self._loop.start(self._inbox.popleft())
+        for _ in range(len(self._cancels)):
+            self._loop.cancel(self._cancels.popleft())
+        self._loop.expire()
         return True
 
-    def _start(self, seq: Sequence) -> None:
-        self._stats.requests += 1
-        self._stats.prompt_tokens += seq.prompt
-        with _Timer(self._stats, "mask_seconds"), _Guard(seq):
-            prepare(seq, self.vocab.eos)
-        if seq.error is None and seq.finish is None:
-            self._scheduler.add(seq)
-        else:
-            self._settle(seq)
-
-    def _cancel(self, seq: Sequence) -> None:
-        if seq in self._handles:
-            seq.finish = "cancelled"
-            self._scheduler.remove(seq)
-            self._settle(seq)
-
-    def _step(self) -> None:
-        """One turn of the engine."""
-        with _Timer(self._stats, "schedule_seconds"):
-            step = self._scheduler.schedule()
-        if not step.tokens:
-            return
-        logits = self._forward(step)
-        if logits is None:
-            return
-        with _Timer(self._stats, "schedule_seconds"):
-            self._scheduler.commit(step)
-        self._stats.steps += 1
-        for (seq, _), row in zip(step.samples, logits, strict=True):
-            self._advance(seq, row)
-
-    def _forward(self, step: Step) -> list[NDArray[np.floating]] | None:
-        """Logits for each sample; None when the model failed, which ends the request at fault."""
-        batch, where = pack(step)
-        try:
-            with _Timer(self._stats, "forward_seconds"):
-                rows = self.runner.forward(batch)
-        except Exception as error:
-            self._scheduler.rollback(step)
-            if len(step.segments) == 1:
-                step.segments[0].seq.error = error
-                self._leave(step.segments[0].seq)
-            return None
-        return [rows[i] for i in where]
-
-    def _advance(self, seq: Sequence, logits: NDArray[np.floating]) -> None:
-        request, stats = seq.request, self._stats
-        assert seq.choice is not None
-        with _Guard(seq):
-            with _Timer(stats, "sample_seconds"):
-                token = pick(logits, self.vocab.size, seq.choice, request.sampling, seq.rng)
-                chance = logprob(logits, token) if request.logprobs else float("nan")
-            stats.sampled += 1
-            stats.narrow += seq.choice.columns is not None and not request.logprobs
-            with _Timer(stats, "mask_seconds"):
-                accept(seq, token, chance, self.vocab.eos)
-        if seq.error is not None or seq.finish is not None:
-            self._leave(seq)
-
-    def _leave(self, seq: Sequence) -> None:
-        self._scheduler.remove(seq)
-        self._settle(seq)
+    def _vacate(self, seq: Sequence) -> None:
+        if seq.placed:
+            seq.placed = False
+            self._places.give(seq.request.group)
 
     def _settle(self, seq: Sequence) -> None:
         """Tell the caller."""
-        self._stats.prompt_tokens_computed += seq.computed
-        self._stats.forced += seq.forced
+        self._vacate(seq)
         future = self._handles.pop(seq).future
-        if seq.error is not None:
-            future.set_exception(seq.error)
-        else:
-            future.set_result(seq.result())
+        try:
+            if seq.error is not None:
+                future.set_exception(seq.error)
+            elif seq.finish == "deadline":
+                future.set_exception(_exceeded(seq))
+            else:
+                future.set_result(seq.result())
+        except BaseException as error:  # of a done callback, which is the caller's code
+            log.error("a callback of a request that ended failed", exc_info=error)
+            if not future.done():  # or of whoever raised it in this thread: nobody may be left waiting
+                future.set_exception(error)
 
-    def _fail_all(self, error: BaseException) -> None:
-        handles, self._handles = self._handles, {}
-        for handle in handles.values():
-            handle.future.set_exception(error)
+    def _fail_all(self, error: EngineClosed) -> None:
+        """The last thing that the thread does."""
+        self._places.close(error)
+        self._loop.fail_all(error)
+        with self._wake:
+            self._inbox.clear()
+            self._thread = None
+        for seq in list(self._handles):
+            seq.error = error
+            self._settle(seq)
 
 
-class _Timer:
-    """Adds the time spent in a block to a counter."""
-
-    def __init__(self, stats: Stats, name: str) -> None:
-        self.stats, self.name = stats, name
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        setattr(self.stats, self.name, getattr(self.stats, self.name) + time.perf_counter() - self.start)
+def _exceeded(seq: Sequence) -> DeadlineExceeded:
+    result = seq.result()
+    return DeadlineExceeded(
+        f"the timeout of {seq.request.timeout:g} s is over: {len(result.ids)} tokens of at most "
+        f"{seq.request.max_tokens} were generated",
+        result,
+    )
 
 
-class _Guard:
-    """Keeps an error inside a block to the one request that it belongs to."""
-
-    def __init__(self, seq: Sequence) -> None:
-        self.seq = seq
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, Exception):
-            self.seq.error = error
-            return True
-        return False
+def _cancel_all(handles: list[Handle]) -> None:
+    for handle in handles:
+        handle.cancel()
 
 
 def _close_all() -> None:

@@ -6,13 +6,21 @@ LmprogError
 ├── ContextOverflow    prompt plus max_tokens is longer than the model's context
 ├── OutOfSlots         one request needs more KV slots than the pool has
 ├── EngineClosed       the engine was closed while the request waited, or before it was submitted
+├── EngineFault        the engine itself failed twice at the same place
+├── QueueFull          too many requests of the same group wait already
+├── DeadlineExceeded   the request's timeout is over; `result` holds what there was
 ├── RequestError       the request itself is broken: no tokens, an id outside the vocabulary
 └── SamplingError      bad temperature or top-p, NaN logits
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..grammars.errors import LmprogError
+
+if TYPE_CHECKING:
+    from .request import Result
 
 
 class ModelNotFound(LmprogError):
@@ -33,6 +41,22 @@ class OutOfSlots(LmprogError):
 
 class EngineClosed(LmprogError):
     """The engine was closed."""
+
+
+class EngineFault(LmprogError):
+    """The engine itself failed, and failed again when it had started afresh. It takes new requests."""
+
+
+class QueueFull(LmprogError):
+    """Too many requests of the same group wait already, and the caller did not want to wait (any longer)."""
+
+
+class DeadlineExceeded(LmprogError):
+    """The request's timeout is over. `result` holds what there was until then; its finish is "deadline"."""
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class RequestError(LmprogError):

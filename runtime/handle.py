@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from .request import Result
 
+if TYPE_CHECKING:
+    from .sequence import Sequence
+
 
 class Handle:
-    """What `Engine.submit` returns. Safe to use from any thread."""
+    """What `Engine.submit` returns. Safe to use from any thread.
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel = cancel
-        self.future: Future[Result] = Future()  # for asyncio.wrap_future and done callbacks; do not set it
+        result = handle.result()               result = await handle
+        for token in handle: ...               async for token in handle: ...
+
+    Iterating gives the generated tokens as they come (all of them, whenever it begins), then raises what went wrong, if
+    anything did. Leaving the loop does not end the request, `cancel` does; cancelling a task that awaits it does too.
+    """
+
+    def __init__(self, seq: Sequence, cancel: Callable[[], None]) -> None:
+        self._seq, self._cancel = seq, cancel
+        self._lock = threading.Lock()
+        self.future: Future[Result] = Future()  # for done callbacks; do not set it
         self.future.set_running_or_notify_cancel()  # cancelling the future itself must not take it from the engine
 
     def result(self, timeout: float | None = None) -> Result:
@@ -26,3 +41,58 @@ class Handle:
     def cancel(self) -> None:
         """Ask for an early end: the result then has finish "cancelled" (unless it was there before)."""
         self._cancel()
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Result:
+        try:
+            return await asyncio.wrap_future(self.future)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def __iter__(self) -> Iterator[int]:
+        news = threading.Event()
+        sent, ended = 0, False
+        with self._watched(news.set):
+            while not ended:
+                news.wait()
+                news.clear()
+                ended = self.future.done()
+                tokens = self._seq.since(sent)
+                sent += len(tokens)
+                yield from tokens
+        self.future.result()
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop has been closed, and nobody listens
+                loop.call_soon_threadsafe(news.set)
+
+        sent, ended = 0, False
+        with self._watched(tell):
+            while not ended:
+                await news.wait()
+                news.clear()
+                ended = self.future.done()
+                tokens = self._seq.since(sent)
+                sent += len(tokens)
+                for token in tokens:
+                    yield token
+        self.future.result()
+
+    @contextmanager
+    def _watched(self, tell: Callable[[], object]) -> Iterator[None]:
+        """`tell` is called when there are new tokens, at the end, and once at the beginning."""
+        with self._lock:
+            self._seq.watchers += (tell,)
+        self.future.add_done_callback(lambda _: tell())
+        tell()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._seq.watchers = tuple([w for w in self._seq.watchers if w is not tell])

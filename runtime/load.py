@@ -26,6 +26,7 @@ def load(
     device: str | None = None,
     slots: int | None = None,
     reuse: bool = True,
+    max_queue: int | None = None,
 ) -> Model:
     """A model ready to run, from files on this machine.
 
@@ -36,6 +37,7 @@ def load(
     device  such as "cpu" or "cuda:1"; None: the first GPU, else the CPU
     slots   tokens whose keys and values are kept (None: chosen for the model)
     reuse   share and keep the keys and values of common prefixes
+    max_queue  most requests of one program that wait to run; whoever submits more waits for room (None: no limit)
 
     While a model is in use and open, loading the same files with the same options returns that same model, so closing
     it closes it for all.
@@ -50,10 +52,10 @@ def load(
     folder, name = find(path)
     device = _checked(dtype, device)
     with _lock:
-        key = (folder, _fingerprint(folder), dtype, device, slots, reuse)
+        key = (folder, _fingerprint(folder), dtype, device, slots, reuse, max_queue)
         model = _loaded.get(key)
         if model is None or model.closed:
-            model = _loaded[key] = _load(folder, name, dtype, device, slots, reuse)
+            model = _loaded[key] = _load(folder, name, dtype, device, slots, reuse, max_queue)
     return model
 
 
@@ -108,7 +110,9 @@ def _fingerprint(folder: Path) -> tuple[Any, ...]:
     return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()))
 
 
-def _load(folder: Path, name: str, dtype: str, device: str, slots: int | None, reuse: bool) -> Model:
+def _load(
+    folder: Path, name: str, dtype: str, device: str, slots: int | None, reuse: bool, max_queue: int | None
+) -> Model:
     from ..grammars.plain_text import PlainText
     from ..grammars.tokenizers import token_bytes
     from ..grammars.vocabulary import Vocabulary
@@ -124,4 +128,4 @@ def _load(folder: Path, name: str, dtype: str, device: str, slots: int | None, r
     eos = eos_ids(tokenizer, weights, turn_end, len(tokens))
     vocab = Vocabulary(tokens, eos, PlainText(tokenizer, tokens))
     bos = tokenizer.bos_token_id if tokenizer.encode("a")[:1] == [tokenizer.bos_token_id] else None
-    return Model(runner, vocab, name=name, tokenizer=tokenizer, bos=bos, slots=slots, reuse=reuse)
+    return Model(runner, vocab, name=name, tokenizer=tokenizer, bos=bos, slots=slots, reuse=reuse, max_queue=max_queue)

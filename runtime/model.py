@@ -38,10 +38,11 @@ class Model:
         bos: int | None = None,
         slots: int | None = None,
         reuse: bool = True,
+        max_queue: int | None = None,
     ) -> None:
         self.name, self.vocab, self.tokenizer, self.bos = name, vocab, tokenizer, bos
         self.context = runner.context
-        self.engine = Engine(runner, vocab, slots=slots, reuse=reuse)
+        self.engine = Engine(runner, vocab, slots=slots, reuse=reuse, max_queue=max_queue)
 
     def encode(self, text: str) -> list[int]:
         """Ids of text alone: no BOS, and what looks like a special token is text like any other.
@@ -73,9 +74,9 @@ class Model:
             raise RequestError(f"{self.name} has no tokenizer and so no chat template: use plain text instead of roles")
         return ChatFormat(self.tokenizer, self.encode)
 
-    def submit(self, request: Request) -> Handle:
+    def submit(self, request: Request, *, block: bool = True, timeout: float | None = None) -> Handle:
         """Start a request on the engine; see `Engine.submit`."""
-        return self.engine.submit(request)
+        return self.engine.submit(request, block=block, timeout=timeout)
 
     def close(self) -> None:
         """Stop the engine; requests under way fail with EngineClosed. Closing twice is fine."""
@@ -84,7 +85,7 @@ class Model:
     @property
     def closed(self) -> bool:
         """Whether the engine takes no more requests: closed, or broken down."""
-        return self.engine._closed is not None
+        return self.engine.closed
 
     def __enter__(self) -> Model:
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .sampling import Sampling
 
-Finish = Literal["stop", "complete", "length", "cancelled"]
+Finish = Literal["stop", "complete", "length", "cancelled", "deadline"]
 
 
 class Constraint(Protocol):
@@ -47,6 +47,12 @@ class Request:
     language; `stop_ids` and `ignore_eos` do not apply. `state` is where the constraint starts (None:
     `constraint.start()`). `logprobs=True` computes the full row of logits for every sampled token, also where a mask
     would allow a narrow one.
+
+    Requests of a higher `priority` go first, and may send running ones of a lower priority back to wait. `group` says
+    whose request it is, a program's or a user's: groups get equal shares of the engine, counted in tokens. After
+    `timeout` seconds from its submission the request fails with DeadlineExceeded, which holds what there was.
+    `on_tokens` is called on the engine's thread with the new tokens of each step; it must be quick, and an exception
+    in it ends this request.
     """
 
     ids: Sequence[int]
@@ -58,6 +64,10 @@ class Request:
     open_end: bool = False
     logprobs: bool = False
     ignore_eos: bool = False
+    priority: int = 0
+    group: Hashable = None
+    timeout: float | None = None
+    on_tokens: Callable[[list[int]], object] | None = None
 
 
 @dataclass
@@ -67,7 +77,7 @@ class Result:
     ids             generated tokens, forced ones included, without the EOS or stop id
     finish          "stop": an EOS or stop id, or the model left the language at an open end; "complete": nothing can
                     continue the value; "length": max_tokens are used up (with a constraint: by a complete value);
-                    "cancelled": cancelled, ids holds what there was
+                    "cancelled", "deadline": ended early, ids holds what there was
     state           the constraint's last state, before any EOS
     logprobs        log-probability of each token under the whole, unmasked distribution at temperature 1;
                     nan for forced tokens and, unless the request asked for logprobs, for all

@@ -23,7 +23,7 @@ from .radix import Ids
 from .scheduler import Step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Span:
     """The rows [row, row + n) of a batch: the last n tokens of the prefix whose KV is in the slots `table`."""
 
@@ -61,16 +61,17 @@ class Runner(Protocol):
 
 def pack(step: Step) -> tuple[Batch, list[int]]:
     """The batch of a step, and for each of its samples which of the batch's rows of logits it takes."""
-    spans, ids, positions, slots = [], [], [], []
-    for s in step.segments:
-        table = s.seq.table
-        spans.append(Span(s.row, s.end - s.start, table[: s.end]))
-        ids.append(s.seq.ids[s.start : s.end])
-        positions.append(np.arange(s.start, s.end, dtype=np.int32))
-        slots.append(table[s.start : s.end])
-    rows, columns, where = _wanted(step)
+    segments = step.segments
+    starts, rows = np.array([(s.start, s.row) for s in segments], np.int32).T
+    counts = [s.end - s.start for s in segments]
+    wanted, columns, where = _wanted(step)
     batch = Batch(
-        np.concatenate(ids), np.concatenate(positions), np.concatenate(slots), spans, np.array(rows, np.int64), columns
+        np.concatenate([s.seq.ids[s.start : s.end] for s in segments]),
+        np.arange(step.tokens, dtype=np.int32) + np.repeat(starts - rows, counts),
+        np.concatenate(step.slots),
+        [Span(s.row, n, s.seq.table[: s.end]) for s, n in zip(segments, counts, strict=True)],
+        np.array(wanted, np.int64),
+        columns,
     )
     return batch, where
 

@@ -8,6 +8,8 @@ order of token ids.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,10 +24,13 @@ _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder=
 _BIAS = np.where(_BITS, np.float32(0), np.float32(-np.inf))  # of the eight tokens of a byte of a mask; no branches
 
 
-def generator(sampling: Sampling) -> np.random.Generator | None:
+def generator(sampling: Sampling, drawn: int = 0) -> np.random.Generator | None:
+    """The random numbers of a request of which `drawn` tokens have been drawn."""
     if sampling.greedy:
         return None
-    return np.random.Generator(np.random.Philox(sampling.seed))
+    rng = np.random.Generator(np.random.Philox(sampling.seed))
+    rng.random(drawn)
+    return rng
 
 
 def pick(logits: Row, size: int, choice: Choice, sampling: Sampling, rng: np.random.Generator | None) -> int:
@@ -46,7 +51,7 @@ def logprob(logits: Row, token: int) -> float:
 def _pick_wide(logits: Row, row: NDArray[np.int32] | None, sampling: Sampling, rng: np.random.Generator | None) -> int:
     if sampling.greedy:
         best = int(logits.argmax())
-        if row is None or np.isnan(logits[best]) or row[best >> 5] >> (best & 31) & 1:
+        if row is None or math.isnan(logits.item(best)) or row.item(best >> 5) >> (best & 31) & 1:
             return _finite(logits, best)  # the best of all is the best of the allowed, if it is allowed
     if row is not None:
         logits = logits + _BIAS[row.view(np.uint8)].ravel()[: len(logits)]
@@ -58,8 +63,11 @@ def _pick(logits: Row, sampling: Sampling, rng: np.random.Generator | None) -> i
     if sampling.greedy:
         return best
     assert rng is not None, "sampling needs a generator"
-    with np.errstate(over="ignore"):
-        weights = np.exp((logits - logits[best]) / logits.dtype.type(max(sampling.temperature, COLDEST)))
+    weights = logits - logits[best]
+    if sampling.temperature != 1:
+        with np.errstate(over="ignore"):
+            weights /= logits.dtype.type(max(sampling.temperature, COLDEST))
+    np.exp(weights, out=weights)
     kept = _filtered(weights, sampling)
     at = _draw(weights if kept is None else weights[kept], rng.random())
     return at if kept is None else int(kept[at])
@@ -67,10 +75,10 @@ def _pick(logits: Row, sampling: Sampling, rng: np.random.Generator | None) -> i
 
 def _draw(weights: Row, u: float) -> int:
     """The index where the running sum of the weights passes the share u; of long rows, sums of blocks are run over."""
-    target = u * float(weights.sum(dtype=np.float64))
     if len(weights) < 2 * BLOCK:
-        return _passes(weights, target)
+        return _passes(weights, u * float(weights.sum(dtype=np.float64)))
     sums = np.add.reduceat(weights, np.arange(0, len(weights), BLOCK)).astype(np.float64)
+    target = u * float(sums.sum())
     block = _passes(sums, target)
     start = block * BLOCK
     return start + _passes(weights[start : start + BLOCK], max(0.0, target - float(sums[:block].sum())))
@@ -84,11 +92,12 @@ def _passes(weights: Row, target: float) -> int:
 
 
 def _finite(logits: Row, best: int) -> int:
-    if np.isfinite(logits[best]):
+    top = logits.item(best)
+    if math.isfinite(top):
         return best
-    if np.isnan(logits[best]):
+    if math.isnan(top):
         raise SamplingError("the model gave NaN logits")
-    raise SamplingError(f"the largest logit of the allowed tokens is {logits[best]}: nothing can be sampled")
+    raise SamplingError(f"the largest logit of the allowed tokens is {top}: nothing can be sampled")
 
 
 def _filtered(weights: Row, sampling: Sampling) -> NDArray[np.intp] | None:

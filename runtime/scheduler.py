@@ -22,9 +22,8 @@ Repeats that are under way together share that last token's row of logits.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import insort
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +31,13 @@ from numpy.typing import NDArray
 from .pool import SlotPool, Slots
 from .radix import Node, RadixTree
 from .sequence import Sequence
+from .waiting import Waiting
 
 EMPTY, READY = -2, -1
-WINDOW = 64  # waiting requests among which the longest cached prefix goes first
-PATIENCE = 8  # times that younger requests may overtake one
+GROWTH = 64  # steps after which a limit that memory has halved is doubled again
 
 
-@dataclass
+@dataclass(slots=True)
 class Segment:
     """The tokens [start, end) of a sequence, at rows [row, row + end - start) of the step."""
 
@@ -48,13 +47,26 @@ class Segment:
     row: int
 
 
-@dataclass
+@dataclass(slots=True)
 class Step:
-    """One forward pass: what it computes, and which sequences are sampled from which rows."""
+    """One forward pass: what it computes, and which sequences are sampled from which rows.
+
+    slots     where each segment's keys and values go, in pieces
+    prompt    how many of the `tokens` belong to prompts
+    admitted  sequences that began to run with this step
+    """
 
     segments: list[Segment] = field(default_factory=list)
     samples: list[tuple[Sequence, int]] = field(default_factory=list)
+    slots: list[Slots] = field(default_factory=list)
+    admitted: list[Sequence] = field(default_factory=list)
     tokens: int = 0
+    prompt: int = 0
+
+
+def rank(seq: Sequence) -> tuple[bool, int, int]:
+    """Smaller is more important: goes first, is preempted last."""
+    return not seq.due, -seq.request.priority, seq.arrival
 
 
 class Scheduler:
@@ -67,13 +79,15 @@ class Scheduler:
     """
 
     def __init__(self, slots: int, max_tokens: int = 2048, max_running: int = 64, reuse: bool = True) -> None:
-        self.pool, self.tree = SlotPool(slots), RadixTree()
         self.max_tokens, self.max_running, self.reuse = max_tokens, max_running, reuse
-        self.waiting: deque[Sequence] = deque()
-        self.running: list[Sequence] = []
         self.evicted = self.preempted = self.cached = 0
+        self._limit, self._good = max_tokens, 0
+        self._clear(slots)
+
+    def _clear(self, slots: int) -> None:
+        self.pool, self.tree, self.waiting = SlotPool(slots), RadixTree(), Waiting()
+        self.running: list[Sequence] = []  # by rank
         self._stage: NDArray[np.int64] = np.full(slots, EMPTY, np.int64)
-        self._arrivals = 0
         self._suspects: list[Sequence] = []
 
     # -- requests come and go ------------------------------------------------------------------------------------
@@ -83,81 +97,110 @@ class Scheduler:
         return bool(self.waiting or self.running)
 
     def add(self, seq: Sequence) -> None:
-        self._arrivals += 1
-        seq.arrival = self._arrivals
-        self.waiting.append(seq)
+        self.waiting.enter(seq)
 
     def remove(self, seq: Sequence) -> None:
         """Take a sequence out, finished or not. What it computed stays cached."""
-        if seq in self.running:
+        if seq.node is not None:
             self.running.remove(seq)
             self._release(seq)
         else:
-            self.waiting.remove(seq)
+            self.waiting.drop(seq)
+        self.waiting.leave(seq)
+
+    def restart(self, seqs: list[Sequence]) -> None:
+        """Forget everything but these sequences: they keep their tokens, and compute all of them again."""
+        self._clear(self.pool.size)
+        for seq in seqs:
+            seq.release()
+            self.waiting.enter(seq)
 
     # -- a step --------------------------------------------------------------------------------------------------
 
     def schedule(self) -> Step:
         """Plan a step. Rows are assigned and slots taken; `commit` or `rollback` must follow."""
         step = Step()
-        if self._suspects:
-            todo = [self._suspects.pop()]
-        else:
-            self._admit()
-            todo = sorted(self.running, key=lambda s: (s.pending > 1, s.arrival))
-        for seq in todo:
-            if seq.node is not None:  # not preempted meanwhile
-                self._plan(seq, step)
-        step.samples = [(seq, row) for seq in todo if seq.node is not None and (row := self._last_row(seq)) >= 0]
-        return step
+        while self._suspects:
+            suspect = self._suspects.pop()
+            if suspect.node is not None:
+                return self._plan_all([suspect], step)
+        self._admit(step)
+        rest = self._plan_decodes(step)
+        return self._plan_all(rest, step) if rest else step
 
     def commit(self, step: Step) -> None:
         """The step was computed."""
+        self._stage[np.concatenate(step.slots)] = READY
         for segment in step.segments:
             seq = segment.seq
-            self._stage[seq.table[segment.start : segment.end]] = READY
-            seq.done = max(seq.done, segment.end)
-            seq.computed += max(0, min(segment.end, seq.prompt) - segment.start)
+            if segment.start < seq.prompt:
+                seq.computed += min(segment.end, seq.prompt) - segment.start
+            if segment.end > seq.done:
+                seq.done = segment.end
         for seq, _ in step.samples:
             seq.done = seq.length
+            if seq.group is not None:
+                seq.group.served += 1
+        self._good += 1
+        if self._good % GROWTH == 0:
+            self._limit = min(2 * self._limit, self.max_tokens)
 
     def rollback(self, step: Step) -> None:
         """The step failed: nothing of it counts. Its sequences are then run one at a time, to find the culprit."""
-        for segment in step.segments:
-            self._stage[segment.seq.table[segment.start : segment.end]] = EMPTY
+        self._undo(step)
         if len(step.segments) > 1:
             self._suspects = [segment.seq for segment in step.segments]
 
+    def shrink(self, step: Step) -> bool:
+        """The step did not fit in memory: nothing of it counts, and the next ones are of half its size, for a while.
+        False if it cannot be any smaller."""
+        self._undo(step)
+        self._limit, self._good = max(1, step.tokens // 2), 0
+        return step.tokens > 1
+
+    def _undo(self, step: Step) -> None:
+        self._stage[np.concatenate(step.slots)] = EMPTY
+
     # -- admission -----------------------------------------------------------------------------------------------
 
-    def _admit(self) -> None:
-        last = 0
-        for seq in self._candidates():
-            if self._backlog() >= self.max_tokens or len(self.running) >= self.max_running or not self._start(seq):
+    def _admit(self, step: Step) -> None:
+        if not self.waiting or not (len(self.running) < self.max_running or self._outranked(self.waiting.top)):
+            return
+        backlog = self._backlog()
+        for seq in self.waiting.order(self._cached):
+            if backlog >= self.max_tokens and not self._outranked(seq.request.priority):
                 break
-            self.waiting.remove(seq)
-            self.running.append(seq)
-            last = max(last, seq.arrival)
-        if last:
-            for seq in islice(self.waiting, WINDOW):
-                seq.passed_over += seq.arrival < last
+            cached = self.cached
+            if not self._make_place(seq):
+                break
+            missing = seq.length - (self.cached - cached)
+            backlog += missing
+            self.waiting.go(seq, missing + 1)
+            insort(self.running, seq, key=rank)
+            step.admitted.append(seq)
+        self.waiting.end_pass()
+
+    def _outranked(self, priority: int) -> bool:
+        """Whether a running sequence would give way to that priority."""
+        return bool(self.running) and not self.running[-1].due and self.running[-1].request.priority < priority
+
+    def _make_place(self, seq: Sequence) -> bool:
+        """Give a waiting sequence its shared slots; ones of lower priority go back to wait for it. False: too few."""
+        while len(self.running) >= self.max_running or not self._start(seq):
+            if not self._outranked(seq.request.priority):
+                return False
+            self._preempt(self.running[-1])
+        return True
 
     def _backlog(self) -> int:
         """Tokens that wait to be computed: those with a slot, each counted once, and those without."""
         with_slot = int(np.count_nonzero(self._stage == EMPTY)) - self.pool.free
         return with_slot + sum(seq.length - seq.held for seq in self.running)
 
-    def _candidates(self) -> list[Sequence]:
-        """Longest cached prefix first, unless someone has been overtaken too often."""
-        if not self.waiting or len(self.running) >= self.max_running or self._backlog() >= self.max_tokens:
-            return []
-        window = list(islice(self.waiting, WINDOW))
-        if not self.reuse or any(seq.passed_over >= PATIENCE for seq in window):
-            return window
-        return sorted(window, key=lambda seq: -self.tree.peek(seq.ids[: seq.length]))
+    def _cached(self, seq: Sequence) -> int:
+        return self.tree.peek(seq.ids[: seq.length]) if self.reuse else 0
 
     def _start(self, seq: Sequence) -> bool:
-        """Give a waiting sequence its shared slots. False if there are too few."""
         tree = self.tree
         ids = seq.ids[: seq.length]
         node = tree.match(ids) if self.reuse else tree.root
@@ -178,10 +221,41 @@ class Scheduler:
             seq.shared = seq.held
         return True
 
-    # -- planning one sequence -----------------------------------------------------------------------------------
+    # -- planning ------------------------------------------------------------------------------------------------
+
+    def _plan_decodes(self, step: Step) -> list[Sequence]:
+        """Plan the sequences that need a slot for one token, all at once. Returns the others."""
+        decodes: list[Sequence] = []
+        rest: list[Sequence] = []
+        for seq in self.running:
+            (decodes if seq.done == seq.held == seq.length - 1 else rest).append(seq)
+        del decodes[self._limit :]
+        while len(decodes) > self.pool.free + self.tree.evictable:
+            victim = self.running[-1]
+            self._preempt(victim)
+            if decodes[-1] is victim:
+                decodes.pop()
+        if decodes:
+            self._make_room(len(decodes))
+            slots = self.pool.take(len(decodes))
+            self._stage[slots] = np.arange(len(slots))
+            step.slots.append(slots)
+            step.tokens = len(slots)
+            for row, (seq, slot) in enumerate(zip(decodes, slots.tolist(), strict=True)):
+                seq.hold_one(slot)
+                step.segments.append(Segment(seq, seq.done, seq.length, row))
+                step.samples.append((seq, row))
+        return rest
+
+    def _plan_all(self, seqs: list[Sequence], step: Step) -> Step:
+        for seq in seqs:
+            if seq.node is not None:  # not preempted meanwhile
+                self._plan(seq, step)
+        step.samples += [(seq, row) for seq in seqs if seq.node is not None and (row := self._last_row(seq)) >= 0]
+        return step
 
     def _plan(self, seq: Sequence, step: Step) -> None:
-        start, room = self._first_empty(seq), self.max_tokens - step.tokens
+        start, room = self._first_empty(seq), self._limit - step.tokens
         if start == seq.length:
             if self._last_row(seq) >= 0:
                 return  # someone else computes the last token in this step
@@ -192,6 +266,8 @@ class Scheduler:
         if start >= end or not self._reserve(seq, end, step):
             return
         self._stage[seq.table[start:end]] = np.arange(step.tokens, step.tokens + end - start)
+        step.slots.append(seq.table[start:end])
+        step.prompt += max(0, min(end, seq.prompt) - start)
         step.segments.append(Segment(seq, start, end, step.tokens))
         step.tokens += end - start
 
@@ -226,16 +302,16 @@ class Scheduler:
             self._free(slots)
 
     def _victim(self, step: Step) -> Sequence:
-        """The youngest running sequence that this step does not need."""
+        """The least important running sequence that this step does not need."""
         needed = {id(segment.seq) for segment in step.segments}
-        return max((s for s in self.running if id(s) not in needed), key=lambda s: s.arrival)
+        return next(seq for seq in reversed(self.running) if id(seq) not in needed)
 
     def _preempt(self, seq: Sequence) -> None:
         """Send a running sequence back to wait; it keeps its tokens and computes what is evicted meanwhile again."""
         self.preempted += 1
         self.running.remove(seq)
         self._release(seq)
-        self.waiting.appendleft(seq)
+        self.waiting.back(seq)
 
     # -- giving slots back ---------------------------------------------------------------------------------------
 

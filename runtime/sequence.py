@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from .request import Finish, Request, Result
 
 if TYPE_CHECKING:
     from .choice import Choice
-
+    from .waiting import Group
 
 _I = TypeVar("_I", np.int32, np.int64)
 
@@ -30,9 +31,9 @@ class Sequence:
     """
 
     __slots__ = (
-        "arrival", "cancelled", "choice", "computed", "done", "error", "finish", "forced", "handle", "held", "ids",
-        "length", "logprobs", "node", "passed_over", "prompt", "request", "rng", "sampled", "shared", "started",
-        "state", "table",
+        "arrival", "choice", "computed", "done", "due", "error", "finish", "first", "forced", "group", "held", "ids",
+        "length", "logprobs", "node", "passed_over", "placed", "prompt", "request", "rng", "sampled", "shared",
+        "started", "state", "table", "told", "watchers",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
@@ -43,16 +44,20 @@ class Sequence:
         self.ids[: len(prompt)] = prompt
         self.arrival = 0
         self.passed_over = 0
+        self.due = False  # has waited for so long that it goes before all others
+        self.group: Group | None = None
+        self.placed = False  # holds a place in the bounded queue
         self.release()
         self.state: int | None = None
         self.choice: Choice | None = None
         self.rng: np.random.Generator | None = None
         self.finish: Finish | None = None
         self.error: BaseException | None = None
-        self.cancelled = False
+        self.watchers: tuple[Callable[[], object], ...] = ()  # told of new tokens
+        self.told = 0  # tokens that `on_tokens` has been given
         self.computed = self.sampled = self.forced = 0
         self.logprobs: list[float] = []
-        self.started = time.perf_counter()
+        self.started = self.first = time.perf_counter()
 
     def release(self) -> None:
         """Forget the slots (the scheduler has given them back)."""
@@ -74,6 +79,19 @@ class Sequence:
         self.table[self.held : self.held + len(slots)] = slots
         self.held += len(slots)
 
+    def hold_one(self, slot: int) -> None:
+        """`hold` for a decode."""
+        if self.held == len(self.table):
+            self.table = _grown(self.table, self.held + 1)
+        self.table[self.held] = slot
+        self.held += 1
+
+    def since(self, n: int) -> list[int]:
+        """The generated tokens but for the first n. Any thread may ask: the length is read before the array."""
+        end = self.length
+        tokens: list[int] = self.ids[self.prompt + n : end].tolist()
+        return tokens
+
     @property
     def pending(self) -> int:
         return self.length - self.done
@@ -90,7 +108,7 @@ class Sequence:
     def result(self) -> Result:
         assert self.finish is not None
         return Result(
-            ids=[int(t) for t in self.generated],
+            ids=self.since(0),
             finish=self.finish,
             state=self.state,
             prompt_tokens=self.prompt,

@@ -101,7 +101,7 @@ class Worker:
             )
         seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
         sampling = replace(self.sampling, seed=seed)
-        return Request([*self.prefix, *suffix], self.max_tokens, self.constraint, self.state, sampling)
+        return Request([*self.prefix, *suffix], self.max_tokens, self.constraint, self.state, sampling, group=self)
 
     def _land(self) -> Records:
         """Wait until at least one request ends, and take all that have. Nothing when none is under way."""

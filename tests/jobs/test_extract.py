@@ -128,11 +128,11 @@ class Interrupted(RandomModel):
         super().__init__(seed)
         self.left = after
 
-    def submit(self, request: Request) -> Any:
+    def submit(self, request: Request, **how: Any) -> Any:
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
-        return super().submit(request)
+        return super().submit(request, **how)
 
 
 def test_a_finished_file_is_read_not_made_again(tmp_path: Path) -> None:

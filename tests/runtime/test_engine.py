@@ -17,7 +17,7 @@ from lmprog.runtime.request import Request
 from lmprog.runtime.sampling import Sampling
 from lmprog.runtime.table import TableRunner
 
-from .toys import TOY, Ids, edges, prompts, toy_engine, toy_greedy, toy_logits, unrelated
+from .toys import TOY, Gate, Ids, edges, prompts, toy_engine, toy_greedy, toy_logits, unrelated
 
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -203,20 +203,6 @@ def test_one_bad_request_stops_the_batch_it_came_in() -> None:
 
 
 # -- cancelling and closing --------------------------------------------------------------------------------------
-
-
-class Gate(TableRunner):
-    """A table whose forwards wait for permission."""
-
-    def __init__(self) -> None:
-        super().__init__(toy_logits, TOY.size)
-        self.permits = threading.Semaphore(0)
-        self.waiting = threading.Event()
-
-    def forward(self, batch: Any) -> Any:
-        self.waiting.set()
-        assert self.permits.acquire(timeout=30)
-        return super().forward(batch)
 
 
 def test_cancelling() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from lmprog.runtime.radix import Node, RadixTree
+from lmprog.runtime.tree_view import TreeStats, show, tree_stats
 
 Prefix = tuple[int, ...]
 IDS = st.lists(st.integers(0, 2), max_size=9).map(tuple)
@@ -111,6 +112,23 @@ class AgainstNaive(RuleBasedStateMachine):
         for prefix in gone:
             del self.used[prefix]
 
+    @precondition(lambda self: any(not node.refs and not node.kids for node in self.tree.nodes()))
+    @rule(data=st.data())
+    def cut(self, data: st.DataObject) -> None:
+        leaves = {self.spell(node): node for node in self.tree.nodes() if not node.refs and not node.kids}
+        ids = data.draw(st.sampled_from(sorted(leaves)))
+        node = leaves[ids]
+        keep = data.draw(st.integers(0, len(node.ids) - 1))
+        gone = [ids[:n] for n in range(len(ids) - len(node.ids) + keep + 1, len(ids) + 1)]
+
+        assert [self.slots[prefix] for prefix in gone] == self.tree.cut(node, keep).tolist()
+        for prefix in gone:
+            del self.slots[prefix], self.locks[prefix], self.used[prefix]
+
+    @staticmethod
+    def spell(node: Node) -> Prefix:
+        return tuple(int(i) for n in node.path() for i in n.ids)
+
     def check_oldest_first(self, gone: set[Prefix]) -> None:
         kept = [p for p in self.slots if not self.locks[p] and not any(q[:-1] == p for q in self.slots)]
         newest = max(self.used[p] for p in gone)
@@ -120,6 +138,16 @@ class AgainstNaive(RuleBasedStateMachine):
     def counts(self) -> None:
         assert len(self.slots) == self.tree.tokens
         assert sum(count == 0 for count in self.locks.values()) == self.tree.evictable
+
+    @invariant()
+    def view(self) -> None:
+        stats = tree_stats(self.tree)
+        assert len(self.slots) == stats.tokens
+        assert sum(count > 0 for count in self.locks.values()) == stats.locked
+        assert max(map(len, self.slots), default=0) == stats.longest
+        assert self.slots.keys() == {self.spell(n)[:k] for n in self.tree.nodes() for k in range(1, n.end + 1)}
+        lines = show(self.tree).splitlines()[2:]
+        assert sorted(len(node.ids) for node in self.tree.nodes()) == sorted(int(line[:6]) for line in lines)
 
     @invariant()
     def structure(self) -> None:
@@ -144,3 +172,57 @@ def test_evicts_the_least_recently_used_leaf_from_its_end() -> None:
     assert tree.evict(1).tolist() == [4]
     assert tree.evict(2).tolist() == [3, 2]
     assert tree.peek(array((1, 2, 3))) == 2
+
+
+def put(tree: RadixTree, text: str, start: int = 0) -> Node:
+    ids = array(tuple(text.encode()))
+    return tree.insert(tree.root, ids, np.arange(start, start + len(ids)))[0]
+
+
+def test_the_tree_as_text_and_in_numbers() -> None:
+    tree = RadixTree()
+    tree.lock(put(tree, "You are a cat"))
+    for text in ("You are a dog\n", "You are two", "Hello", "You are a door"):
+        put(tree, text)
+
+    assert show(tree, bytes).splitlines() == [
+        "27 tokens in 8 nodes, 3 of them in use; 12 shared, the longest path has 14",
+        "",
+        "     5        'Hello'",
+        "     8  × 1   'You are '",
+        "     2  × 1   ├─ 'a '",
+        "     3  × 1   │  ├─ 'cat'",
+        "     2        │  └─ 'do'",
+        "     2        │     ├─ 'g\\n'",
+        "     2        │     └─ 'or'",
+        "     3        └─ 'two'",
+    ]
+    assert TreeStats(nodes=8, leaves=5, tokens=27, locked=13, shared=12, depth=4, longest=14) == tree_stats(tree)
+    assert show(RadixTree()) == "0 tokens in 0 nodes, 0 of them in use; 0 shared, the longest path has 0"
+
+
+def test_long_texts_are_cut_and_deep_trees_shown() -> None:
+    tree = RadixTree()
+    node = tree.root
+    for n in range(1200):
+        node, _ = tree.insert(node, array((1,)), np.array([n]))
+    lines = show(tree).splitlines()
+
+    assert len(lines) == 2 + 1200
+    wide = RadixTree()
+    put(wide, "x" * 500)
+    assert show(wide, bytes).splitlines()[2].endswith("xxx…")
+
+
+def test_forks_and_rollbacks_copy_nothing() -> None:
+    """The branches hold the very slots of the trunk; going back to a shorter prefix is a match."""
+    tree = RadixTree()
+    trunk = put(tree, "once upon a time")
+    tree.lock(trunk)
+    branches = [tree.insert(trunk, array((i, i)), np.array([100 + i, 200 + i]))[0] for i in range(3)]
+    back = tree.match(array(tuple(b"once upon")))
+
+    assert [[*range(16), 100 + i, 200 + i] for i in range(3)] == [tree.slots(node).tolist() for node in branches]
+    assert list(range(9)) == tree.slots(back).tolist()
+    assert list(range(16)) == tree.slots(trunk).tolist()
+    assert tree.tokens == 16 + 6

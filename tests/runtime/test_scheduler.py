@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmprog.runtime.request import Request
-from lmprog.runtime.scheduler import PATIENCE, Scheduler, Step
+from lmprog.runtime.scheduler import Scheduler, Step
 from lmprog.runtime.sequence import Sequence
+from lmprog.runtime.waiting import PATIENCE
 
 from .toys import Prompt, edges, prompts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,20 @@ def edges(prompts: list[Prompt]) -> int:
 def unrelated(prompts: list[Prompt]) -> list[Prompt]:
     """Those of the prompts that do not begin another one."""
     return [p for p in prompts if not any(q is not p and q[: len(p)] == p for q in prompts)]
+
+
+class Gate(TableRunner):
+    """A table whose forwards wait for permission."""
+
+    def __init__(self) -> None:
+        super().__init__(toy_logits, TOY.size)
+        self.permits = threading.Semaphore(0)
+        self.waiting = threading.Event()
+
+    def forward(self, batch: Any) -> Any:
+        self.waiting.set()
+        assert self.permits.acquire(timeout=30)
+        return super().forward(batch)
 
 
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -1,0 +1,230 @@
+"""The engine's own side: schedule → run → sample → commit, on the engine's thread.
+
+What may fail, and what becomes of it:
+
+    code of one request (constraint, callback, NaN logits)   that request ends with the error
+    the model, in a step of many                              they are run one at a time, to find whose fault it is
+    the model, in a step of one                               that request ends with the error
+    memory, in the model                                      the step is done again in halves, for some time
+    anything else, that is a fault of ours or of the thread   `restart`: nothing cached, all requests compute again
+    the same again, before any step was done                  the requests under way end with EngineFault
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .choice import accept, prepare
+from .errors import EngineFault
+from .request import Vocab
+from .runner import Runner, pack
+from .sampler import generator, logprob, pick
+from .scheduler import Scheduler, Step
+from .sequence import Sequence
+from .stats import Stats
+
+NAN = float("nan")
+STUCK = 1000  # plans in a row without a token
+log = logging.getLogger("lmprog")
+
+Row = NDArray[np.floating]
+
+
+class Loop:
+    """Used by one thread at a time.
+
+    admitted   called with each request that begins to run
+    ended      called with each request that is over: `error` or `finish` says how
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        vocab: Vocab,
+        scheduler: Scheduler,
+        admitted: Callable[[Sequence], None],
+        ended: Callable[[Sequence], None],
+    ) -> None:
+        self.runner, self.size, self.eos, self.scheduler = runner, vocab.size, vocab.eos, scheduler
+        self.stats = Stats()
+        self.live: dict[Sequence, None] = {}  # started and not ended, oldest first
+        self._admitted, self._ended = admitted, ended
+        self._deadlines: list[tuple[float, int, Sequence]] = []
+        self._fresh = False  # has failed, and has not done a step since
+        self._idle = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.scheduler.busy
+
+    # -- requests come and go ------------------------------------------------------------------------------------
+
+    def start(self, seq: Sequence) -> None:
+        stats = self.stats
+        stats.requests += 1
+        stats.prompt_tokens += seq.prompt
+        self.live[seq] = None
+        if seq.request.timeout is not None:
+            heapq.heappush(self._deadlines, (seq.started + seq.request.timeout, stats.requests, seq))
+        with stats.timed("mask_seconds"):
+            try:
+                prepare(seq, self.eos)
+                tell(seq)
+            except BaseException as error:
+                seq.error = error
+        if seq.error is None and seq.finish is None:
+            self.scheduler.add(seq)
+        else:
+            self._end(seq)
+
+    def cancel(self, seq: Sequence) -> None:
+        if seq in self.live:
+            seq.finish = "cancelled"
+            self._leave(seq)
+
+    def expire(self) -> None:
+        """End the requests whose time is over."""
+        now = time.perf_counter()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            seq = heapq.heappop(self._deadlines)[-1]
+            if seq in self.live:
+                seq.finish = "deadline"
+                self._leave(seq)
+        if len(self._deadlines) > 2 * len(self.live) + 64:  # do not hold on to what has ended long before its time
+            self._deadlines = [entry for entry in self._deadlines if entry[-1] in self.live]
+            heapq.heapify(self._deadlines)
+
+    def fail_all(self, error: BaseException) -> None:
+        """The scheduler is not told: it is to be restarted, or not used again."""
+        for seq in list(self.live):
+            seq.error = error
+            self._end(seq)
+
+    def restart(self, error: BaseException) -> None:
+        """After a fault of the engine itself: start afresh with the same requests, but only once in a row."""
+        log.error("the engine failed and starts afresh", exc_info=error)
+        self.stats.faults += 1
+        if self._fresh:
+            fault = EngineFault(f"the engine failed twice in a row, the last time with {error!r}")
+            fault.__cause__ = error
+            self.fail_all(fault)
+        for seq in list(self.live):
+            if seq.error is not None or seq.finish is not None:
+                self._end(seq)
+            else:
+                seq.rng = generator(seq.request.sampling, seq.sampled)  # one that was drawn may have been lost
+        self.scheduler.restart(list(self.live))
+        self._fresh = True
+
+    def _leave(self, seq: Sequence) -> None:
+        self.scheduler.remove(seq)
+        self._end(seq)
+
+    def _end(self, seq: Sequence) -> None:
+        del self.live[seq]
+        stats = self.stats
+        stats.prompt_tokens_computed += seq.computed
+        stats.forced += seq.forced
+        stats.ended["error" if seq.error is not None else str(seq.finish)] += 1
+        stats.latency.add(time.perf_counter() - seq.started)
+        self._ended(seq)
+
+    # -- a step --------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        with self.stats.timed("schedule_seconds"):
+            step = self.scheduler.schedule()
+        for seq in step.admitted:
+            self._admitted(seq)
+        if not step.tokens:
+            self._idle += 1
+            assert self._idle < STUCK, "requests wait, but none can run"
+            return
+        self._idle = 0
+        rows = self._forward(step)
+        if rows is None:
+            return
+        with self.stats.timed("schedule_seconds"):
+            self.scheduler.commit(step)
+        self.stats.steps += 1
+        with self.stats.timed("sample_seconds"):
+            picked = [self._pick(seq, row) for (seq, _), row in zip(step.samples, rows, strict=True)]
+        with self.stats.timed("mask_seconds"):
+            for (seq, _), (token, chance) in zip(step.samples, picked, strict=True):
+                self._accept(seq, token, chance)
+        for seq, _ in step.samples:
+            if seq.error is not None or seq.finish is not None:
+                self._leave(seq)
+        self._fresh = False
+
+    def _forward(self, step: Step) -> list[Row] | None:
+        """Logits for each sample; None when the model failed, which ends the request at fault."""
+        start = time.perf_counter()
+        try:
+            batch, where = pack(step)
+            rows = self.runner.forward(batch)
+            return [rows[i] for i in where]
+        except BaseException as error:
+            self._undo(step, error)
+            return None
+        finally:
+            seconds = time.perf_counter() - start
+            self.stats.prefill_seconds += seconds * step.prompt / step.tokens
+            self.stats.decode_seconds += seconds * (1 - step.prompt / step.tokens)
+
+    def _undo(self, step: Step, error: BaseException) -> None:
+        if out_of_memory(error) and self.scheduler.shrink(step):
+            log.warning("a step of %d tokens did not fit in memory: going on in halves", step.tokens)
+            return
+        self.scheduler.rollback(step)
+        if len(step.segments) == 1:
+            seq = step.segments[0].seq
+            seq.error = error
+            self._leave(seq)
+
+    def _pick(self, seq: Sequence, logits: Row) -> tuple[int, float]:
+        request, choice, stats = seq.request, seq.choice, self.stats
+        assert choice is not None
+        if not seq.sampled:
+            seq.first = time.perf_counter()
+            stats.first_token.add(seq.first - seq.started)
+        stats.sampled += 1
+        try:
+            token = pick(logits, self.size, choice, request.sampling, seq.rng)
+            if request.logprobs:
+                return token, logprob(logits, token)
+            stats.narrow += choice.columns is not None
+            return token, NAN
+        except BaseException as error:
+            seq.error = error
+            return -1, NAN
+
+    def _accept(self, seq: Sequence, token: int, chance: float) -> None:
+        if seq.error is None:
+            try:
+                accept(seq, token, chance, self.eos)
+                tell(seq)
+            except BaseException as error:
+                seq.error = error
+
+
+def tell(seq: Sequence) -> None:
+    """Hand new tokens on to those who want them as they come."""
+    on_tokens = seq.request.on_tokens
+    if on_tokens is not None and (tokens := seq.since(seq.told)):
+        seq.told += len(tokens)
+        on_tokens(tokens)
+    for watcher in seq.watchers:
+        watcher()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Also torch's own ways to say it, without importing torch."""
+    kind = type(error).__name__
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""Classes of code points that constraints mostly treat alike, so that rows of masks take them in bulk (native/slices.c).
+"""Classes of code points that constraints mostly treat alike, so that rows of masks take them in bulk (slices.c).
 
 Any partition would be right; a good one seldom has a constraint tell apart what is in one class. ASCII needs none, as
 every sign of it is looked at by itself.
@@ -14,7 +14,7 @@ from .unicode_sets import ALL, ECMA_SPACE, Ranges, intersect, invert, union
 _BEYOND: Ranges = ((0x80, ALL[0][1]),)
 _SPACES: Ranges = intersect(ECMA_SPACE, ((0x80, 0xFEFE),))  # those on which the dialects agree
 _DISPUTED: Ranges = ((0x85, 0x85), (0xFEFF, 0xFEFF))
-_LETTERS: Ranges = (  # most of those that models know: Latin, Greek, Cyrillic, Hebrew, Arabic, Indic, Thai, kana, Han, Hangul
+_LETTERS: Ranges = (  # most of those that models know, from Latin to Hangul
     (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x24F), (0x3B1, 0x3C1), (0x3C3, 0x3CE), (0x400, 0x481), (0x48A, 0x52F),
     (0x5D0, 0x5EA), (0x620, 0x63F), (0x641, 0x64A), (0x671, 0x6D3), (0x904, 0x939), (0x985, 0x98C), (0x993, 0x9A8),
     (0xA05, 0xA0A), (0xA13, 0xA28), (0xA85, 0xA8D), (0xA93, 0xAA8), (0xB85, 0xB8A), (0xB8E, 0xB90), (0xBAE, 0xBB9),

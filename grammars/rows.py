@@ -1,6 +1,7 @@
 """Mask rows: which tokens a state allows, with and without a budget.
 
-A row is computed once per state (native/slices.c). Under a tight budget the tokens are taken out after which no complete value fits any more.
+A row is computed once per state (native/slices.c). Under a tight budget the tokens are taken out after which no
+complete value fits any more.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema_rs
 import numpy as np
 import pytest
-import regex as third_party  # type: ignore[import-untyped]
+import regex as third_party
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers

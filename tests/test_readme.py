@@ -1,4 +1,4 @@
-"""Every code block of the README runs: the Python ones one after the other, the shell ones line by line."""
+"""Every code block of the README and the docs runs: Python one after the other, shell line by line."""
 
 import os
 import re
@@ -12,8 +12,15 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_docs(page: Path) -> None:
+    names: dict[str, Any] = {"__name__": page.stem}
+    for code in blocks("python", page.read_text()):
+        exec(compile(code, page.name, "exec"), names)
 
 
 @pytest.mark.slow

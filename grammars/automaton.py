@@ -19,6 +19,7 @@ class Automaton:
     def __init__(self, algebra: Algebra) -> None:
         self.algebra = algebra
         self.dfa = Dfa(algebra.source, algebra.classes)
+        self._nearer: dict[int, tuple[int, int]] = {}  # the first step of a shortest completion
 
     def __len__(self) -> int:
         return len(self.dfa)
@@ -51,12 +52,15 @@ class Automaton:
     def shortest(self, state: int) -> bytes:
         """A shortest accepted completion."""
         out = bytearray()
-        while left := self.minlen(state):
-            byte, state = self._nearer(state, left)
+        while self.minlen(state):
+            found = self._nearer.get(state)
+            if found is None:
+                found = self._nearer[state] = self._find_nearer(state, self.minlen(state))
+            byte, state = found
             out.append(byte)
         return bytes(out)
 
-    def _nearer(self, state: int, left: int) -> tuple[int, int]:
+    def _find_nearer(self, state: int, left: int) -> tuple[int, int]:
         low = 0
         while True:
             _, high, after = self.algebra.source.expand(self.dfa.expr(state), low)

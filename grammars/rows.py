@@ -42,6 +42,7 @@ class Rows:
         self.distances = Distances(automaton, vocab, self._ends)
         self._rows: dict[State, Row] = {}
         self._tight: dict[tuple[State, int], Row] = {}
+        self._reached: dict[State, list[State]] = {}
         self._scratch: Mask = np.zeros(vocab.words, np.int32)
 
     def __len__(self) -> int:
@@ -111,8 +112,11 @@ class Rows:
         row = self._rows.get(s)
         if row is not None:
             return row.ends
-        self._scratch.fill(0)
-        return self.vocab.slices.row(self.automaton.dfa, s, self._scratch, 0)[1]
+        found = self._reached.get(s)
+        if found is None:
+            self._scratch.fill(0)
+            found = self._reached[s] = self.vocab.slices.row(self.automaton.dfa, s, self._scratch, 0)[1]
+        return found
 
     def _unpacked(self, mask: Mask) -> Mask:
         bits = np.unpackbits(mask.view(np.uint8), bitorder="little")

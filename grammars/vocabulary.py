@@ -91,6 +91,14 @@ class Vocabulary:
         return int(self.lengths.max(initial=1))
 
     @cached_property
+    def _longest_from(self) -> list[int]:
+        """Bytes of the longest token that starts with each byte."""
+        out = [0] * 256
+        for token in self.ids:
+            out[token[0]] = max(out[token[0]], len(token))
+        return out
+
+    @cached_property
     def complete(self) -> bool:
         """Every byte of UTF-8 text is a token by itself, so any text can be spelt."""
         return {t[0] for t in self.token_bytes if t and len(t) == 1} >= _UTF8_BYTES
@@ -123,7 +131,7 @@ class Vocabulary:
         """Greedy spelling from the left; the shortest one where that leads nowhere; ValueError when there is none."""
         out, at = [], 0
         while at < len(data):
-            for size in range(min(self.longest, len(data) - at), 0, -1):
+            for size in range(min(self._longest_from[data[at]], len(data) - at), 0, -1):
                 token = self.ids.get(data[at : at + size])
                 if token is not None:
                     out.append(token)

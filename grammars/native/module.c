@@ -273,6 +273,7 @@ int arena_class(Arena *A, Id e, Id graph, Id *after) {
         failure(A);
         return -1;
     }
+    A->work += WORK_PER_STATE;
     *after = derive_class(A, e, graph);
     if (*after != UNSURE && minlen(A, *after) >= INF) *after = NONE;
     return 0;

@@ -19,6 +19,7 @@ from .errors import UnsupportedConstraint
 
 Symbol = Hashable
 MOST_STATES = 20_000  # of one rule's automaton
+SMALL = 100  # states that may be compared all with all
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +214,14 @@ def _moves(items: Iterable[Item]) -> dict[Symbol, set[Item]]:
 def minimise(net: Net, apart: bool = True) -> Net:
     """A small equal net of a deterministic one; states without an accepted end are dropped.
 
-    Equal states are merged, but states of a circle only with each other: then long chains take linear time.
+    Equal states are merged; in large nets states of a circle only with each other, so that long chains take linear time.
     """
     alive = _alive(net)
     after = [[(symbol, end) for symbol, end in edges if end in alive] for edges in net.edges]
     block: dict[int, int] = {}
     keys: dict[object, int] = {}
-    for group in components([0, *sorted(alive)], lambda at: [end for _, end in after[at]]):
+    groups = components([0, *sorted(alive)], lambda at: [end for _, end in after[at]])
+    for group in [sorted(alive)] if len(alive) <= SMALL else groups:
         kinds: dict[int, object] = {at: "start" if apart and at == 0 else at in net.final for at in group}
         if len(group) > 1 or any(end == group[0] for _, end in after[group[0]]):
             names = _refined(kinds, after, block)

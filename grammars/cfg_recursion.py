@@ -76,16 +76,26 @@ def _direct(name: str, net: Net, nets: Nets) -> Net:
     operand = f"{name} operand"
     out = net.copy()
     out.edges[0] = [edge for edge in net.edges[0] if edge[0] != name]
+    found = _looped(out, behind)
+    if len(found.final) == 1:
+        return found
     out = _renamed_at_end(out, name, operand)
     if any(symbol == operand for edges in out.edges for symbol, _ in edges):
         nets[operand] = _as_loop(operand, determinise(out))
+    return _looped(out, behind)
+
+
+def _looped(net: Net, behind: int) -> Net:
+    out = net.copy()
     for at in out.final:
         out.skip(at, behind)
     return determinise(out)
 
 
 def _ends(net: Net) -> set[int]:
-    return {at for at in net.final if not net.edges[at]}
+    """States at which a text of the rule, read once more, makes no difference: nothing can follow but what could
+    follow that text anyhow. With one final state, what may follow there are rounds back to it."""
+    return net.final if len(net.final) == 1 else {at for at in net.final if not net.edges[at]}
 
 
 def _renamed_at_end(net: Net, name: str, other: str) -> Net:

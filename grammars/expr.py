@@ -151,13 +151,20 @@ def _cat(head: Expr, tail: Expr) -> Expr:
         head = head.args[1]
     spine.append(head)
     for part in reversed(spine):
-        if part.kind is Kind.TEXT and tail.kind is Kind.TEXT:
-            tail = text(part.args[0] + tail.args[0])
-        elif part.kind is Kind.TEXT and tail.kind is Kind.CAT and tail.args[0].kind is Kind.TEXT:
-            tail = _cat_node(text(part.args[0] + tail.args[0].args[0]), tail.args[1])
-        else:
-            tail = _cat_node(part, tail)
+        first, rest = tail.args if tail.kind is Kind.CAT else (tail, EPS)
+        joined = _joined(part, first)
+        tail = _cat_node(part, tail) if joined is None else joined if rest is EPS else _cat_node(joined, rest)
     return tail
+
+
+def _joined(a: Expr, b: Expr) -> Expr | None:
+    """Neighbours as one: texts, and x{a,b} x{c,d} as x{a+c,b+d}."""
+    if a.kind is b.kind is Kind.TEXT:
+        return text(a.args[0] + b.args[0])
+    if not (a.kind is b.kind is Kind.REPEAT and a.args[0] is b.args[0]):
+        return None
+    (body, low, high), (_, more, most) = a.args, b.args
+    return repeat(body, low + more, None if high < 0 or most < 0 else high + most)
 
 
 def _cat_node(head: Expr, tail: Expr) -> Expr:
@@ -173,7 +180,23 @@ def alt(*parts: Expr) -> Expr:
                 return ALL
             if p is not EMPTY:
                 flat[p.uid] = p
-    return _nary(Kind.ALT, flat, EMPTY)
+    return _nary(Kind.ALT, _factored(flat), EMPTY)
+
+
+def _factored(flat: dict[int, Expr]) -> dict[int, Expr]:
+    """x y | x z as x (y | z): alternatives share their beginnings, as the stacks of a parser do their tops.
+
+    So a state of an ambiguous grammar stays about as large as one stack (Tomita's graph-structured one).
+    """
+    tails: dict[Expr, list[Expr]] = {}
+    for p in flat.values():
+        if p.kind is Kind.CAT:
+            tails.setdefault(p.args[0], []).append(p.args[1])
+    joined = [_cat(head, alt(*several)) for head, several in tails.items() if len(several) > 1]
+    if not joined:
+        return flat
+    others = [p for p in flat.values() if p.kind is not Kind.CAT or len(tails[p.args[0]]) == 1]
+    return {p.uid: p for p in [*others, *joined]}
 
 
 def both(*parts: Expr) -> Expr:

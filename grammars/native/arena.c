@@ -107,6 +107,12 @@ Id make_text(Arena *A, int32_t offset, int32_t length) {
     return length ? intern(A, (Node){.kind = TEXT, .a = offset, .b = length}) : A->eps;
 }
 
+/* x{a,b} x{c,d} as x{a+c,b+d}; NONE when the numbers get too large. */
+static Id join_repeats(Arena *A, Node x, Node y) {
+    int64_t low = (int64_t)x.b + y.b, high = x.c < 0 || y.c < 0 ? -1 : (int64_t)x.c + y.c;
+    return low > INT32_MAX || high > INT32_MAX ? NONE : make_repeat(A, x.a, (int32_t)low, (int32_t)high);
+}
+
 Id make_cat(Arena *A, Id head, Id tail) {
     if (head == A->empty || tail == A->empty) return A->empty;
     if (head == A->eps) return tail;
@@ -116,6 +122,11 @@ Id make_cat(Arena *A, Id head, Id tail) {
         tail = make_cat(A, NODE(A, head).b, tail);
         head = NODE(A, head).a;
         leave(A);
+    }
+    Id next = NODE(A, tail).kind == CAT ? NODE(A, tail).a : tail;
+    if (NODE(A, head).kind == REPEAT && NODE(A, next).kind == REPEAT && NODE(A, head).a == NODE(A, next).a) {
+        Id joined = join_repeats(A, NODE(A, head), NODE(A, next));
+        if (joined != NONE) return next == tail ? joined : make_cat(A, joined, NODE(A, tail).b);
     }
     return intern(A, (Node){.kind = CAT, .a = head, .b = tail});
 }
@@ -190,11 +201,57 @@ static int contradiction(Arena *A, int32_t base) {
     return 0;
 }
 
+typedef struct { Id head, tail; } Pair;
+
+static int by_head(const void *x, const void *y) {
+    const Pair *a = x, *b = y;
+    return a->head == b->head ? ascending(&a->tail, &b->tail) : ascending(&a->head, &b->head);
+}
+
+/* The concatenations among scratch[base:] as pairs behind them, sorted; returns how many have the head of another. */
+static int32_t shared_heads(Arena *A, int32_t base) {
+    int32_t end = A->scratch.size, shared = 0;
+    for (int32_t i = base; i < end; i++) {
+        Node n = NODE(A, SCRATCH(A)[i]);
+        if (n.kind != CAT) continue;
+        push(A, n.a);
+        push(A, n.b);
+    }
+    int32_t count = (A->scratch.size - end) / 2;
+    Pair *pairs = (Pair *)(SCRATCH(A) + end);
+    if (count > 1) qsort(pairs, (size_t)count, sizeof(Pair), by_head);
+    for (int32_t i = 1; i < count; i++) shared += pairs[i].head == pairs[i - 1].head;
+    return shared;
+}
+
+/* Alternatives x y and x z among scratch[base:] become x (y | z): see expr.py. */
+static void factor(Arena *A, int32_t base) {
+    int32_t end = A->scratch.size, to = base;
+    if (A->depth > MAX_DEPTH / 2 || !shared_heads(A, base)) {
+        A->scratch.size = end;
+        return;
+    }
+    int32_t top = A->scratch.size;
+    for (int32_t i = base; i < end; i++)
+        if (NODE(A, SCRATCH(A)[i]).kind != CAT) SCRATCH(A)[to++] = SCRATCH(A)[i];
+    enter(A);
+    for (int32_t i = end; i < top;) {
+        Id head = SCRATCH(A)[i];
+        for (; i < top && SCRATCH(A)[i] == head; i += 2) push(A, SCRATCH(A)[i + 1]);
+        Id joined = make_cat(A, head, make_nary(A, ALT, top));
+        SCRATCH(A)[to++] = joined;
+    }
+    leave(A);
+    A->scratch.size = to;
+    qsort(SCRATCH(A) + base, (size_t)(to - base), sizeof(Id), ascending);
+}
+
 Id make_nary(Arena *A, int kind, int32_t base) {
     Id neutral = kind == ALT ? A->empty : A->all, absorbing = kind == ALT ? A->all : A->empty, out;
     int32_t count = A->scratch.size - base;
-    if (count == 1) out = SCRATCH(A)[base];
-    else if (normalise(A, kind, base, neutral, absorbing)) out = absorbing;
+    int absorbed = count != 1 && normalise(A, kind, base, neutral, absorbing);
+    if (kind == ALT && !absorbed) factor(A, base);
+    if (absorbed) out = absorbing;
     else if ((count = A->scratch.size - base) < 2) out = count ? SCRATCH(A)[base] : neutral;
     else if (kind == AND && contradiction(A, base)) out = A->empty;
     else {

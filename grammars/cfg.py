@@ -214,7 +214,7 @@ def _moves(items: Iterable[Item]) -> dict[Symbol, set[Item]]:
 def minimise(net: Net, apart: bool = True) -> Net:
     """A small equal net of a deterministic one; states without an accepted end are dropped.
 
-    Equal states are merged; in large nets states of a circle only with each other, so that long chains take linear time.
+    Equal states are merged; in large nets those of a circle only with each other: then long chains take linear time.
     """
     alive = _alive(net)
     after = [[(symbol, end) for symbol, end in edges if end in alive] for edges in net.edges]

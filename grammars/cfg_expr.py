@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from .cfg import Net, Nets, Symbol, Times, determinise, rule_of, tidy
 from .cfg_recursion import without_left_recursion
@@ -20,15 +20,17 @@ def to_expr(nets: Nets, start: str) -> Expr:
 
 def to_exprs(nets: Nets, starts: Iterable[str]) -> dict[str, Expr]:
     """The languages of some rules; terminals are non-empty expressions."""
+    starts = list(starts)
     plain, nullable = tidy(nets)
-    emitter = _Emitter(normal(plain))
+    emitter = _Emitter(normal(plain, starts))
     bodies = {start: emitter.call(start) if start in plain else EMPTY for start in starts}
     return {start: alt(body, EPS) if start in nullable else body for start, body in bodies.items()}
 
 
-def normal(nets: Nets) -> Nets:
-    """Equal nets without left recursion, with loops and groups (rules named "__...") in the nets of their callers."""
-    return _inlined(without_left_recursion(nets))
+def normal(nets: Nets, starts: Collection[str]) -> Nets:
+    """Equal nets of the `starts` and of what they call, without left recursion, with loops and groups (rules named
+    "__...") in the nets of their callers."""
+    return _inlined(without_left_recursion(nets, starts))
 
 
 def _inlined(nets: Nets) -> Nets:

@@ -11,6 +11,7 @@ from .expr import EMPTY, EPS, Expr, Kind, alt, ref, repeat
 from .linear import solve_linear
 
 MOST_INLINED = 64  # states of a group, parts of a rule
+DEEPEST = 200  # rules in place inside each other
 
 
 def to_expr(nets: Nets, start: str) -> Expr:
@@ -68,6 +69,7 @@ class _Emitter:
     def __init__(self, nets: Nets) -> None:
         self.nets, self.recursive = nets, recursive_rules(nets)
         self.known: dict[str, Expr] = {}
+        self.depth: dict[str, int] = {}  # of rules in place, the name being that of the outermost
 
     def symbol(self, symbol: Symbol) -> Expr:
         if isinstance(symbol, Times):
@@ -84,8 +86,9 @@ class _Emitter:
             if rule is not None:
                 self.known[name] = rule
             body = self.body(name)
-            if rule is None and _is_long(body):  # in place, it would be copied at each call
-                rule = ref(name)
+            self.depth[name] = 1 + max([self.depth.get(called, 0) for called in _calls(self.nets[name])], default=0)
+            if rule is None and (_is_long(body) or self.depth[name] > DEEPEST):  # in place, it would be copied
+                rule, self.depth[name] = ref(name), 0
             found = self.known[name] = body if rule is None else rule.define(body)
         return found
 

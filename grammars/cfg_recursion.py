@@ -19,7 +19,7 @@ from .cfg import Net, Nets, Symbol, Times, determinise, rule_of
 from .components import components
 from .errors import UnsupportedConstraint
 
-MOST_STATES = 100_000  # of the nets that replace those of one circle of rules
+MOST_STATES = 20_000  # of the nets that replace those of one circle of rules
 
 
 def without_left_recursion(nets: Nets, starts: Collection[str]) -> Nets:

@@ -59,7 +59,7 @@ class _Builder:
             for name in _names(node):
                 if name.value not in self.rules:
                     message = f"the rule {name.value!r} is used but never defined{hint}"
-                    raise InvalidConstraint(message, parser.where(name.at))
+                    raise parser.broken(message, name.at)
 
     def build(self) -> Expr:
         calls = {name: [n.value for n in _names(node)] for name, node in self.rules.items()}

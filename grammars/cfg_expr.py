@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from .cfg import Net, Nets, Symbol, Times, determinise, rule_of, tidy
+from .cfg_counts import counted
 from .cfg_recursion import without_left_recursion
 from .components import components
 from .expr import EMPTY, EPS, Expr, Kind, alt, ref, repeat
@@ -23,7 +24,7 @@ def to_exprs(nets: Nets, starts: Iterable[str]) -> dict[str, Expr]:
     """The languages of some rules; terminals are non-empty expressions."""
     starts = list(starts)
     plain, nullable = tidy(nets)
-    emitter = _Emitter(normal(plain, starts))
+    emitter = _Emitter(counted(normal(plain, starts)))
     bodies = {start: emitter.call(start) if start in plain else EMPTY for start in starts}
     return {start: alt(body, EPS) if start in nullable else body for start, body in bodies.items()}
 

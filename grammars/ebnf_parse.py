@@ -92,12 +92,13 @@ class Parser:
         self.skip()
         while self.at < len(self.text) and self.text[self.at] not in "|)" and not _HEAD.match(self.text, self.at):
             parts.append(self.repeated(self.item()))
-            self.skip()
         return parts[0] if len(parts) == 1 else Seq(tuple(parts))
 
     def repeated(self, node: Node) -> Node:
+        self.skip()
         while (bounds := self.bounds()) is not None:
             node = Repeat(node, *bounds)
+            self.skip()
         return node
 
     def bounds(self) -> tuple[int, int | None] | None:

@@ -19,6 +19,9 @@ from .errors import UnsupportedConstraint
 
 Symbol = Hashable
 MOST_STATES = 20_000  # of one rule's automaton
+MOST_ITEMS = 1_000_000  # in all of its states while it is made deterministic
+SMALL = 100  # states that may be compared all with all
+MOST_COMPARED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,14 @@ def rule_of(symbol: Symbol) -> str | None:
 
 def from_expansions(expansions: Iterable[Iterable[Symbol]]) -> Net:
     """The net of alternatives, as a trie."""
-    net = Net()
+    net, known = Net(), dict[tuple[int, Symbol], int]()
     for expansion in expansions:
         at = 0
         for symbol in expansion:
-            known = dict(net.edges[at])
-            if symbol not in known:
-                known[symbol] = net.state()
-                net.edge(at, symbol, known[symbol])
-            at = known[symbol]
+            if (at, symbol) not in known:
+                known[at, symbol] = net.state()
+                net.edge(at, symbol, known[at, symbol])
+            at = known[at, symbol]
         net.final.add(at)
     return net
 
@@ -167,9 +169,10 @@ def determinise(net: Net, nets: Nets | None = None, unfold: Policy | None = None
     out = Net()
     first = _closure({(net, 0, None)})
     numbers: dict[frozenset[Item], int] = {} if apart else {first: 0}
-    todo = [(0, first)]
+    todo, size = [(0, first)], 0
     while todo:
         number, items = todo.pop()
+        size += len(items)
         moves = _moves(items)
         while unfold is not None and nets is not None and (names := unfold(number, moves)):
             entered: set[Item] = {(nets[name], 0, back) for name in names for back in moves.pop(name)}
@@ -182,7 +185,7 @@ def determinise(net: Net, nets: Nets | None = None, unfold: Policy | None = None
                 todo.append((numbers[target], target))
                 if any(back is None and at in of.final for of, at, back in target):
                     out.final.add(numbers[target])
-                if len(out.edges) > MOST_STATES:
+                if len(out.edges) > MOST_STATES or size > MOST_ITEMS:
                     raise UnsupportedConstraint("a rule of the grammar is too large")
             out.edge(number, symbol, numbers[target])
     return minimise(out, apart)
@@ -213,13 +216,14 @@ def _moves(items: Iterable[Item]) -> dict[Symbol, set[Item]]:
 def minimise(net: Net, apart: bool = True) -> Net:
     """A small equal net of a deterministic one; states without an accepted end are dropped.
 
-    Equal states are merged, but states of a circle only with each other: then long chains take linear time.
+    Equal states are merged; in large nets those of a circle only with each other: then long chains take linear time.
     """
     alive = _alive(net)
     after = [[(symbol, end) for symbol, end in edges if end in alive] for edges in net.edges]
     block: dict[int, int] = {}
     keys: dict[object, int] = {}
-    for group in components([0, *sorted(alive)], lambda at: [end for _, end in after[at]]):
+    groups = components([0, *sorted(alive)], lambda at: [end for _, end in after[at]])
+    for group in [sorted(alive)] if len(alive) <= SMALL else groups:
         kinds: dict[int, object] = {at: "start" if apart and at == 0 else at in net.final for at in group}
         if len(group) > 1 or any(end == group[0] for _, end in after[group[0]]):
             names = _refined(kinds, after, block)
@@ -231,15 +235,16 @@ def minimise(net: Net, apart: bool = True) -> Net:
 
 
 def _refined(kinds: dict[int, object], after: list[list[tuple[Symbol, int]]], block: dict[int, int]) -> dict[int, int]:
-    """The classes of equal states of a circle (Moore 1956)."""
+    """The classes of equal states of a circle (Moore 1956); where that takes too long, each for itself."""
     names, count = kinds, 0
-    while True:
+    for _ in range(MOST_COMPARED // len(kinds) + 1):
         keys: dict[object, int] = {}
         moves = {at: frozenset([(s, names.get(end), block.get(end)) for s, end in after[at]]) for at in kinds}
         found = {at: keys.setdefault((names[at], moves[at]), len(keys)) for at in kinds}
         if len(keys) == count:
             return found
         names, count = dict(found), len(keys)
+    return {at: at for at in kinds}
 
 
 def _alive(net: Net) -> set[int]:

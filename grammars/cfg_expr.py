@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from .cfg import Net, Nets, Symbol, Times, determinise, rule_of, tidy
+from .cfg_counts import counted
 from .cfg_recursion import without_left_recursion
 from .components import components
 from .expr import EMPTY, EPS, Expr, Kind, alt, ref, repeat
 from .linear import solve_linear
 
 MOST_INLINED = 64  # states of a group, parts of a rule
+DEEPEST = 200  # rules in place inside each other
 
 
 def to_expr(nets: Nets, start: str) -> Expr:
@@ -20,15 +22,17 @@ def to_expr(nets: Nets, start: str) -> Expr:
 
 def to_exprs(nets: Nets, starts: Iterable[str]) -> dict[str, Expr]:
     """The languages of some rules; terminals are non-empty expressions."""
+    starts = list(starts)
     plain, nullable = tidy(nets)
-    emitter = _Emitter(normal(plain))
+    emitter = _Emitter(counted(normal(plain, starts)))
     bodies = {start: emitter.call(start) if start in plain else EMPTY for start in starts}
     return {start: alt(body, EPS) if start in nullable else body for start, body in bodies.items()}
 
 
-def normal(nets: Nets) -> Nets:
-    """Equal nets without left recursion, with loops and groups (rules named "__...") in the nets of their callers."""
-    return _inlined(without_left_recursion(nets))
+def normal(nets: Nets, starts: Collection[str]) -> Nets:
+    """Equal nets of the `starts` and of what they call, without left recursion, with loops and groups (rules named
+    "__...") in the nets of their callers."""
+    return _inlined(without_left_recursion(nets, starts))
 
 
 def _inlined(nets: Nets) -> Nets:
@@ -66,6 +70,7 @@ class _Emitter:
     def __init__(self, nets: Nets) -> None:
         self.nets, self.recursive = nets, recursive_rules(nets)
         self.known: dict[str, Expr] = {}
+        self.depth: dict[str, int] = {}  # of rules in place, the name being that of the outermost
 
     def symbol(self, symbol: Symbol) -> Expr:
         if isinstance(symbol, Times):
@@ -82,8 +87,9 @@ class _Emitter:
             if rule is not None:
                 self.known[name] = rule
             body = self.body(name)
-            if rule is None and _is_long(body):  # in place, it would be copied at each call
-                rule = ref(name)
+            self.depth[name] = 1 + max([self.depth.get(called, 0) for called in _calls(self.nets[name])], default=0)
+            if rule is None and (_is_long(body) or self.depth[name] > DEEPEST):  # in place, it would be copied
+                rule, self.depth[name] = ref(name), 0
             found = self.known[name] = body if rule is None else rule.define(body)
         return found
 

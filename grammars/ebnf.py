@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import expr as x
 from .cfg import Net, Nets, Symbol, Times
-from .cfg_expr import to_expr
+from .cfg_expr import DEEPEST, to_expr
 from .components import components
 from .derive import nullable
 from .ebnf_parse import Alt, Chars, Name, Node, Parser, Repeat, Seq, Text
@@ -47,6 +47,7 @@ class _Builder:
         self._check(parser)
         self.nets: Nets = {}
         self.exprs: dict[str, Expr] = {}
+        self.depth: dict[str, int] = {}
 
     def _check(self, parser: Parser) -> None:
         used = {name.value for node in self.rules.values() for name in _names(node)}
@@ -58,7 +59,7 @@ class _Builder:
             for name in _names(node):
                 if name.value not in self.rules:
                     message = f"the rule {name.value!r} is used but never defined{hint}"
-                    raise InvalidConstraint(message, parser.where(name.at))
+                    raise parser.broken(message, name.at)
 
     def build(self) -> Expr:
         calls = {name: [n.value for n in _names(node)] for name, node in self.rules.items()}
@@ -68,7 +69,7 @@ class _Builder:
                 if len(group) > 1 or any(callee == name or callee in recursive for callee in calls[name]):
                     recursive.add(name)
                 else:
-                    self.exprs[name] = self.expr(self.rules[name])
+                    self.exprs[name] = self.plain(name, calls[name])
         if self.start in self.exprs:
             return self.exprs[self.start]
         for name in recursive:
@@ -77,6 +78,14 @@ class _Builder:
             net.final.add(end)
             self.add(net, self.rules[name], 0, end)
         return to_expr(self.nets, self.start)
+
+    def plain(self, name: str, calls: list[str]) -> Expr:
+        body = self.expr(self.rules[name])
+        self.depth[name] = 1 + max([self.depth[called] for called in calls], default=0)
+        if self.depth[name] <= DEEPEST:
+            return body
+        self.depth[name] = 0
+        return x.ref(name).define(body)
 
     def expr(self, node: Node) -> Expr:
         match node:
@@ -164,6 +173,9 @@ def _nonempty(e: Expr) -> Expr:
         case x.Kind.CAT:
             head, tail = e.args
             return x.alt(x.concat(_nonempty(head), tail), _nonempty(tail))
+        case x.Kind.REF:
+            assert isinstance(e, x.Ref)
+            return x.ref(e.name).define(_nonempty(e.resolved()))
         case x.Kind.REPEAT if not nullable(e.args[0]):
             return x.repeat(e.args[0], 1, None if e.args[2] < 0 else e.args[2])
     return x.EMPTY if e is EPS else x.both(e, x.complement(EPS))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import InvalidConstraint, UnsupportedConstraint
+from .source_place import line_and_column, with_caret
 from .unicode_sets import ALL, Ranges, invert, union
 
 MOST_REPEATS = 1 << 31
@@ -91,12 +92,13 @@ class Parser:
         self.skip()
         while self.at < len(self.text) and self.text[self.at] not in "|)" and not _HEAD.match(self.text, self.at):
             parts.append(self.repeated(self.item()))
-            self.skip()
         return parts[0] if len(parts) == 1 else Seq(tuple(parts))
 
     def repeated(self, node: Node) -> Node:
+        self.skip()
         while (bounds := self.bounds()) is not None:
             node = Repeat(node, *bounds)
+            self.skip()
         return node
 
     def bounds(self) -> tuple[int, int | None] | None:
@@ -216,12 +218,10 @@ class Parser:
         found = _SPACE.match(self.text, self.at)
         self.at = found.end() if found else self.at
 
-    def where(self, at: int | None = None) -> str:
-        before = self.text[: self.at if at is None else at]
-        return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
-
     def broken(self, message: str, at: int | None = None) -> InvalidConstraint:
-        return InvalidConstraint(message, self.where(at))
+        at = self.at if at is None else at
+        return InvalidConstraint(with_caret(message, self.text, at), line_and_column(self.text, at))
 
     def unsupported(self, message: str, at: int | None = None) -> UnsupportedConstraint:
-        return UnsupportedConstraint(message, self.where(at))
+        at = self.at if at is None else at
+        return UnsupportedConstraint(with_caret(message, self.text, at), line_and_column(self.text, at))

@@ -23,6 +23,7 @@ from . import byteset
 from .byteset import Dag
 from .errors import InvalidConstraint
 from .suffixes import Suffixes
+from .unicode_sets import union
 
 if TYPE_CHECKING:
     from .distinct import Items
@@ -176,13 +177,20 @@ def _cat(head: Expr, tail: Expr) -> Expr:
         head = head.args[1]
     spine.append(head)
     for part in reversed(spine):
-        if part.kind is Kind.TEXT and tail.kind is Kind.TEXT:
-            tail = text(part.args[0] + tail.args[0])
-        elif part.kind is Kind.TEXT and tail.kind is Kind.CAT and tail.args[0].kind is Kind.TEXT:
-            tail = _cat_node(text(part.args[0] + tail.args[0].args[0]), tail.args[1])
-        else:
-            tail = _cat_node(part, tail)
+        first, rest = tail.args if tail.kind is Kind.CAT else (tail, EPS)
+        joined = _joined(part, first)
+        tail = _cat_node(part, tail) if joined is None else joined if rest is EPS else _cat_node(joined, rest)
     return tail
+
+
+def _joined(a: Expr, b: Expr) -> Expr | None:
+    """Neighbours as one: texts, and x{a,b} x{c,d} as x{a+c,b+d}."""
+    if a.kind is b.kind is Kind.TEXT:
+        return text(a.args[0] + b.args[0])
+    if not (a.kind is b.kind is Kind.REPEAT and a.args[0] is b.args[0]):
+        return None
+    (body, low, high), (_, more, most) = a.args, b.args
+    return repeat(body, low + more, None if high < 0 or most < 0 else high + most)
 
 
 def _cat_node(head: Expr, tail: Expr) -> Expr:
@@ -198,7 +206,42 @@ def alt(*parts: Expr) -> Expr:
                 return ALL
             if p is not EMPTY:
                 flat[p.uid] = p
-    return _nary(Kind.ALT, flat, EMPTY)
+    return _nary(Kind.ALT, _united(_factored(flat)), EMPTY)
+
+
+def _factored(flat: dict[int, Expr]) -> dict[int, Expr]:
+    """x y | x z as x (y | z): alternatives share their beginnings, as the stacks of a parser do their tops.
+
+    So a state of an ambiguous grammar stays about as large as one stack (Tomita's graph-structured one).
+    """
+    tails: dict[Expr, list[Expr]] = {}
+    for p in flat.values():
+        if p.kind is Kind.CAT:
+            tails.setdefault(p.args[0], []).append(p.args[1])
+    joined = [_cat(head, alt(*several)) for head, several in tails.items() if len(several) > 1]
+    if not joined:
+        return flat
+    others = [p for p in flat.values() if p.kind is not Kind.CAT or len(tails[p.args[0]]) == 1]
+    return {p.uid: p for p in [*others, *joined]}
+
+
+def _united(flat: dict[int, Expr]) -> dict[int, Expr]:
+    """x{a,b} y | x{c,d} y as x{a,d} y, where the counts overlap: so counters inside counters do not multiply."""
+    counts: dict[tuple[Expr, Expr], list[tuple[int, int]]] = {}
+    others = []
+    for p in flat.values():
+        head, tail = p.args if p.kind is Kind.CAT else (p, EPS)
+        if head.kind is Kind.REPEAT:
+            body, low, high = head.args
+            counts.setdefault((body, tail), []).append((low, INF if high < 0 else high))
+        else:
+            others.append(p)
+    if all(len(ranges) == 1 for ranges in counts.values()):
+        return flat
+    for (body, tail), ranges in counts.items():
+        for low, high in union(ranges):
+            others.append(_cat(repeat(body, low, None if high == INF else high), tail))
+    return {p.uid: p for p in others}
 
 
 def both(*parts: Expr) -> Expr:
@@ -253,9 +296,14 @@ def repeat(body: Expr, low: int, high: int | None = None) -> Expr:
         return EPS if low == 0 else EMPTY
     if (low, top) == (1, 1):
         return body
-    if body.kind is Kind.REPEAT and body.args[1] <= 1 and body.args[2] < 0 and low <= 1:  # (x*)+, (x+)* and so on
-        return repeat(body.args[0], body.args[1] * low, None)
+    if body.kind is Kind.REPEAT and _leaves_no_gap(body.args[1], body.args[2], low, top):
+        return repeat(body.args[0], body.args[1] * low, None if body.args[2] < 0 or top < 0 else body.args[2] * top)
     return _make(Kind.REPEAT, (body, low, top), (Kind.REPEAT, body.uid, low, top))
+
+
+def _leaves_no_gap(a: int, b: int, low: int, high: int) -> bool:
+    """Whether the counts of (x{a,b}){low,high} are an interval."""
+    return a <= 1 or low == high or (low > 0 and (b < 0 or low * (b - a) >= a - 1))
 
 
 def ref(name: str) -> Ref:

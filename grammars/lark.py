@@ -65,7 +65,7 @@ def _language(loaded: Loaded, start: str, lexer: Lexer) -> Expr:
         terminals = {p: dynamic(p, lexer == "dynamic_complete") for p in loaded.patterns if p in used}
         ignored = [dynamic(p, False) for p in loaded.ignored]  # the longest match, also with "dynamic_complete"
     rules, empty = tidy({name: _with_terminals(net, terminals) for name, net in loaded.rules.items()})
-    return Lexing(normal(rules), ignored).language(start, start in empty)
+    return Lexing(normal(rules, [start]), ignored).language(start, start in empty)
 
 
 def _with_terminals(net: Net, terminals: dict[Pattern, Terminal]) -> Net:

@@ -34,6 +34,7 @@ class Lexing:
         self._left: dict[_Key, Conditions] = {}
         self._users: dict[_Key, dict[_Key, None]] = {}
         self._open: dict[_Key, None] = {}  # to be looked at again
+        self._relevant: dict[tuple[str, int, Expr], bool] = {}
         self._minds: dict[tuple[Symbol, Expr], bool] = {}
         self._names: dict[tuple[str, Expr, Conditions], str] = {}
 
@@ -73,7 +74,12 @@ class Lexing:
 
     def relevant(self, rule: str, at: int, condition: Expr) -> Expr:
         """The condition, when it matters to what can follow in a state of a rule."""
-        return condition if any([self.minds(s, condition) for s, _ in self.rules[rule].edges[at]]) else ALL
+        if condition is ALL:
+            return ALL
+        key = (rule, at, condition)
+        if key not in self._relevant:
+            self._relevant[key] = any([self.minds(s, condition) for s, _ in self.rules[rule].edges[at]])
+        return condition if self._relevant[key] else ALL
 
     # -- what a rule may leave behind
 
@@ -82,11 +88,12 @@ class Lexing:
         if not self._open:
             return found
         while self._open:  # the least fixpoint
-            key, _ = self._open.popitem()
-            new = self._one_round(key)
-            if new != self._left[key]:
-                self._left[key] = new
-                self._open.update(self._users[key])
+            todo, self._open = self._open, {}
+            for key in todo:
+                new = self._one_round(key)
+                if new != self._left[key]:
+                    self._left[key] = new
+                    self._open.update(self._users[key])
         return self._left_so_far(symbol, on, None)
 
     def _left_so_far(self, symbol: Symbol, on: Expr, user: _Key | None) -> Conditions:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .cfg import Nets, from_expansions
 from .errors import InvalidConstraint, UnsupportedConstraint
 from .lark_terminals import Pattern
+from .source_place import line_and_column, offset, with_caret
 
 if TYPE_CHECKING:
     from lark.grammar import Rule, Symbol
@@ -19,7 +20,9 @@ LIBRARY = Path(__file__).parent
 DEEPEST = 500  # groups inside each other
 _GROUPS = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|[()\[\]]')
 _NAME = re.compile(r"(?:[Rr]ule|[Tt]erminal) '(\w+)' used|not defined: (\w+)")
-_PLACE = re.compile(r"(?:at )?line (\d+),? column (\d+)")
+_TWICE = re.compile(r"'(\w+)' defined more than once")
+_PLACE = re.compile(r",? *(?:at )?line (\d+),? column (\d+)")
+_TOKEN = re.compile(r"Token\('(\w+)', .*\)")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Loaded:
 def load(source: str, folder: Path | None, start: str) -> Loaded:
     """Raises `InvalidConstraint` with line and column for a broken grammar."""
     terminals, rules, ignored = _compiled(source, folder, start)
-    patterns = {terminal.name: _pattern(terminal) for terminal in terminals}
+    patterns = {terminal.name: _pattern(terminal, source) for terminal in terminals}
     expansions: dict[str, list[list[str | Pattern]]] = {}
     for rule in rules:
         symbols = [_symbol(s, rule, patterns) for s in rule.expansion]
@@ -67,8 +70,8 @@ def _refuse_deep(source: str) -> None:
     for found in _GROUPS.finditer(source):
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(found[0], 0)
         if depth > DEEPEST:
-            where = _where(source, found.start())
-            raise UnsupportedConstraint(f"more than {DEEPEST} groups inside each other are not supported", where)
+            message = f"more than {DEEPEST} groups inside each other are not supported"
+            raise UnsupportedConstraint(message, line_and_column(source, found.start()))
 
 
 def _symbol(symbol: Symbol, rule: Rule, patterns: dict[str, Pattern]) -> str | Pattern:
@@ -89,34 +92,60 @@ def _library(_base: object, path: str) -> tuple[str, str]:
     return str(found), found.read_text(encoding="utf-8")
 
 
-def _pattern(terminal: TerminalDef) -> Pattern:
+def _pattern(terminal: TerminalDef, source: str) -> Pattern:
     pattern = terminal.pattern
     name = f"/{pattern.value}/" if terminal.name.startswith("__") else terminal.name
+    at = source.find(f"/{pattern.value}/") if terminal.name.startswith("__") else _definition(terminal.name, source)
     try:
-        least, most = pattern.min_width, pattern.max_width
+        re.compile(pattern.to_regexp())  # Lark asks the package `regex` as well, and then fails to match
     except re.error as e:
-        raise InvalidConstraint(f"the terminal {name}: {e}") from None
-    if least == 0:
-        raise InvalidConstraint(f"the terminal {name} may be empty: put the repeat into a rule")
+        raise _pointed(f"the terminal {name}: {e}", source, at) from None
+    if pattern.min_width == 0:
+        raise _pointed(f"the terminal {name} may be empty: put the repeat into a rule", source, at)
     literal = pattern.value if pattern.type == "str" else None
     flags = frozenset(pattern.flags)
     return Pattern(
-        terminal.name, name, pattern.to_regexp(), literal, terminal.priority, flags, most, len(pattern.value)
+        terminal.name,
+        name,
+        pattern.to_regexp(),
+        literal,
+        terminal.priority,
+        flags,
+        pattern.max_width,
+        len(pattern.value),
     )
 
 
 def _broken(e: Exception, source: str) -> InvalidConstraint:
-    message = str(e).strip()
     if isinstance(e, OSError):
-        return InvalidConstraint(f"the grammar to import is not found: {e.filename or message}")
-    place = _PLACE.search(message)
-    if place is not None:
-        shown = message.replace(place[0], "").replace(" ,", ",").strip(" ,")
-        return InvalidConstraint(f"broken Lark grammar: {shown}", f"line {place[1]}, column {place[2]}")
-    name = _NAME.search(message)
-    used = re.search(rf"\b{re.escape(name[1] or name[2])}\b", source) if name else None
-    return InvalidConstraint(f"broken Lark grammar: {message}", used and _where(source, used.start()))
+        return InvalidConstraint(f"the grammar to import is not found: {e.filename or e}")
+    cause = e.args[-1] if e.args else None
+    message = f"the string {e.args[0]!r}: {cause.msg}" if isinstance(cause, SyntaxError) else str(e).strip()
+    first = _TOKEN.sub(r"\1", _PLACE.sub("", message.split("\n")[0])).strip(" .,:")
+    expected = re.findall(r"^\s\* (\w+)$", message, re.MULTILINE)
+    shown = f"broken Lark grammar: {first}" + (f"; expected {' or '.join(expected)}" if expected else "")
+    return _pointed(shown, source, _at(message, source))
 
 
-def _where(source: str, at: int) -> str:
-    return f"line {source.count(chr(10), 0, at) + 1}, column {at - source.rfind(chr(10), 0, at)}"
+def _at(message: str, source: str) -> int | None:
+    """Where the error lies."""
+    if place := _PLACE.search(message):
+        return offset(source, int(place[1]), int(place[2]))
+    if name := _TWICE.search(message):
+        return _definition(name[1], source)
+    if name := _NAME.search(message):
+        used = re.search(rf"\b{re.escape(name[1] or name[2])}\b", source)
+        return used and used.start()
+    return None
+
+
+def _definition(name: str, source: str) -> int | None:
+    """Where a rule or terminal is defined, the last time."""
+    found = [m.start(1) for m in re.finditer(rf"^[ \t?!]*({re.escape(name)})\b", source, re.MULTILINE)]
+    return found[-1] if found else None
+
+
+def _pointed(message: str, source: str, at: int | None) -> InvalidConstraint:
+    if at is None or at < 0:
+        return InvalidConstraint(message)
+    return InvalidConstraint(with_caret(message, source, at), line_and_column(source, at))

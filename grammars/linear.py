@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from .components import components
-from .expr import EMPTY, Expr, alt, concat, ref, repeat
+from .expr import EMPTY, EPS, Expr, alt, concat, ref, repeat
 
 Key = TypeVar("Key", bound=Hashable)
 Equation = tuple[Expr, list[tuple[Expr, Key]]]
@@ -39,27 +39,20 @@ class _Solution(Generic[Key]):
         links = {key: own.pop(key)[1][0] for key in members if _only_passes_on(key, own[key])}
         if len(own) == 1:
             [(hub, (constant, terms))] = own.items()
-            loops = [concat(coefficient, self.chain(after, links, hub)) for coefficient, after in terms]
+            back: dict[Key, Expr] = {hub: EPS}
+            loops = [concat(coefficient, _chain(after, links, back)) for coefficient, after in terms]
             self.values[hub] = concat(repeat(alt(*loops), 0), constant)
         else:
             self.recursive(own, links)
         for key in links:
-            self.values[key] = self.chain(key, links)
+            _chain(key, links, self.values)
 
     def recursive(self, own: dict[Key, Equation[Key]], links: dict[Key, tuple[Expr, Key]]) -> None:
         rules = {key: ref(self.name) for key in own}
         self.values.update(rules)
         for key, (constant, terms) in own.items():
-            rest = [concat(coefficient, self.chain(after, links)) for coefficient, after in terms]
+            rest = [concat(coefficient, _chain(after, links, self.values)) for coefficient, after in terms]
             rules[key].define(alt(constant, *rest))
-
-    def chain(self, key: Key, links: dict[Key, tuple[Expr, Key]], end: Key | None = None) -> Expr:
-        """What is read from `key` to the next state that is no mere link, and that state's value unless it is `end`."""
-        parts = []
-        while key in links:
-            coefficient, key = links[key]
-            parts.append(coefficient)
-        return concat(*parts) if key == end else concat(*parts, self.values[key])
 
     def reduced(self, key: Key) -> Equation[Key]:
         """With what is known put in; coefficients of the same value joined."""
@@ -73,6 +66,18 @@ class _Solution(Generic[Key]):
                 unknown.setdefault(after, []).append(coefficient)
         parts = [concat(alt(*coefficients), value) for value, coefficients in known.items()]
         return alt(constant, *parts), [(alt(*coefficients), after) for after, coefficients in unknown.items()]
+
+
+def _chain(key: Key, links: Mapping[Key, tuple[Expr, Key]], values: dict[Key, Expr]) -> Expr:
+    """The value of `key`, and of all that it passes by on the way to a known one."""
+    path = []
+    while key not in values:
+        path.append(key)
+        key = links[key][1]
+    found = values[key]
+    for passed in reversed(path):
+        found = values[passed] = concat(links[passed][0], found)
+    return found
 
 
 def _only_passes_on(key: Key, equation: Equation[Key]) -> bool:

@@ -108,6 +108,12 @@ Id make_text(Arena *A, int32_t offset, int32_t length) {
     return length ? intern(A, (Node){.kind = TEXT, .a = offset, .b = length}) : A->eps;
 }
 
+/* x{a,b} x{c,d} as x{a+c,b+d}; NONE when the numbers get too large. */
+static Id join_repeats(Arena *A, Node x, Node y) {
+    int64_t low = (int64_t)x.b + y.b, high = x.c < 0 || y.c < 0 ? -1 : (int64_t)x.c + y.c;
+    return low > INT32_MAX || high > INT32_MAX ? NONE : make_repeat(A, x.a, (int32_t)low, (int32_t)high);
+}
+
 Id make_cat(Arena *A, Id head, Id tail) {
     if (head == A->empty || tail == A->empty) return A->empty;
     if (head == A->eps) return tail;
@@ -118,6 +124,11 @@ Id make_cat(Arena *A, Id head, Id tail) {
         head = NODE(A, head).a;
         leave(A);
     }
+    Id next = NODE(A, tail).kind == CAT ? NODE(A, tail).a : tail;
+    if (NODE(A, head).kind == REPEAT && NODE(A, next).kind == REPEAT && NODE(A, head).a == NODE(A, next).a) {
+        Id joined = join_repeats(A, NODE(A, head), NODE(A, next));
+        if (joined != NONE) return next == tail ? joined : make_cat(A, joined, NODE(A, tail).b);
+    }
     return intern(A, (Node){.kind = CAT, .a = head, .b = tail});
 }
 
@@ -126,12 +137,20 @@ Id make_not(Arena *A, Id body) {
     return intern(A, (Node){.kind = NOT, .a = body});
 }
 
+/* Whether the counts of (x{b,c}){low,high} are an interval. */
+static int leaves_no_gap(Node n, int32_t low, int32_t high) {
+    return n.b <= 1 || low == high || (low > 0 && (n.c < 0 || (int64_t)low * (n.c - n.b) >= n.b - 1));
+}
+
 Id make_repeat(Arena *A, Id body, int32_t low, int32_t high) {
     if (high == 0 || body == A->eps) return A->eps;
     if (body == A->empty) return low == 0 ? A->eps : A->empty;
     if (low == 1 && high == 1) return body;
     Node n = NODE(A, body);
-    if (n.kind == REPEAT && n.b <= 1 && n.c < 0 && low <= 1) return make_repeat(A, n.a, n.b * low, -1);
+    if (n.kind == REPEAT && leaves_no_gap(n, low, high)) {
+        int64_t least = (int64_t)n.b * low, most = n.c < 0 || high < 0 ? -1 : (int64_t)n.c * high;
+        if (least <= INT32_MAX && most <= INT32_MAX) return make_repeat(A, n.a, (int32_t)least, (int32_t)most);
+    }
     return intern(A, (Node){.kind = REPEAT, .a = body, .b = low, .c = high});
 }
 
@@ -192,11 +211,105 @@ static int contradiction(Arena *A, int32_t base) {
     return 0;
 }
 
+typedef struct { Id head, tail; } Pair;
+
+static int by_head(const void *x, const void *y) {
+    const Pair *a = x, *b = y;
+    return a->head == b->head ? ascending(&a->tail, &b->tail) : ascending(&a->head, &b->head);
+}
+
+/* The concatenations among scratch[base:] as pairs behind them, sorted; returns how many have the head of another. */
+static int32_t shared_heads(Arena *A, int32_t base) {
+    int32_t end = A->scratch.size, shared = 0;
+    for (int32_t i = base; i < end; i++) {
+        Node n = NODE(A, SCRATCH(A)[i]);
+        if (n.kind != CAT) continue;
+        push(A, n.a);
+        push(A, n.b);
+    }
+    int32_t count = (A->scratch.size - end) / 2;
+    Pair *pairs = (Pair *)(SCRATCH(A) + end);
+    if (count > 1) qsort(pairs, (size_t)count, sizeof(Pair), by_head);
+    for (int32_t i = 1; i < count; i++) shared += pairs[i].head == pairs[i - 1].head;
+    return shared;
+}
+
+/* Alternatives x y and x z among scratch[base:] become x (y | z): see expr.py. */
+static void factor(Arena *A, int32_t base) {
+    int32_t end = A->scratch.size, to = base;
+    if (A->depth > MAX_DEPTH / 2 || !shared_heads(A, base)) {
+        A->scratch.size = end;
+        return;
+    }
+    int32_t top = A->scratch.size;
+    for (int32_t i = base; i < end; i++)
+        if (NODE(A, SCRATCH(A)[i]).kind != CAT) SCRATCH(A)[to++] = SCRATCH(A)[i];
+    enter(A);
+    for (int32_t i = end; i < top;) {
+        Id head = SCRATCH(A)[i];
+        for (; i < top && SCRATCH(A)[i] == head; i += 2) push(A, SCRATCH(A)[i + 1]);
+        Id joined = make_cat(A, head, make_nary(A, ALT, top));
+        SCRATCH(A)[to++] = joined;
+    }
+    leave(A);
+    A->scratch.size = to;
+    qsort(SCRATCH(A) + base, (size_t)(to - base), sizeof(Id), ascending);
+}
+
+typedef struct { Id body, tail, low, high; } Counted; /* x{low,high} tail, without a bound: high = INT32_MAX */
+
+static int by_count(const void *x, const void *y) {
+    const Id *a = x, *b = y;
+    for (int i = 0; i < 3; i++)
+        if (a[i] != b[i]) return ascending(a + i, b + i);
+    return 0;
+}
+
+static int as_counted(Arena *A, Id id, Counted *out) {
+    Node n = NODE(A, id), head = n.kind == CAT ? NODE(A, n.a) : n;
+    *out = (Counted){head.a, n.kind == CAT ? n.b : A->eps, head.b, head.c < 0 ? INT32_MAX : head.c};
+    return head.kind == REPEAT;
+}
+
+/* Alternatives x{a,b} y and x{c,d} y among scratch[base:] become one where the counts overlap: see expr.py. */
+static void unite_counts(Arena *A, int32_t base) {
+    int32_t end = A->scratch.size, to = base, before = 0;
+    Counted c;
+    for (int32_t i = base; i < end; i++)
+        if (as_counted(A, SCRATCH(A)[i], &c))
+            for (int k = 0; k < 4; k++) push(A, ((Id *)&c)[k]);
+    int32_t count = (A->scratch.size - end) / 4;
+    Counted *all = (Counted *)(SCRATCH(A) + end);
+    if (count > 1) qsort(all, (size_t)count, sizeof(Counted), by_count);
+    for (int32_t i = 1; i < count; i++) {
+        Counted *last = &all[before], next = all[i];
+        if (next.body == last->body && next.tail == last->tail && next.low - 1 <= last->high)
+            last->high = next.high > last->high ? next.high : last->high;
+        else all[++before] = next;
+    }
+    A->scratch.size = end;
+    if (count < 2 || before + 1 == count) return;
+    for (int32_t i = base; i < end; i++)
+        if (!as_counted(A, SCRATCH(A)[i], &c)) SCRATCH(A)[to++] = SCRATCH(A)[i];
+    A->scratch.size = end + 4 * count; /* what follows uses the stack */
+    for (int32_t i = 0; i <= before; i++) {
+        c = ((Counted *)(SCRATCH(A) + end))[i];
+        Id joined = make_cat(A, make_repeat(A, c.body, c.low, c.high == INT32_MAX ? -1 : c.high), c.tail);
+        SCRATCH(A)[to++] = joined;
+    }
+    A->scratch.size = to;
+    qsort(SCRATCH(A) + base, (size_t)(to - base), sizeof(Id), ascending);
+}
+
 Id make_nary(Arena *A, int kind, int32_t base) {
     Id neutral = kind == ALT ? A->empty : A->all, absorbing = kind == ALT ? A->all : A->empty, out;
     int32_t count = A->scratch.size - base;
-    if (count == 1) out = SCRATCH(A)[base];
-    else if (normalise(A, kind, base, neutral, absorbing)) out = absorbing;
+    int absorbed = count != 1 && normalise(A, kind, base, neutral, absorbing);
+    if (kind == ALT && !absorbed) {
+        factor(A, base);
+        unite_counts(A, base);
+    }
+    if (absorbed) out = absorbing;
     else if ((count = A->scratch.size - base) < 2) out = count ? SCRATCH(A)[base] : neutral;
     else if (kind == AND && contradiction(A, base)) out = A->empty;
     else {

@@ -253,9 +253,10 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
         return 0;
     }
     if (targets(dfa, next, after) < 0) return -1;
-    int32_t then = elected(after, &any);
     Letters dead = leading_to(here, DEAD);
-    c->alive = then == DEAD ? leading_to(here, next) : leading_to(after, then);
+    c->alive = leading_to(here, next);
+    int32_t then = elected(after, &c->alive);
+    if (then != DEAD) c->alive = leading_to(after, then);
     for (int k = 0; k < LONGEST; k++) {
         c->odd[k] = odd_ones(here, &c->alive, next);
         if (next == DEAD) break;
@@ -307,6 +308,7 @@ static int same_set(const Letters *a, const Letters *b) { return within(a, b) &&
 
 /* Whether a token may go on with this node: its letter must be alive, and the first one be among the first. */
 static int goes_on(const Chain *c, const Part *part, const Node *node) {
+    if (!node->points) return meets(&node->below, &c->alive);
     return has(node->points == part->points + 1 ? &c->first : &c->alive, node->letter);
 }
 
@@ -326,7 +328,7 @@ static const int32_t *base(Slices *self, const Chain *c, const Part *part) {
     memset(b->mask, 0, bytes);
     for (int32_t i = part->from; i < part->to;) {
         const Node *node = &self->nodes[i];
-        if (!node->points || (goes_on(c, part, node) && node->points <= part->points + c->length)) {
+        if (goes_on(c, part, node) && node->points <= part->points + c->length) {
             mark(self, b->mask, node->token);
             i++;
         } else i = node->skip;
@@ -410,7 +412,8 @@ static uint32_t surely_reached(const Slices *self, const Chain *c, const Part *p
     uint32_t found = 0;
     for (int32_t i = part->from; i < part->to && wanted & ~found;) {
         const Node *node = &self->nodes[i];
-        if ((node->points && !has(&sure, node->letter)) || !(node->lengths >> part->points & wanted & ~found)) {
+        int goes = node->points ? has(&sure, node->letter) : meets(&node->below, &sure);
+        if (!goes || !(node->lengths >> part->points & wanted & ~found)) {
             i = node->skip;
             continue;
         }
@@ -427,7 +430,7 @@ static int is_reached(const Slices *self, const Walk *w, const Chain *c, const P
     for (int32_t i = part->from; i < part->to;) {
         const Node *node = &self->nodes[i];
         int32_t to = DEAD;
-        if ((!node->points || goes_on(c, part, node)) && node->lengths >> (part->points + n) & 1)
+        if (goes_on(c, part, node) && node->lengths >> (part->points + n) & 1)
             to = next_state(w->dfa, at[node->depth], node->byte);
         if (to == UNKNOWN) return -1;
         at[node->depth + 1] = to;

@@ -58,6 +58,7 @@ typedef struct {
     int32_t *same;             /* the next plain token with the same bytes, or -1 */
     int32_t weight[LETTERS];   /* tokens that start with the letter */
     Py_ssize_t size, count;
+    int longest;               /* code points of the longest plain token */
     Base bases[KEPT];
     int oldest;
 } Slices;
@@ -149,6 +150,7 @@ static void fill(Slices *self, const Token *tokens, Py_ssize_t count) {
         self->same[token.id] = end->token;
         end->token = token.id;
         end->lengths |= (uint32_t)1 << end->points;
+        if (end->points > self->longest) self->longest = end->points;
         self->weight[first]++;
         last = token;
     }
@@ -241,31 +243,33 @@ static Letters odd_ones(const int32_t *to, const Letters *alive, int32_t next) {
     return out;
 }
 
-static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
+/* The chain from a state, as far as tokens of at most `most` code points go. */
+static int chain_from(const Slices *self, Dfa *dfa, int32_t start, int most, Chain *c) {
     static const Letters any = {{~(uint64_t)0, ~(uint64_t)0}};
     int32_t here[LETTERS], after[LETTERS];
     memset(c, 0, sizeof *c);
     c->states[0] = start;
     if (targets(dfa, start, here) < 0) return -1;
-    int32_t next = elected(here, &any);
+    int32_t next = elected(here, &any), then = DEAD;
     if (next == DEAD) {
         c->odd[0] = odd_ones(here, &c->alive, DEAD);
         return 0;
     }
-    if (targets(dfa, next, after) < 0) return -1;
     Letters dead = leading_to(here, DEAD);
     c->alive = leading_to(here, next);
-    int32_t then = elected(after, &c->alive);
+    if (most > 1 && targets(dfa, next, after) < 0) return -1;
+    if (most > 1) then = elected(after, &c->alive);
     if (then != DEAD) c->alive = leading_to(after, then);
-    for (int k = 0; k < LONGEST; k++) {
+    for (int k = 0; k < most; k++) {
         c->odd[k] = odd_ones(here, &c->alive, next);
         if (next == DEAD) break;
         c->states[c->length = k + 1] = next;
         if (next == c->states[k]) { /* and so on for ever */
-            for (; c->length <= LONGEST; c->length++) c->states[c->length] = next, c->odd[c->length] = c->odd[k];
-            c->length = LONGEST;
+            for (; c->length <= most; c->length++) c->states[c->length] = next, c->odd[c->length] = c->odd[k];
+            c->length = most;
             break;
         }
+        if (k + 1 == most) break;
         if (targets(dfa, next, here) < 0) return -1;
         next = elected(here, &c->alive);
     }
@@ -286,12 +290,13 @@ static int chain_from(const Slices *self, Dfa *dfa, int32_t start, Chain *c) {
 typedef struct {
     int32_t node, from, to;
     int depth, points;
+    int most; /* code points that tokens have below */
 } Part;
 
 static Part part_of(const Slices *self, int32_t node) {
-    if (node < 0) return (Part){-1, 0, (int32_t)self->size, 0, 0};
+    if (node < 0) return (Part){-1, 0, (int32_t)self->size, 0, 0, self->longest};
     const Node *top = &self->nodes[node];
-    return (Part){node, node + 1, top->skip, top->depth + 1, top->points};
+    return (Part){node, node + 1, top->skip, top->depth + 1, top->points, 31 - __builtin_clz(top->lengths) - top->points};
 }
 
 static void mark(const Slices *self, int32_t *mask, int32_t token) {
@@ -458,7 +463,7 @@ static int chain_reached(const Slices *self, Walk *w, const Chain *c, const Part
 static int fill_part(Slices *self, Walk *w, int32_t start, int32_t node) {
     Chain c;
     Part part = part_of(self, node);
-    if (chain_from(self, w->dfa, start, &c) < 0) return -1;
+    if (chain_from(self, w->dfa, start, part.most, &c) < 0) return -1;
     if (c.length) {
         const int32_t *bulk = base(self, &c, &part);
         if (!bulk) return PyErr_NoMemory(), -1;

@@ -1,0 +1,164 @@
+"""Arrays of distinct items of any kind: a state remembers the values that have come, and forbids all their spellings.
+
+What an item leaves of the array's assertions is known from its Form, as in json_arrays.py; what it adds to the memory is
+read from its text when it ends (dependent.py). That asks for a proof, made in advance, that whatever items come there
+will be others for those that must still come: a Form that has more values than there are items before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .dependent import Then, depends
+from .errors import UnsupportedConstraint
+from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, text
+from .derive import minlen
+from .json_equal import Equal, Value, read
+from .json_words import Words
+from .logic import Node
+from .schema_forms import AtLeastItems, Form, Members, StringIn
+from .schema_meaning import single_key
+
+if TYPE_CHECKING:
+    from .json_arrays import Arrays
+
+MOST_STATES = 2000
+Used = frozenset[Value]
+
+
+class Many:
+    """Compiles arrays that meet one function of assertions and have distinct items."""
+
+    def __init__(self, arrays: Arrays, function: Node) -> None:
+        self.arrays, self.values, self.start = arrays, arrays.values, function
+        self.logic, self.style = arrays.logic, arrays.values.style
+        self.equal, self.words = Equal(arrays.values), Words(arrays.values)
+        self.end = concat(self.style.inner, text("]"))
+        self._thens: dict[tuple[int, int, Used], Rest] = {}
+        self._bounds: dict[tuple[int, int], tuple[int, int]] = {}
+        self._once: dict[int, frozenset[str]] = {}
+
+    def array(self) -> Expr:
+        self.refuse_shortage()
+        empty = text("]") if self.arrays.may_end(self.start, 0) else EMPTY
+        return concat(text("["), self.style.inner, alt(empty, *self.items(0, self.start, frozenset())))
+
+    def items(self, index: int, function: Node, used: Used) -> list[Expr]:
+        """The item at `index` with all that may follow it."""
+        comma = [self.style.comma] if index else []
+        out = []
+        for form, after in self.arrays.moves(function, index):
+            item = self.unused(form, used)
+            if self.arrays.moves(after, index + 1):
+                out.append(concat(*comma, depend(item, b"", self.then(index + 1, after, used))))
+            elif self.arrays.may_end(after, index + 1):
+                out.append(concat(*comma, item, self.end))
+        return out
+
+    def unused(self, form: Form, used: Used) -> Expr:
+        item = self.values.expr(form)
+        return both(item, complement(self.equal.any_of(used, self.once(form)))) if used else item
+
+    def then(self, index: int, function: Node, used: Used) -> Rest:
+        key = (index, function.uid, used)
+        found = self._thens.get(key)
+        if found is None:
+            found = self._thens[key] = self._then(index, function, used)
+        return found
+
+    def _then(self, index: int, function: Node, used: Used) -> Rest:
+        ends = self.arrays.may_end(function, index)
+        least, most = self.bounds(index, function)
+        over = self.arrays.rest(index, function)
+        return Rest(least, most, self.end if ends else EMPTY, self.stop(index, function), over, self, index, function, used)
+
+    def stop(self, index: int, function: Node) -> Expr:
+        """A comma, where there surely is another item, and a quote where that is a string."""
+        for form, after in self.arrays.moves(function, index):
+            if self.sure(form, index, function) < INF and self.bounds(index + 1, after)[1] < INF:
+                opened = self.style.quote if self.words.strings_only(form) else EMPTY
+                return concat(self.style.comma, alt(EPS, opened))
+        return EMPTY
+
+    def once(self, form: Form) -> frozenset[str]:
+        """The names that no object of a Form has twice."""
+        found = self._once.get(form.uid)
+        if found is None:
+            cases = [self.logic.support(f) for f in self.values.meaning.cases(form.of("object"), "object")]
+            named = [self._names([a for a in atoms if isinstance(a, Members)]) for atoms in cases]
+            found = self._once[form.uid] = frozenset.intersection(*named) if named else frozenset()
+        return found
+
+    def _names(self, atoms: list[Members]) -> frozenset[str]:
+        if self.values.objects.order == "any":
+            return frozenset()
+        return frozenset([name for name in map(single_key, atoms) if name is not None])
+
+    # -- whether there always is another item
+
+    def refuse_shortage(self) -> None:
+        """Goes through the states that differ, and asks whether each of them has a way to its end."""
+        todo, seen = [(0, self.start)], set[tuple[int | None, int]]()
+        while todo:
+            index, function = todo.pop()
+            stop = self.arrays.next_change(function, index)
+            key = (None if stop is None else index, function.uid)
+            if key in seen:
+                continue
+            seen.add(key)
+            if len(seen) > MOST_STATES or (index and self.bounds(index, function)[1] >= INF):
+                raise UnsupportedConstraint("uniqueItems is not supported where few values are left for many items")
+            for form, after in self.arrays.moves(function, index):
+                if depends(self.values.expr(form)):
+                    raise UnsupportedConstraint("distinct items in which something must be distinct are not supported")
+                same = after is function and stop is not None
+                todo.append((max(index + 1, (stop or 0) - 1) if same else index + 1, after))
+
+    def bounds(self, index: int, function: Node) -> tuple[int, int]:
+        """Bounds of the shortest rest after `index` items, whatever they are; INF where that may not be."""
+        key = (index, function.uid)
+        found = self._bounds.get(key)
+        if found is None:
+            self._bounds[key] = (INF, INF)
+            found = self._bounds[key] = self._new_bounds(index, function)
+        return found
+
+    def _new_bounds(self, index: int, function: Node) -> tuple[int, int]:
+        if self.arrays.may_end(function, index):
+            return minlen(self.end), minlen(self.end)
+        least = most = INF
+        for form, after in self.arrays.moves(function, index):
+            if after is function and self.arrays.next_change(function, index) is None:
+                continue  # it brings the end no nearer
+            below, above = self.bounds(index + 1, after)
+            least = min(least, minlen(self.style.comma) + 1 + below)
+            most = min(most, minlen(self.style.comma) + self.sure(form, index, function) + above)
+        return least, most
+
+    def sure(self, form: Form, index: int, function: Node) -> int:
+        """The length of a value of a Form that none of the `index` items before has; INF where there may be none."""
+        return min(self.words.length(form, n) for n in [index, *self._counted(form, function)])
+
+    def _counted(self, form: Form, function: Node) -> list[int]:
+        """How many of the items before can be of the Form, as it is one of those that are counted."""
+        first, left = self._counts(self.start), self._counts(function)
+        return [first[f] - left[f] for f in left if self.arrays.forms.all_of([form, f]) is form]
+
+    def _counts(self, function: Node) -> dict[Form, int]:
+        atoms = [a for a in self.logic.support(function) if isinstance(a, AtLeastItems) and a.form is not None]
+        return {a.form: a.count for a in sorted(atoms, key=lambda a: a.count) if a.form is not None}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rest(Then):
+    """The rest of an array after `index` items; the last one is not among the `used` ones."""
+
+    of: Many
+    index: int
+    function: Node
+    used: Used
+
+    def after(self, text: bytes) -> Expr:
+        ended = self.of.end if self.of.arrays.may_end(self.function, self.index) else EMPTY
+        return alt(ended, *self.of.items(self.index, self.function, self.used | {read(text)}))

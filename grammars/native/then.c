@@ -1,0 +1,159 @@
+/* Dependent concatenation (dependent.py): a text, and what follows it, which Python says when the text's end is passed.
+ *
+ * A node is (current, parameters, so far). The parameters are a counted list; `so far` is a left-nested CAT of TEXTs of
+ * one byte, which is never read as an expression.
+ *
+ * Every byte of the text leads to a state of its own, so a walk over a vocabulary would make a state for each letter of
+ * each token. A sketch stands in for the walk: two expressions without dependence that agree with the true one on
+ * nearly all tokens. Whatever stays alive in the narrow one (`through` and `stop`) is alive, and nothing is that does
+ * not in the wide one (`over`); only the tokens between need the true one. */
+#include "arena.h"
+
+enum { NUMBER = 1, LEAST, MOST, CLOSING, STOP, OVER };
+
+static Id param(Arena *A, Node n, int which) { return *LIST(A, n.b + which); }
+
+Id make_then(Arena *A, Id current, int32_t params, Id so_far) {
+    return current == A->empty ? current : intern(A, (Node){.kind = THEN, .a = current, .b = params, .c = so_far});
+}
+
+int32_t then_params(Arena *A, int32_t number, int32_t least, int32_t most, const Id *parts) {
+    Id params[] = {number, least, most, parts[0], parts[1], parts[2]};
+    return make_list(A, params, 6);
+}
+
+static Id longer(Arena *A, Id so_far, int byte) {
+    uint8_t *to = grow(A, &A->bytes, 1, 1);
+    *to = (uint8_t)byte;
+    Id last = make_text(A, A->bytes.size++, 1);
+    return so_far == A->eps ? last : intern(A, (Node){.kind = CAT, .a = so_far, .b = last});
+}
+
+static PyObject *text_of(Arena *A, Id so_far) {
+    Py_ssize_t length = so_far == A->eps ? 0 : 1;
+    for (Id at = so_far; NODE(A, at).kind == CAT; at = NODE(A, at).a) length++;
+    PyObject *out = PyBytes_FromStringAndSize(NULL, length);
+    for (Id at = so_far; out && length; at = NODE(A, at).a) {
+        Node last = NODE(A, NODE(A, at).kind == CAT ? NODE(A, at).b : at);
+        PyBytes_AS_STRING(out)[--length] = (char)*BYTES(A, last.a);
+    }
+    return out;
+}
+
+/* What may follow when the text ends here. */
+static Id rest(Arena *A, Id e) {
+    uint64_t key = (uint64_t)1 << 62 | (uint64_t)e;
+    Id *known = memo(A, key);
+    if (known) return *known;
+    Node n = NODE(A, e);
+    PyObject *text = text_of(A, n.c), *found;
+    if (!text) fail(A, NULL);
+    found = call_out(A, A->on_then, param(A, n, NUMBER), text); /* a failure leaks the text, which is short */
+    Py_DECREF(text);
+    long after = PyLong_AsLong(found);
+    Py_DECREF(found);
+    if (after < 0 || after >= A->nodes.size) fail(A, PyErr_Occurred() ? NULL : "what follows a text is unknown");
+    remember(A, key, (Id)after);
+    return (Id)after;
+}
+
+Cuts cuts_then(Arena *A, Id e) {
+    Id current = NODE(A, e).a;
+    Cuts out = {{0}};
+    if (nullable(A, current)) out = cuts(A, rest(A, e));
+    for (int low = 0, high, first; low < 256; low = high) {
+        segment(A, current, low, &first, &high);
+        for (int byte = low; byte < high && derive(A, current, low) != A->empty; byte++) cut_byte(&out, byte);
+    }
+    return out;
+}
+
+Id derive_then(Arena *A, Id e, int byte) {
+    Node n = NODE(A, e);
+    int32_t base = A->scratch.size;
+    Id inside = derive(A, n.a, byte);
+    if (inside != A->empty) inside = make_then(A, inside, n.b, longer(A, n.c, byte));
+    push(A, inside);
+    if (nullable(A, n.a)) push(A, derive(A, rest(A, e), byte));
+    return make_nary(A, ALT, base);
+}
+
+int64_t minlen_then(Arena *A, Node n, int64_t (*of)(Arena *, Id)) {
+    int64_t total = of(A, n.a) + param(A, n, of == minlen ? MOST : LEAST);
+    return total < INF ? total : INF;
+}
+
+/* -- sketches ------------------------------------------------------------------------------------------------------ */
+
+static Id either(Arena *A, Id x, Id y) {
+    int32_t base = A->scratch.size;
+    push(A, x);
+    push(A, y);
+    return make_nary(A, ALT, base);
+}
+
+static void both_of(Arena *A, Sketch *s, const Sketch *more) {
+    s->through = either(A, s->through, more->through);
+    s->stop = either(A, s->stop, more->stop);
+    s->over = either(A, s->over, more->over);
+    if (more->slack > s->slack) s->slack = more->slack;
+    s->steady &= more->steady;
+    s->depends |= more->depends;
+}
+
+static Sketch sketch_cat(Arena *A, Node n) {
+    Sketch head = sketch(A, n.a), tail = {n.b, A->empty, n.b, 0, 1, 0};
+    if (nullable(A, n.a)) tail = sketch(A, n.b);
+    if (!head.depends && !tail.depends) return head;
+    int64_t length = minlen(A, n.b);
+    Sketch out = {make_cat(A, head.through, tail.through), A->empty, make_cat(A, head.over, tail.over), tail.slack,
+                  head.steady && tail.steady, 1};
+    out.stop = either(A, head.stop, make_cat(A, head.through, tail.stop));
+    if (head.slack + length > out.slack && head.depends) out.slack = head.slack + length;
+    return out;
+}
+
+static Sketch sketch_then(Arena *A, Node n) {
+    Sketch s = {make_cat(A, n.a, param(A, n, CLOSING)), make_cat(A, n.a, param(A, n, STOP)),
+                make_cat(A, n.a, param(A, n, OVER)), param(A, n, MOST), param(A, n, LEAST) == param(A, n, MOST), 1};
+    return s;
+}
+
+/* Whether a text may still go on. */
+static int goes_on(Arena *A, Id e) {
+    for (int low = 0, high, first; low < 256; low = high) {
+        segment(A, e, low, &first, &high);
+        if (minlen(A, derive(A, e, low)) < INF) return 1;
+    }
+    return 0;
+}
+
+Sketch sketch(Arena *A, Id e) {
+    Sketch out = {e, A->empty, e, 0, 1, 0};
+    Node n = NODE(A, e);
+    enter(A);
+    if (n.kind == THEN && goes_on(A, n.a)) out = sketch_then(A, n);
+    else if (n.kind == CAT) {
+        out = sketch_cat(A, n);
+        if (!out.depends) out.through = out.over = e;
+    } else if (n.kind == REF) {
+        Sketch body = sketch(A, body_of(A, e));
+        if (body.depends) out = body;
+    } else if (n.kind == ALT) {
+        Sketch all = {A->empty, A->empty, A->empty, 0, 1, 0};
+        for (int32_t i = 0; i < n.b; i++) {
+            Sketch part = sketch(A, *LIST(A, n.a + i));
+            both_of(A, &all, &part);
+        }
+        if (all.depends) out = all;
+    } else if (n.kind == HOLE) {
+        Sketch value = sketch(A, n.a);
+        if (value.depends) {
+            out = value;
+            out.through = make_hole(A, value.through, n.b, n.c);
+            out.over = make_hole(A, value.over, n.b, n.c);
+        }
+    }
+    leave(A);
+    return out;
+}

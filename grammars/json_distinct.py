@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING
 
 from .dependent import Then, depends
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, text
+from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, repeat, text
 from .derive import minlen
 from .json_equal import Equal, Value, read
+from .json_moves import Moves
 from .json_words import Words
 from .logic import Node
-from .schema_forms import AtLeastItems, Form, Members, StringIn
+from .schema_forms import AtLeastItems, Form, Members
 from .schema_meaning import single_key
 
 if TYPE_CHECKING:
     from .json_arrays import Arrays
 
 MOST_STATES = 2000
-Used = frozenset[Value]
+MOST_RECENT = 16
+Memory = tuple[frozenset[Value], frozenset[Value]]  # all that is used, and what of it is forbidden by one expression
+NOTHING: Memory = (frozenset(), frozenset())
 
 
 class Many:
@@ -35,51 +38,59 @@ class Many:
         self.logic, self.style = arrays.logic, arrays.values.style
         self.equal, self.words = Equal(arrays.values), Words(arrays.values)
         self.end = concat(self.style.inner, text("]"))
-        self._thens: dict[tuple[int, int, Used], Rest] = {}
+        self._thens: dict[tuple[int, int, Memory], Rest] = {}
         self._bounds: dict[tuple[int, int], tuple[int, int]] = {}
+        self._moves: dict[tuple[int, int], Moves] = {}
         self._once: dict[int, frozenset[str]] = {}
 
     def array(self) -> Expr:
         self.refuse_shortage()
         empty = text("]") if self.arrays.may_end(self.start, 0) else EMPTY
-        return concat(text("["), self.style.inner, alt(empty, *self.items(0, self.start, frozenset())))
+        return concat(text("["), self.style.inner, alt(empty, *self.items(0, self.start, NOTHING)))
 
-    def items(self, index: int, function: Node, used: Used) -> list[Expr]:
+    def items(self, index: int, function: Node, used: Memory) -> list[Expr]:
         """The item at `index` with all that may follow it."""
         comma = [self.style.comma] if index else []
         out = []
-        for form, after in self.arrays.moves(function, index):
+        for form, after in self.moves(index, function):
             item = self.unused(form, used)
-            if self.arrays.moves(after, index + 1):
+            if self.moves(index + 1, after):
                 out.append(concat(*comma, depend(item, b"", self.then(index + 1, after, used))))
             elif self.arrays.may_end(after, index + 1):
                 out.append(concat(*comma, item, self.end))
         return out
 
-    def unused(self, form: Form, used: Used) -> Expr:
-        item = self.values.expr(form)
-        return both(item, complement(self.equal.any_of(used, self.once(form)))) if used else item
+    def unused(self, form: Form, used: Memory) -> Expr:
+        once = self.once(form) if used[0] else frozenset[str]()
+        recent = [complement(self.equal.expr(value, once)) for value in used[0] - used[1]]
+        return both(self.values.expr(form), complement(self.equal.any_of(used[1], once)), *recent)
 
-    def then(self, index: int, function: Node, used: Used) -> Rest:
+    def then(self, index: int, function: Node, used: Memory) -> Rest:
         key = (index, function.uid, used)
         found = self._thens.get(key)
         if found is None:
             found = self._thens[key] = self._then(index, function, used)
         return found
 
-    def _then(self, index: int, function: Node, used: Used) -> Rest:
+    def _then(self, index: int, function: Node, used: Memory) -> Rest:
         ends = self.arrays.may_end(function, index)
         least, most = self.bounds(index, function)
         over = self.arrays.rest(index, function)
         return Rest(least, most, self.end if ends else EMPTY, self.stop(index, function), over, self, index, function, used)
 
     def stop(self, index: int, function: Node) -> Expr:
-        """A comma, where there surely is another item, and a quote where that is a string."""
-        for form, after in self.arrays.moves(function, index):
+        """A comma, where there surely is another item, and how strings begin if it may be one."""
+        for form, after in self.moves(index, function):
             if self.sure(form, index, function) < INF and self.bounds(index + 1, after)[1] < INF:
-                opened = self.style.quote if self.words.strings_only(form) else EMPTY
-                return concat(self.style.comma, alt(EPS, opened))
+                return concat(self.style.comma, alt(EPS, self.opened(form)))
         return EMPTY
+
+    def opened(self, form: Form) -> Expr:
+        """Beginnings of strings that many strings have."""
+        strings = form.of("string")
+        if strings is self.logic.true:
+            return concat(self.style.quote, repeat(self.values.strings.any_char, 0))
+        return self.style.quote if self.words.strings_only(form) else EMPTY
 
     def once(self, form: Form) -> frozenset[str]:
         """The names that no object of a Form has twice."""
@@ -95,6 +106,14 @@ class Many:
             return frozenset()
         return frozenset([name for name in map(single_key, atoms) if name is not None])
 
+    def moves(self, index: int, function: Node) -> Moves:
+        unchanging = self.arrays.next_change(function, index) is None
+        key = (-1 if unchanging else index, function.uid)
+        found = self._moves.get(key)
+        if found is None:
+            found = self._moves[key] = self.arrays.moves(function, index)
+        return found
+
     # -- whether there always is another item
 
     def refuse_shortage(self) -> None:
@@ -109,7 +128,7 @@ class Many:
             seen.add(key)
             if len(seen) > MOST_STATES or (index and self.bounds(index, function)[1] >= INF):
                 raise UnsupportedConstraint("uniqueItems is not supported where few values are left for many items")
-            for form, after in self.arrays.moves(function, index):
+            for form, after in self.moves(index, function):
                 if depends(self.values.expr(form)):
                     raise UnsupportedConstraint("distinct items in which something must be distinct are not supported")
                 same = after is function and stop is not None
@@ -128,7 +147,7 @@ class Many:
         if self.arrays.may_end(function, index):
             return minlen(self.end), minlen(self.end)
         least = most = INF
-        for form, after in self.arrays.moves(function, index):
+        for form, after in self.moves(index, function):
             if after is function and self.arrays.next_change(function, index) is None:
                 continue  # it brings the end no nearer
             below, above = self.bounds(index + 1, after)
@@ -157,8 +176,13 @@ class Rest(Then):
     of: Many
     index: int
     function: Node
-    used: Used
+    used: Memory
 
     def after(self, text: bytes) -> Expr:
         ended = self.of.end if self.of.arrays.may_end(self.function, self.index) else EMPTY
-        return alt(ended, *self.of.items(self.index, self.function, self.used | {read(text)}))
+        return alt(ended, *self.of.items(self.index, self.function, _with(self.used, read(text))))
+
+
+def _with(used: Memory, value: Value) -> Memory:
+    known, merged = used[0] | {value}, used[1]
+    return known, known if len(known) - len(merged) > MOST_RECENT else merged

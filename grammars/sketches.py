@@ -39,6 +39,7 @@ class Sketches:
         self.automaton, self.vocab = automaton, vocab
         self._found: dict[State, Sketch | None] = {}
         self._plain = lru_cache(maxsize=KEPT)(self._new_plain)
+        self.between = lru_cache(maxsize=KEPT)(self._new_between)
         self.groups = lru_cache(maxsize=16)(self._new_groups)
 
     def of(self, s: State) -> Sketch | None:
@@ -54,7 +55,7 @@ class Sketches:
         mask, need = self._plain(sketch.narrow)
         mask = mask.copy()
         ends: dict[State, list[int]] = {}
-        for token in tokens_of(self._plain(sketch.wide)[0] & ~mask).tolist():
+        for token in self.between(sketch.narrow, sketch.wide):
             end = self.end(s, token)
             if end != DEAD:
                 ends.setdefault(end, []).append(token)
@@ -64,6 +65,9 @@ class Sketches:
     def _new_plain(self, s: State) -> tuple[Mask, int]:
         mask = np.zeros(self.vocab.words, np.int32)
         return mask, self.vocab.slices.row(self.automaton.dfa, s, mask, 0)[2]
+
+    def _new_between(self, narrow: State, wide: State) -> list[int]:
+        return [int(token) for token in tokens_of(self._plain(wide)[0] & ~self._plain(narrow)[0])]
 
     def _new_groups(self, narrow: State) -> list[Mask]:
         """The tokens of a narrow state by their ends."""
@@ -84,4 +88,7 @@ class Sketches:
 
 def tokens_of(mask: Mask) -> Mask:
     """The ids whose bits are set."""
-    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).astype(np.int32)
+    words = np.flatnonzero(mask)
+    bits = np.unpackbits(mask[words].view(np.uint8).reshape(-1, 4), axis=1, bitorder="little")
+    at, bit = np.nonzero(bits)
+    return (words[at] * 32 + bit).astype(np.int32)

@@ -45,10 +45,17 @@ class Equal:
 
     def __init__(self, values: Values) -> None:
         self.values, self.style = values, values.style
+        self._lists: dict[tuple[frozenset[Value], frozenset[str]], Expr] = {}
         self._known: dict[tuple[Value, frozenset[str]], Expr] = {}
 
-    def any_of(self, values: Iterable[Value], once: frozenset[str]) -> Expr:
+    def any_of(self, values: frozenset[Value], once: frozenset[str]) -> Expr:
         """once: names that no object has twice."""
+        found = self._lists.get((values, once))
+        if found is None:
+            found = self._lists[values, once] = self._any_of(values, once)
+        return found
+
+    def _any_of(self, values: Iterable[Value], once: frozenset[str]) -> Expr:
         strings = sorted([value[1] for value in values if value[0] == "s"])
         others = [self.expr(value, once) for value in values if value[0] != "s"]
         return alt(*others, self.string(strings)) if strings else alt(*others)

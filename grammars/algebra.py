@@ -61,9 +61,10 @@ class Algebra(Protocol):
         """Of a hole: the value (-1 when it cannot go on), the length of `follow`, positions in it."""
         ...
 
-    def sketch(self, h: int) -> tuple[int, int, int, bool] | None:
-        """Where what follows a text depends on it: an expression in which only live texts stay alive, one in which all
-        of them do, how much more than in the first `minlen` may be, and whether it is the same after any text."""
+    def sketch(self, h: int) -> tuple[int, int, int, int, bool] | None:
+        """Where what follows a text depends on it: an expression in which only live texts stay alive, as long as they
+        do not in a second one; one in which all live texts do; how much more than in the first `minlen` may be; and
+        whether the shortest end is the same after any text."""
         ...
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from . import derive as d
-from .expr import EMPTY, Expr, Kind, Lazy, Ref, alt, depend
+from .expr import EMPTY, Expr, alt, depend
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,17 +59,3 @@ def derive(e: Expr, byte: int) -> Expr:
     current, so_far, then = e.args
     inside = depend(d.derive(current, byte), so_far + bytes((byte,)), then)
     return alt(inside, d.derive(_rest(e), byte)) if d.nullable(current) else inside
-
-
-def depends(root: Expr) -> bool:
-    """Whether a text in it decides on what follows; rules that are not written yet count as if one did."""
-    seen, todo = {root.uid}, [root]
-    while todo:
-        e = todo.pop()
-        if e.kind is Kind.THEN or (isinstance(e, Ref) and not isinstance(e, Lazy) and e.body is None):
-            return True
-        for x in d.children(e):
-            if isinstance(x, Expr) and x.uid not in seen:
-                seen.add(x.uid)
-                todo.append(x)
-    return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .dependent import Then, depends
+from .dependent import Then
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, repeat, text
 from .derive import minlen
@@ -128,9 +128,7 @@ class Many:
             seen.add(key)
             if len(seen) > MOST_STATES or (index and self.bounds(index, function)[1] >= INF):
                 raise UnsupportedConstraint("uniqueItems is not supported where few values are left for many items")
-            for form, after in self.moves(index, function):
-                if depends(self.values.expr(form)):
-                    raise UnsupportedConstraint("distinct items in which something must be distinct are not supported")
+            for _, after in self.moves(index, function):
                 same = after is function and stop is not None
                 todo.append((max(index + 1, (stop or 0) - 1) if same else index + 1, after))
 

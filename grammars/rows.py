@@ -101,7 +101,7 @@ class Rows:
         left = budget - 1
         tried = self.sketches.row(s, sketch)[2]
         good = [token for end, tokens in tried.items() if self.distances.within(end, left) for token in tokens]
-        for group in self.sketches.groups(sketch.narrow):
+        for group in self.sketches.groups(sketch):
             end = self.sketches.end(s, int(group[0]))
             bound = self.distances.above(end, left) if sketch.steady else self.automaton.minlen(end)
             if bound <= left:

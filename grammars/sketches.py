@@ -24,9 +24,13 @@ TRIED = 64  # tokens of one group that are looked at one by one
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """slack: how much longer the way to an end may be than from the narrow state; steady: it does not depend."""
+    """Tokens alive in `narrow` and dead in `but` are alive; those dead in `wide` are dead.
+
+    slack: how much longer the way to an end may be than from the narrow state; steady: it does not depend.
+    """
 
     narrow: State
+    but: State
     wide: State
     slack: int
     steady: bool
@@ -46,8 +50,7 @@ class Sketches:
         """None where the state is an ordinary one, or the vocabulary cannot spell every text."""
         if s not in self._found:
             parts = self.automaton.algebra.sketch(self.automaton.dfa.expr(s)) if self.vocab.complete else None
-            number = self.automaton.dfa.number
-            self._found[s] = None if parts is None else Sketch(number(parts[0]), number(parts[1]), *parts[2:])
+            self._found[s] = None if parts is None else Sketch(*map(self.automaton.state, parts[:3]), *parts[3:])
         return self._found[s]
 
     def row(self, s: State, sketch: Sketch) -> tuple[Mask, int, dict[State, list[int]]]:
@@ -55,7 +58,8 @@ class Sketches:
         mask, need = self._plain(sketch.narrow)
         mask = mask.copy()
         ends: dict[State, list[int]] = {}
-        for token in self.between(sketch.narrow, sketch.wide):
+        mask &= ~self._plain(sketch.but)[0]
+        for token in self.between(sketch):
             end = self.end(s, token)
             if end != DEAD:
                 ends.setdefault(end, []).append(token)
@@ -64,15 +68,20 @@ class Sketches:
 
     def _new_plain(self, s: State) -> tuple[Mask, int]:
         mask = np.zeros(self.vocab.words, np.int32)
+        if s == DEAD:
+            return mask, 0
         return mask, self.vocab.slices.row(self.automaton.dfa, s, mask, 0)[2]
 
-    def _new_between(self, narrow: State, wide: State) -> list[int]:
-        return [int(token) for token in tokens_of(self._plain(wide)[0] & ~self._plain(narrow)[0])]
+    def _new_between(self, sketch: Sketch) -> list[int]:
+        """The tokens that must be tried."""
+        narrow, but, wide = (self._plain(s)[0] for s in (sketch.narrow, sketch.but, sketch.wide))
+        return [int(token) for token in tokens_of(wide & ~(narrow & ~but))]
 
-    def _new_groups(self, narrow: State) -> list[Mask]:
-        """The tokens of a narrow state by their ends."""
+    def _new_groups(self, sketch: Sketch) -> list[Mask]:
+        """The other tokens by their ends in the narrow sketch."""
         reached = np.full(self.vocab.size, DEAD, np.int32)
-        self.vocab.trie.walk(self.automaton.dfa, narrow, reached)
+        self.vocab.trie.walk(self.automaton.dfa, sketch.narrow, reached)
+        reached[self.between(sketch)] = DEAD
         order = np.argsort(reached, kind="stable").astype(np.int32)
         starts = np.flatnonzero(np.diff(reached[order])) + 1
         groups = np.split(order, starts)
@@ -83,7 +92,7 @@ class Sketches:
 
     def ends(self, s: State, sketch: Sketch) -> list[State]:
         """One state for each group of tokens."""
-        return [*self.row(s, sketch)[2], *[self.end(s, int(group[0])) for group in self.groups(sketch.narrow)]]
+        return [*self.row(s, sketch)[2], *[self.end(s, int(group[0])) for group in self.groups(sketch)]]
 
 
 def tokens_of(mask: Mask) -> Mask:

@@ -139,6 +139,7 @@ void remember(Arena *A, uint64_t key, Id value);
 /* Of an expression: parts of it that do not depend on texts (then.c). */
 typedef struct {
     Id through, stop; /* what is alive here is alive; `stop` leads to no end */
+    Id but;           /* whatever is alive here as well needs a closer look */
     Id over;          /* what is dead here is dead */
     int64_t slack;    /* the true minlen may be so much more than in `through` or `stop` */
     uint8_t steady;   /* the shortest end does not depend on texts either */

@@ -176,7 +176,7 @@ static PyObject *py_sketch(Arena *A, PyObject *args) {
         push(A, s.through);
         push(A, s.stop);
         Id narrow = make_nary(A, ALT, base);
-        return Py_BuildValue("(iiLO)", narrow, s.over, (long long)s.slack, s.steady ? Py_True : Py_False);
+        return Py_BuildValue("(iiiLO)", narrow, s.but, s.over, (long long)s.slack, s.steady ? Py_True : Py_False);
     });
 }
 
@@ -460,7 +460,7 @@ static PyMethodDef arena_methods[] = {
     METHOD("then", py_then,
            "then(current, number, least, most, closing, stop, over) -> expression: a text and what follows it (then.c)"),
     METHOD("sketch", py_sketch,
-           "sketch(e) -> (narrow, wide, slack, steady) where what follows a text depends on it (then.c), else None"),
+           "sketch(e) -> (narrow, but, wide, slack, steady) where what follows a text depends on it (then.c), else None"),
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
     METHOD("distinct", py_distinct, "distinct(item, sep, low, high or -1, shortest items) -> expression (distinct.py)"),
     METHOD("index", py_index, "index(text, order, ends, first, last) -> number of its first suffix (suffixes.py)"),

@@ -92,9 +92,14 @@ static Id either(Arena *A, Id x, Id y) {
     return make_nary(A, ALT, base);
 }
 
-static void both_of(Arena *A, Sketch *s, const Sketch *more) {
+static Sketch independent(Arena *A, Id e) {
+    return (Sketch){.through = e, .stop = A->empty, .but = A->empty, .over = e, .steady = 1};
+}
+
+static void unite(Arena *A, Sketch *s, const Sketch *more) {
     s->through = either(A, s->through, more->through);
     s->stop = either(A, s->stop, more->stop);
+    s->but = either(A, s->but, more->but);
     s->over = either(A, s->over, more->over);
     if (more->slack > s->slack) s->slack = more->slack;
     s->steady &= more->steady;
@@ -102,21 +107,43 @@ static void both_of(Arena *A, Sketch *s, const Sketch *more) {
 }
 
 static Sketch sketch_cat(Arena *A, Node n) {
-    Sketch head = sketch(A, n.a), tail = {n.b, A->empty, n.b, 0, 1, 0};
-    if (nullable(A, n.a)) tail = sketch(A, n.b);
-    if (!head.depends && !tail.depends) return head;
-    int64_t length = minlen(A, n.b);
-    Sketch out = {make_cat(A, head.through, tail.through), A->empty, make_cat(A, head.over, tail.over), tail.slack,
-                  head.steady && tail.steady, 1};
-    out.stop = either(A, head.stop, make_cat(A, head.through, tail.stop));
-    if (head.slack + length > out.slack && head.depends) out.slack = head.slack + length;
+    Sketch out = sketch(A, n.a), tail = nullable(A, n.a) ? sketch(A, n.b) : independent(A, n.b);
+    if (!out.depends && !tail.depends) return out;
+    if (out.depends) out.slack += minlen(A, n.b);
+    out.stop = either(A, out.stop, make_cat(A, out.through, tail.stop));
+    out.through = make_cat(A, out.through, tail.through);
+    out.over = make_cat(A, out.over, tail.over);
+    out.but = either(A, out.but, tail.depends && tail.but != A->empty ? make_cat(A, n.a, tail.but) : A->empty);
+    if (tail.slack > out.slack) out.slack = tail.slack;
+    out.steady &= tail.steady;
+    out.depends = 1;
     return out;
 }
 
-static Sketch sketch_then(Arena *A, Node n) {
-    Sketch s = {make_cat(A, n.a, param(A, n, CLOSING)), make_cat(A, n.a, param(A, n, STOP)),
-                make_cat(A, n.a, param(A, n, OVER)), param(A, n, MOST), param(A, n, LEAST) == param(A, n, MOST), 1};
-    return s;
+static Sketch sketch_alt(Arena *A, Node n) {
+    Sketch out = independent(A, A->empty);
+    for (int32_t i = 0; i < n.b; i++) {
+        Sketch part = sketch(A, *LIST(A, n.a + i));
+        unite(A, &out, &part);
+    }
+    return out;
+}
+
+/* An item but those that were used: the one conjunct as long as none of the forbidden texts goes on or has ended. */
+static Sketch sketch_and(Arena *A, Id e, Node n) {
+    Sketch out = independent(A, e);
+    int32_t base = A->scratch.size, positive = 0;
+    for (int32_t i = 0; i < n.b; i++) {
+        Id part = *LIST(A, n.a + i);
+        if (NODE(A, part).kind == NOT) push(A, make_cat(A, NODE(A, part).a, A->all));
+        else if (!positive++) out = sketch(A, part);
+    }
+    if (positive != 1 || !out.depends) {
+        A->scratch.size = base;
+        return independent(A, e);
+    }
+    out.but = either(A, out.but, make_nary(A, ALT, base));
+    return out;
 }
 
 /* Whether a text may still go on. */
@@ -128,32 +155,40 @@ static int goes_on(Arena *A, Id e) {
     return 0;
 }
 
-Sketch sketch(Arena *A, Id e) {
-    Sketch out = {e, A->empty, e, 0, 1, 0};
-    Node n = NODE(A, e);
-    enter(A);
-    if (n.kind == THEN && goes_on(A, n.a)) out = sketch_then(A, n);
-    else if (n.kind == CAT) {
-        out = sketch_cat(A, n);
-        if (!out.depends) out.through = out.over = e;
-    } else if (n.kind == REF) {
-        Sketch body = sketch(A, body_of(A, e));
-        if (body.depends) out = body;
-    } else if (n.kind == ALT) {
-        Sketch all = {A->empty, A->empty, A->empty, 0, 1, 0};
-        for (int32_t i = 0; i < n.b; i++) {
-            Sketch part = sketch(A, *LIST(A, n.a + i));
-            both_of(A, &all, &part);
-        }
-        if (all.depends) out = all;
-    } else if (n.kind == HOLE) {
-        Sketch value = sketch(A, n.a);
-        if (value.depends) {
-            out = value;
-            out.through = make_hole(A, value.through, n.b, n.c);
-            out.over = make_hole(A, value.over, n.b, n.c);
-        }
-    }
-    leave(A);
+static Sketch sketch_then(Arena *A, Node n) {
+    Sketch out = sketch(A, n.a); /* texts within texts */
+    out.stop = either(A, out.stop, make_cat(A, out.through, param(A, n, STOP)));
+    out.through = make_cat(A, out.through, param(A, n, CLOSING));
+    out.over = make_cat(A, out.over, param(A, n, OVER));
+    out.slack += param(A, n, MOST);
+    out.steady &= param(A, n, LEAST) == param(A, n, MOST);
+    out.depends = 1;
     return out;
+}
+
+static Sketch sketch_hole(Arena *A, Node n) {
+    Sketch out = sketch(A, n.a);
+    out.through = make_hole(A, out.through, n.b, n.c);
+    out.over = make_hole(A, out.over, n.b, n.c);
+    return out;
+}
+
+static Sketch sketch_any(Arena *A, Id e) {
+    Node n = NODE(A, e);
+    switch (n.kind) {
+    case THEN: return goes_on(A, n.a) ? sketch_then(A, n) : independent(A, e);
+    case CAT: return sketch_cat(A, n);
+    case REF: return sketch(A, body_of(A, e));
+    case ALT: return sketch_alt(A, n);
+    case AND: return sketch_and(A, e, n);
+    case HOLE: return sketch_hole(A, n);
+    default: return independent(A, e);
+    }
+}
+
+Sketch sketch(Arena *A, Id e) {
+    enter(A);
+    Sketch out = sketch_any(A, e);
+    leave(A);
+    return out.depends ? out : independent(A, e);
 }

@@ -6,6 +6,7 @@ that the C side does not know and as the oracle in tests.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from .expr import EMPTY, INF, Expr, Kind, Lazy, Ref, concat, hole, text
 from .letters import CLASSES
 
 set_error(UnsupportedConstraint)
+_writing = threading.RLock()  # constraints for several vocabularies share what writes their grammar
 
 
 class Source(Protocol):
@@ -159,11 +161,13 @@ class Native:
 
     def _write(self, h: int) -> None:
         """Defines a lazy rule when the arena first needs it."""
-        self._arena.define(h, self.enter(self._unwritten.pop(h).resolved()))
+        with _writing:
+            self._arena.define(h, self.enter(self._unwritten.pop(h).resolved()))
 
     def _after(self, number: int, text: bytes) -> int:
         """What follows a text, when the arena first needs it."""
-        return self.enter(self._thens[number].after(text))
+        with _writing:
+            return self.enter(self._thens[number].after(text))
 
     @property
     def finished(self) -> bool:
@@ -223,8 +227,8 @@ class Native:
         number = self._numbers.setdefault(then, len(self._thens))
         if number == len(self._thens):
             self._thens.append(then)
-        parts = [self._enter(x, undefined) for x in (current, then.closing, then.stop, then.over)]
-        return self._arena.then(parts[0], number, then.least, then.most, *parts[1:])
+        parts = [self._enter(x, undefined) for x in (current, *then.parts)]
+        return self._arena.then(number, then.steady, *parts)
 
     def _cat(self, e: Expr, undefined: list[Ref]) -> int:
         spine = []

@@ -16,17 +16,21 @@ from .expr import EMPTY, Expr, alt, depend
 class Then(ABC):
     """What follows a text; any text that comes before must leave something, and never the empty text alone.
 
-    least, most: bounds of the length of the shortest rest, whatever the text was; least > 0. `most` counts as the length
-    of all of them, so that states know an upper bound of their shortest end.
+    longest: its shortest text is at least as long as the shortest rest of any text; states count it as that, so that
+    they know an upper bound of their shortest end. steady: the shortest rest is the same for all texts.
     closing: rests that may follow any text, to their ends. stop: beginnings that any text leaves alive, to no end.
     over: at least all rests of all texts. These three save asking for each text (see native/then.c).
     """
 
-    least: int
-    most: int
+    longest: Expr
+    steady: bool
     closing: Expr
     stop: Expr
     over: Expr
+
+    @property
+    def parts(self) -> tuple[Expr, ...]:
+        return self.longest, self.closing, self.stop, self.over
 
     @abstractmethod
     def after(self, text: bytes) -> Expr:

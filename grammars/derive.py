@@ -237,7 +237,7 @@ def _minlen(e: Expr, of: Callable[[Expr], int]) -> int:
         case Kind.UNIQUE:
             return distinct.minlen(e)
         case Kind.THEN:
-            return min(INF, of(e.args[0]) + int(e.args[2].most))
+            return min(INF, of(e.args[0]) + of(e.args[2].longest))
         case Kind.HOLE:
             value, follow, positions = e.args
             if _nullable(e, nullable):
@@ -271,8 +271,6 @@ def _new_lower(e: Expr, known: dict[int, int]) -> int:
             return max([_lower(x, known) for x in e.args])
         case Kind.REF:  # not solved yet
             return 0
-        case Kind.THEN:
-            return min(INF, _lower(e.args[0], known) + int(e.args[2].least))
         case _:
             return _minlen(e, lambda x: _lower(x, known))
 
@@ -378,7 +376,7 @@ def children(e: Expr) -> tuple[object, ...]:
     if isinstance(e, Ref):
         return (e.known(),)
     if e.kind is Kind.THEN:
-        return (e.args[0], e.args[2].closing, e.args[2].stop, e.args[2].over)
+        return (e.args[0], *e.args[2].parts)
     return () if e.kind in (Kind.LEAF, Kind.TEXT) else e.args
 
 

@@ -18,7 +18,7 @@ from .json_equal import Equal, Value, read
 from .json_moves import Moves
 from .json_words import Words
 from .logic import Node
-from .schema_forms import AtLeastItems, Form, Members
+from .schema_forms import TYPES, AtLeastItems, Form, Members
 from .schema_meaning import single_key
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class Many:
     def __init__(self, arrays: Arrays, function: Node) -> None:
         self.arrays, self.values, self.start = arrays, arrays.values, function
         self.logic, self.style = arrays.logic, arrays.values.style
-        self.equal, self.words = Equal(arrays.values), Words(arrays.values)
+        self.equal, self.words = Equal(arrays.values), Words()
         self.end = concat(self.style.inner, text("]"))
         self._thens: dict[tuple[int, int, Memory], Rest] = {}
-        self._bounds: dict[tuple[int, int], tuple[int, int]] = {}
+        self._bounds: dict[tuple[int, int], int] = {}
         self._moves: dict[tuple[int, int], Moves] = {}
         self._once: dict[int, frozenset[str]] = {}
 
@@ -54,6 +54,8 @@ class Many:
         out = []
         for form, after in self.moves(index, function):
             item = self.unused(form, used)
+            if self.arrays.rest(index + 1, after) is EMPTY:
+                continue
             if self.moves(index + 1, after):
                 out.append(concat(*comma, depend(item, b"", self.then(index + 1, after, used))))
             elif self.arrays.may_end(after, index + 1):
@@ -74,14 +76,14 @@ class Many:
 
     def _then(self, index: int, function: Node, used: Memory) -> Rest:
         ends = self.arrays.may_end(function, index)
-        least, most = self.bounds(index, function)
-        over = self.arrays.rest(index, function)
-        return Rest(least, most, self.end if ends else EMPTY, self.stop(index, function), over, self, index, function, used)
+        longest = self.end if ends else text("x" * self.bound(index, function))
+        parts = (longest, ends, self.end if ends else EMPTY, self.stop(index, function), self.arrays.rest(index, function))
+        return Rest(*parts, self, index, function, used)
 
     def stop(self, index: int, function: Node) -> Expr:
         """A comma, where there surely is another item, and how strings begin if it may be one."""
         for form, after in self.moves(index, function):
-            if self.sure(form, index, function) < INF and self.bounds(index + 1, after)[1] < INF:
+            if self.sure(form, index, function) < INF and self.bound(index + 1, after) < INF:
                 return concat(self.style.comma, alt(EPS, self.opened(form)))
         return EMPTY
 
@@ -90,7 +92,10 @@ class Many:
         strings = form.of("string")
         if strings is self.logic.true:
             return concat(self.style.quote, repeat(self.values.strings.any_char, 0))
-        return self.style.quote if self.words.strings_only(form) else EMPTY
+        return self.style.quote if self.strings_only(form) else EMPTY
+
+    def strings_only(self, form: Form) -> bool:
+        return all([form.of(kind) is self.logic.false for kind in TYPES if kind != "string"])
 
     def once(self, form: Form) -> frozenset[str]:
         """The names that no object of a Form has twice."""
@@ -126,36 +131,36 @@ class Many:
             if key in seen:
                 continue
             seen.add(key)
-            if len(seen) > MOST_STATES or (index and self.bounds(index, function)[1] >= INF):
+            if index and self.arrays.rest(index, function) is EMPTY:
+                continue
+            if len(seen) > MOST_STATES or (index and self.bound(index, function) >= INF):
                 raise UnsupportedConstraint("uniqueItems is not supported where few values are left for many items")
             for _, after in self.moves(index, function):
                 same = after is function and stop is not None
                 todo.append((max(index + 1, (stop or 0) - 1) if same else index + 1, after))
 
-    def bounds(self, index: int, function: Node) -> tuple[int, int]:
-        """Bounds of the shortest rest after `index` items, whatever they are; INF where that may not be."""
+    def bound(self, index: int, function: Node) -> int:
+        """A bound of the shortest rest after `index` items, whatever they are; INF where there may be none."""
         key = (index, function.uid)
         found = self._bounds.get(key)
         if found is None:
-            self._bounds[key] = (INF, INF)
-            found = self._bounds[key] = self._new_bounds(index, function)
+            self._bounds[key] = INF
+            found = self._bounds[key] = self._new_bound(index, function)
         return found
 
-    def _new_bounds(self, index: int, function: Node) -> tuple[int, int]:
+    def _new_bound(self, index: int, function: Node) -> int:
         if self.arrays.may_end(function, index):
-            return minlen(self.end), minlen(self.end)
-        least = most = INF
+            return minlen(self.end)
+        found = INF
         for form, after in self.moves(index, function):
-            if after is function and self.arrays.next_change(function, index) is None:
-                continue  # it brings the end no nearer
-            below, above = self.bounds(index + 1, after)
-            least = min(least, minlen(self.style.comma) + 1 + below)
-            most = min(most, minlen(self.style.comma) + self.sure(form, index, function) + above)
-        return least, most
+            if after is not function or self.arrays.next_change(function, index) is not None:  # the end comes nearer
+                below = self.bound(index + 1, after)
+                found = min(found, minlen(self.style.comma) + self.sure(form, index, function) + below)
+        return found
 
     def sure(self, form: Form, index: int, function: Node) -> int:
         """The length of a value of a Form that none of the `index` items before has; INF where there may be none."""
-        return min(self.words.length(form, n) for n in [index, *self._counted(form, function)])
+        return min(self.words.length(self.values.expr(form), n) for n in [index, *self._counted(form, function)])
 
     def _counted(self, form: Form, function: Node) -> list[int]:
         """How many of the items before can be of the Form, as it is one of those that are counted."""

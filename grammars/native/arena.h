@@ -148,7 +148,7 @@ typedef struct {
 
 Sketch sketch(Arena *A, Id e);
 Id make_then(Arena *A, Id current, int32_t params, Id so_far);
-int32_t then_params(Arena *A, int32_t number, int32_t least, int32_t most, const Id *parts); /* closing, stop, over */
+int32_t then_params(Arena *A, int32_t number, int steady, const Id *parts); /* longest, closing, stop, over */
 Id derive_then(Arena *A, Id e, int byte);
 Cuts cuts_then(Arena *A, Id e);
 int64_t minlen_then(Arena *A, Node n, int64_t (*of)(Arena *, Id));

@@ -156,13 +156,14 @@ static PyObject *py_on_then(Arena *A, PyObject *after) {
 }
 
 static PyObject *py_then(Arena *A, PyObject *args) {
-    int current, number, least, most;
-    Id parts[3];
-    if (!PyArg_ParseTuple(args, "iiiiiii", &current, &number, &least, &most, &parts[0], &parts[1], &parts[2]) ||
-        !known(A, current) || !known(A, parts[0]) || !known(A, parts[1]) || !known(A, parts[2]))
+    int current, number, steady;
+    Id parts[4];
+    if (!PyArg_ParseTuple(args, "ipiiiii", &number, &steady, &current, &parts[0], &parts[1], &parts[2], &parts[3]) ||
+        !known(A, current))
         return NULL;
-    if (least < 1 || most < least) return PyErr_Format(PyExc_ValueError, "something must follow");
-    GUARDED(A, return PyLong_FromLong(make_then(A, current, then_params(A, number, least, most, parts), A->eps)););
+    for (int i = 0; i < 4; i++)
+        if (!known(A, parts[i])) return NULL;
+    GUARDED(A, return PyLong_FromLong(make_then(A, current, then_params(A, number, steady, parts), A->eps)););
 }
 
 static PyObject *py_sketch(Arena *A, PyObject *args) {
@@ -458,7 +459,7 @@ static PyMethodDef arena_methods[] = {
     {"on_lazy", (PyCFunction)py_on_lazy, METH_O, "on_lazy(define): called with a ref when its body is first needed"},
     {"on_then", (PyCFunction)py_on_then, METH_O, "on_then(after): called with a number and a text that then() gave rise to"},
     METHOD("then", py_then,
-           "then(current, number, least, most, closing, stop, over) -> expression: a text and what follows it (then.c)"),
+           "then(number, steady, current, longest, closing, stop, over) -> expression: a text and what follows it (then.c)"),
     METHOD("sketch", py_sketch,
            "sketch(e) -> (narrow, but, wide, slack, steady) where what follows a text depends on it (then.c), else None"),
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),

@@ -9,7 +9,7 @@
  * not in the wide one (`over`); only the tokens between need the true one. */
 #include "arena.h"
 
-enum { NUMBER = 1, LEAST, MOST, CLOSING, STOP, OVER };
+enum { NUMBER = 1, STEADY, LONGEST, CLOSING, STOP, OVER };
 
 static Id param(Arena *A, Node n, int which) { return *LIST(A, n.b + which); }
 
@@ -17,8 +17,8 @@ Id make_then(Arena *A, Id current, int32_t params, Id so_far) {
     return current == A->empty ? current : intern(A, (Node){.kind = THEN, .a = current, .b = params, .c = so_far});
 }
 
-int32_t then_params(Arena *A, int32_t number, int32_t least, int32_t most, const Id *parts) {
-    Id params[] = {number, least, most, parts[0], parts[1], parts[2]};
+int32_t then_params(Arena *A, int32_t number, int steady, const Id *parts) {
+    Id params[] = {number, steady, parts[0], parts[1], parts[2], parts[3]};
     return make_list(A, params, 6);
 }
 
@@ -79,7 +79,7 @@ Id derive_then(Arena *A, Id e, int byte) {
 }
 
 int64_t minlen_then(Arena *A, Node n, int64_t (*of)(Arena *, Id)) {
-    int64_t total = of(A, n.a) + param(A, n, of == minlen ? MOST : LEAST);
+    int64_t total = of(A, n.a) + of(A, param(A, n, LONGEST));
     return total < INF ? total : INF;
 }
 
@@ -160,8 +160,8 @@ static Sketch sketch_then(Arena *A, Node n) {
     out.stop = either(A, out.stop, make_cat(A, out.through, param(A, n, STOP)));
     out.through = make_cat(A, out.through, param(A, n, CLOSING));
     out.over = make_cat(A, out.over, param(A, n, OVER));
-    out.slack += param(A, n, MOST);
-    out.steady &= param(A, n, LEAST) == param(A, n, MOST);
+    out.slack += minlen(A, param(A, n, LONGEST));
+    out.steady &= (uint8_t)param(A, n, STEADY);
     out.depends = 1;
     return out;
 }

@@ -16,7 +16,7 @@ from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, 
 from .derive import minlen
 from .json_equal import Equal, Value, read
 from .json_moves import Moves
-from .json_words import Words
+from .json_words import Endless, Words
 from .logic import Node
 from .schema_forms import TYPES, AtLeastItems, Form, Members
 from .schema_meaning import single_key
@@ -36,7 +36,7 @@ class Many:
     def __init__(self, arrays: Arrays, function: Node) -> None:
         self.arrays, self.values, self.start = arrays, arrays.values, function
         self.logic, self.style = arrays.logic, arrays.values.style
-        self.equal, self.words = Equal(arrays.values), Words()
+        self.equal, self.words, self.endless = Equal(arrays.values), Words(), Endless()
         self.end = concat(self.style.inner, text("]"))
         self._thens: dict[tuple[int, int, Memory], Rest] = {}
         self._bounds: dict[tuple[int, int], int] = {}
@@ -83,7 +83,7 @@ class Many:
     def stop(self, index: int, function: Node) -> Expr:
         """A comma, where there surely is another item, and how strings begin if it may be one."""
         for form, after in self.moves(index, function):
-            if self.sure(form, index, function) < INF and self.bound(index + 1, after) < INF:
+            if self.endless(self.values.expr(form)) and self.bound(index + 1, after) < INF:
                 return concat(self.style.comma, alt(EPS, self.opened(form)))
         return EMPTY
 

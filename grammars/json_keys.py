@@ -10,7 +10,7 @@ from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, repeat, text
 from .json_equal import read
 from .json_moves import Moves
-from .json_words import Words
+from .json_words import Endless, Words
 from .logic import Node
 from .schema_forms import Members
 
@@ -28,7 +28,7 @@ class OpenKeys:
 
     def __init__(self, of: Object) -> None:
         self.of, self.logic, self.style = of, of.logic, of.style
-        self.strings, self.words = of.values.strings, Words()
+        self.strings, self.words, self.endless = of.values.strings, Words(), Endless()
         self.any_other = of.without_names(self.strings.expr(self.logic.true))
         self._checked: set[tuple[int, int]] = set()
         self._bounds: dict[tuple[int, int], Expr] = {}
@@ -123,7 +123,7 @@ class OpenKeys:
         more = self.of.next_count(count)
         for keys, about in self.of.classes:
             moves = self.moves(function, count, about)
-            if moves and self.sure(keys, count) < INF and all([self.bound(a, more) is not EMPTY for _, a in moves]):
+            if moves and self.endless(keys) and all([self.bound(a, more) is not EMPTY for _, a in moves]):
                 beginning = repeat(self.strings.any_char, 0) if keys is self.any_other else EPS
                 opened = concat(self.style.quote, beginning)
                 return concat(self.style.comma, alt(EPS, opened))

@@ -43,8 +43,8 @@ class OpenKeys:
         comma = [self.style.comma] if count else []
         for which, (keys, about) in enumerate(self.of.classes):
             if self.moves(function, count, about):
-                key = concat(both(keys, *self.others(used)), self.style.quote)
-                out.append(concat(*comma, self.style.quote, depend(key, b"", self.then(which, function, count, used))))
+                key = self.style.string(both(keys, *self.others(used)))
+                out.append(concat(*comma, depend(key, b"", self.then(which, function, count, used))))
         return alt(*out)
 
     def others(self, used: Memory) -> list[Expr]:
@@ -142,7 +142,7 @@ class Rest(Then):
 
     def after(self, text: bytes) -> Expr:
         keys, more = self.of, self.of.of.next_count(self.count)
-        used = _with(self.used, read(b'"' + text)[1])
+        used = _with(self.used, read(text)[1])
         moves = keys.moves(self.function, self.count, keys.of.classes[self.which][1])
         return alt(*[
             concat(keys.style.colon, keys.of.values.expr(form), keys.rest(after, more, used)) for form, after in moves

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .automaton import DEAD, Automaton
 from .distance import Distances
 from .errors import BudgetError
-from .sketches import Sketch, Sketches, tokens_of
+from .sketches import TRIED, Sketch, Sketches, tokens_of
 from .vocabulary import Vocabulary
 
 State = int

@@ -19,7 +19,9 @@ MOST_EAGER = 6  # names remembered for which all states are made at once
 
 class AnyOrder(Object):
     def remembering(self) -> Expr:
-        raise UnsupportedConstraint("assertions that a key left open may break by coming twice are not supported in any order")
+        raise UnsupportedConstraint(
+            "assertions that a key left open may break by coming twice are not supported in any order"
+        )
 
     def body(self) -> Expr:
         counted = not all([self.worse(self.function, MinMembers(mark), True) for mark in self.marks])

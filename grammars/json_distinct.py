@@ -1,7 +1,7 @@
 """Arrays of distinct items of any kind: a state remembers the values that have come, and forbids all their spellings.
 
-What an item leaves of the array's assertions is known from its Form, as in json_arrays.py; what it adds to the memory is
-read from its text when it ends (dependent.py). That asks for a proof, made in advance, that whatever items come there
+What an item leaves of the array's assertions is known from its Form, as in json_arrays.py; what it adds to the memory
+is read from its text when it ends (dependent.py). That asks for a proof, made in advance, that whatever items come there
 will be others for those that must still come: a Form that has more values than there are items before.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .dependent import Then
+from .derive import minlen
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, repeat, text
-from .derive import minlen
 from .json_equal import Equal, Value, read
 from .json_moves import Moves
 from .json_words import Endless, Words
@@ -77,7 +77,13 @@ class Many:
     def _then(self, index: int, function: Node, used: Memory) -> Rest:
         ends = self.arrays.may_end(function, index)
         longest = self.end if ends else text("x" * self.bound(index, function))
-        parts = (longest, ends, self.end if ends else EMPTY, self.stop(index, function), self.arrays.rest(index, function))
+        parts = (
+            longest,
+            ends,
+            self.end if ends else EMPTY,
+            self.stop(index, function),
+            self.arrays.rest(index, function),
+        )
         return Rest(*parts, self, index, function, used)
 
     def stop(self, index: int, function: Node) -> Expr:

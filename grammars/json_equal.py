@@ -95,9 +95,7 @@ class Equal:
 
     def _ends_with(self, members: dict[str, Value], name: str, once: frozenset[str]) -> Expr:
         anything = self.values.expr(self.values.forms.anything)
-        pairs = {
-            n: self._pair(n, self.expr(value) if n in once else anything) for n, value in members.items()
-        }
+        pairs = {n: self._pair(n, self.expr(value) if n in once else anything) for n, value in members.items()}
         before = repeat(concat(alt(*pairs.values()), self.style.comma), 0)
         del pairs[name]
         after = repeat(concat(self.style.comma, alt(*pairs.values())), 0)
@@ -118,7 +116,9 @@ def number(negative: bool, digits: str, exponent: int) -> Expr:
         power = concat(_E, repeat(options("+-"), 0, 1), repeat(chars([(48, 57)]), 1))
         return concat(repeat(text("-"), 0, 1), text("0"), _FRACTION, repeat(power, 0, 1))
     decade = len(digits) + exponent - 1
-    wide = [concat(_shifted(digits, places - 1), _power(decade - places + 1)) for places in range(1, MANTISSA_DIGITS + 1)]
+    wide = [
+        concat(_shifted(digits, places - 1), _power(decade - places + 1)) for places in range(1, MANTISSA_DIGITS + 1)
+    ]
     small = concat(text("0."), _below_one(digits, decade + 1))
     return concat(text("-") if negative else EPS, alt(_shifted(digits, decade), *wide, small))
 
@@ -136,7 +136,9 @@ def _below_one(digits: str, power: int) -> Expr:
     here = concat(text(digits), _ZEROS, _power(power)) if power >= LEAST_EXPONENT else EMPTY
     if power >= MOST_EXPONENT:
         return here
-    more = concat(text("0"), Lazy("zeros", concat(text(digits), _power(power + 1)), lambda: _below_one(digits, power + 1)))
+    more = concat(
+        text("0"), Lazy("zeros", concat(text(digits), _power(power + 1)), lambda: _below_one(digits, power + 1))
+    )
     return alt(here, more)
 
 

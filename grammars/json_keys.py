@@ -87,7 +87,11 @@ class OpenKeys:
             function, count = todo.pop()
             if (function.uid, count) not in self._checked:
                 self._checked.add((function.uid, count))
-                found = [(a, self.of.next_count(count)) for _, about in self.of.classes for _, a in self.moves(function, count, about)]
+                found = [
+                    (a, self.of.next_count(count))
+                    for _, about in self.of.classes
+                    for _, a in self.moves(function, count, about)
+                ]
                 if any([self.bound(*left) is EMPTY for left in found]):
                     raise UnsupportedConstraint("objects that may need more keys than there are are not supported")
                 todo += found
@@ -144,9 +148,12 @@ class Rest(Then):
         keys, more = self.of, self.of.of.next_count(self.count)
         used = _with(self.used, read(text)[1])
         moves = keys.moves(self.function, self.count, keys.of.classes[self.which][1])
-        return alt(*[
-            concat(keys.style.colon, keys.of.values.expr(form), keys.rest(after, more, used)) for form, after in moves
-        ])
+        return alt(
+            *[
+                concat(keys.style.colon, keys.of.values.expr(form), keys.rest(after, more, used))
+                for form, after in moves
+            ]
+        )
 
 
 def _with(used: Memory, name: str) -> Memory:

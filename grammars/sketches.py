@@ -50,8 +50,12 @@ class Sketches:
         """None where the state is an ordinary one, or the vocabulary cannot spell every text."""
         if s not in self._found:
             parts = self.automaton.algebra.sketch(self.automaton.dfa.expr(s)) if self.vocab.complete else None
-            self._found[s] = None if parts is None else Sketch(*map(self.automaton.state, parts[:3]), *parts[3:])
+            self._found[s] = None if parts is None else self._sketch(*parts)
         return self._found[s]
+
+    def _sketch(self, narrow: int, but: int, wide: int, slack: int, steady: bool) -> Sketch:
+        state = self.automaton.state
+        return Sketch(state(narrow), state(but), state(wide), slack, steady)
 
     def row(self, s: State, sketch: Sketch) -> tuple[Mask, int, dict[State, list[int]]]:
         """The mask, the most bytes that are needed after a token, and the tokens that were tried, by their ends."""

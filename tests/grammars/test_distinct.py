@@ -1,5 +1,4 @@
-"""Items that differ and open keys that come once, over languages of any size: masks against derivatives in Python, whole
-texts against jsonschema-rs."""
+"""Items that differ and open keys that come once: masks against derivatives in Python, texts against jsonschema-rs."""
 
 import json
 import random
@@ -15,11 +14,54 @@ from lmprog.grammars.automaton import DEAD, Automaton
 from lmprog.grammars.constraint import Automatic
 from lmprog.grammars.store import save
 
-PIECES = [b'","', b'",', b'"]', b'", "', b'a"', b'a","', b'","a', b'b","a"', b'["', b"],[", b"1,", b"1,1", b".0,", b"[1,"]
-PIECES += [b'":', b'": ', b'":1,"', b'":1}', b'{"', b'{"a', b'a":1,"b', b"},{", b"}]", b"\\u006", b"1\\u", b"aa", b"ab", b"e0"]
+PIECES = [
+    b'","',
+    b'",',
+    b'"]',
+    b'", "',
+    b'a"',
+    b'a","',
+    b'","a',
+    b'b","a"',
+    b'["',
+    b"],[",
+    b"1,",
+    b"1,1",
+    b".0,",
+    b"[1,",
+]
+PIECES += [
+    b'":',
+    b'": ',
+    b'":1,"',
+    b'":1}',
+    b'{"',
+    b'{"a',
+    b'a":1,"b',
+    b"},{",
+    b"}]",
+    b"\\u006",
+    b"1\\u",
+    b"aa",
+    b"ab",
+    b"e0",
+]
 STRINGS = ["", "a", "b", "aa", '"', "é"]
 NUMBERS = [0, 1, 1.0, 2, 10, -1, 0.5]
-VALUES = [None, True, 1, [], [1], [1.0], [[]], {}, {"a": 1}, {"a": 1.0}, {"a": 1, "b": "a"}, {"b": "a", "a": 1}]
+VALUES: list[Any] = [
+    None,
+    True,
+    1,
+    [],
+    [1],
+    [1.0],
+    [[]],
+    {},
+    {"a": 1},
+    {"a": 1.0},
+    {"a": 1, "b": "a"},
+    {"b": "a", "a": 1},
+]
 VOCAB = Vocabulary([*[bytes([i]) for i in range(256)], *PIECES, None], {256 + len(PIECES)})
 FREE = {"type": ["string", "number"]}
 POINT = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "string"}}, "required": ["x"]}
@@ -27,24 +69,61 @@ PAIRS = {"type": "array", "uniqueItems": True, "items": {"type": "string"}, "max
 SCHEMAS: dict[str, dict[str, Any]] = {
     "strings": {"type": "array", "uniqueItems": True, "items": {"type": "string"}},
     "numbers": {"type": "array", "uniqueItems": True, "items": {"type": "number"}, "minItems": 2, "maxItems": 3},
-    "integers": {"type": "array", "uniqueItems": True, "items": {"type": "integer", "minimum": 0, "maximum": 30}, "minItems": 3},
+    "integers": {
+        "type": "array",
+        "uniqueItems": True,
+        "items": {"type": "integer", "minimum": 0, "maximum": 30},
+        "minItems": 3,
+    },
     "mixed": {"type": "array", "uniqueItems": True, "contains": {"const": "a"}, "items": FREE},
     "anything": {"type": "array", "uniqueItems": True},
-    "counted": {"type": "array", "uniqueItems": True, "items": FREE, "contains": {"type": "string"}, "minContains": 2, "maxContains": 2},
-    "prefix": {"type": "array", "uniqueItems": True, "prefixItems": [FREE, {"type": "boolean"}], "items": {"type": "string"}, "minItems": 3},
+    "counted": {
+        "type": "array",
+        "uniqueItems": True,
+        "items": FREE,
+        "contains": {"type": "string"},
+        "minContains": 2,
+        "maxContains": 2,
+    },
+    "prefix": {
+        "type": "array",
+        "uniqueItems": True,
+        "prefixItems": [FREE, {"type": "boolean"}],
+        "items": {"type": "string"},
+        "minItems": 3,
+    },
     "objects": {"type": "array", "uniqueItems": True, "items": POINT},
     "closed": {"type": "array", "uniqueItems": True, "items": {**POINT, "additionalProperties": False}, "minItems": 2},
     "nested": {"type": "array", "uniqueItems": True, "items": PAIRS},
-    "many keys": {"type": "object", "minProperties": 3, "maxProperties": 4, "additionalProperties": {"type": "integer"}},
-    "named keys": {"type": "object", "properties": {"a": {"const": 1}}, "minProperties": 2, "additionalProperties": {"enum": [1, 2]}},
-    "a key fails": {"type": "object", "not": {"additionalProperties": {"type": "string"}}, "additionalProperties": FREE},
-    "patterns": {"type": "object", "minProperties": 2, "patternProperties": {"^a": {"const": 1}}, "additionalProperties": {"const": 2}},
+    "many keys": {
+        "type": "object",
+        "minProperties": 3,
+        "maxProperties": 4,
+        "additionalProperties": {"type": "integer"},
+    },
+    "named keys": {
+        "type": "object",
+        "properties": {"a": {"const": 1}},
+        "minProperties": 2,
+        "additionalProperties": {"enum": [1, 2]},
+    },
+    "a key fails": {
+        "type": "object",
+        "not": {"additionalProperties": {"type": "string"}},
+        "additionalProperties": FREE,
+    },
+    "patterns": {
+        "type": "object",
+        "minProperties": 2,
+        "patternProperties": {"^a": {"const": 1}},
+        "additionalProperties": {"const": 2},
+    },
 }
 IN_A_MEMBER = {"type": "object", "properties": {"k": SCHEMAS["strings"], "z": {"type": "null"}}, "required": ["k", "z"]}
 
 
 def allowed(mask: Any) -> list[int]:
-    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")[: VOCAB.size]).tolist()  # type: ignore[no-any-return]
+    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")[: VOCAB.size]).tolist()
 
 
 def some(r: random.Random, name: str) -> list[Any]:
@@ -53,7 +132,12 @@ def some(r: random.Random, name: str) -> list[Any]:
         return [dict([("x", r.choice([1, 2, 1.0])), ("y", r.choice("ab"))][: r.randint(1, 2)]) for _ in range(4)]
     if name == "nested":
         return [r.sample("ab", r.randrange(3)) for _ in range(4)]
-    pool = {"strings": STRINGS, "numbers": NUMBERS, "integers": [0, 1, 1.0, 2, 10, 30], "anything": [*VALUES, *STRINGS]}
+    pool: dict[str, list[Any]] = {
+        "strings": STRINGS,
+        "numbers": NUMBERS,
+        "integers": [0, 1, 1.0, 2, 10, 30],
+        "anything": [*VALUES, *STRINGS],
+    }
     return r.sample(pool.get(name, [*STRINGS, *STRINGS, *NUMBERS]), 4)
 
 
@@ -84,7 +168,10 @@ def test_verdicts_on_values(name: str) -> None:
             if name == "prefix":
                 x[1:2] = [True]
         else:
-            x = {k: r.choice([1, 2, "b"]) for k in ["a", *r.sample(["b", "aa", "c", "d"], r.randrange(5))][r.randrange(2) :]}
+            x = {
+                k: r.choice([1, 2, "b"])
+                for k in ["a", *r.sample(["b", "aa", "c", "d"], r.randrange(5))][r.randrange(2) :]
+            }
         expected = oracle.is_valid(x)
         seen.add(expected)
 
@@ -97,8 +184,9 @@ def test_verdicts_on_values(name: str) -> None:
     ("first", "second"),
     [
         ("10", "0.1e2"), ("10", "0.0100E+3"), ("10", "1e1"), ("10", "100.0e-01"), ("0", "-0.0e7"), ("-1.5", "-15e-1"),
-        ("1e280", "0.00001e285"), ("1e-5", "0.00001"), ('"a"', '"\\u0061"'), ('"/"', '"\\/"'), ("[1, [2]]", "[1.0,[20e-1]]"),
-        ('{"a": 1, "b": [2]}', '{"b": [2.0], "\\u0061": 1}'), ('{"a": 1}', '{"a": 2, "a": 1}'), ('{"a": {"b": 1}}', '{"a": {"b": 0, "b": 1}}'),
+        ("1e280", "0.00001e285"), ("1e-5", "0.00001"), ('"a"', '"\\u0061"'), ('"/"', '"\\/"'),
+        ("[1, [2]]", "[1.0,[20e-1]]"), ('{"a": {"b": 1}}', '{"a": {"b": 0, "b": 1}}'),
+        ('{"a": 1, "b": [2]}', '{"b": [2.0], "\\u0061": 1}'), ('{"a": 1}', '{"a": 2, "a": 1}'),
     ],
 )  # fmt: skip
 def test_equal_values(first: str, second: str) -> None:
@@ -189,12 +277,17 @@ def test_memory_stays_small_over_many_items() -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        {"type": "array", "uniqueItems": True, "minItems": 40, "items": {"type": "integer", "minimum": 1, "maximum": 30}},
+        {
+            "type": "array",
+            "uniqueItems": True,
+            "minItems": 40,
+            "items": {"type": "integer", "minimum": 1, "maximum": 30},
+        },
         {"type": "object", "minProperties": 30, "propertyNames": {"pattern": "^[ab]{1,3}$"}},
     ],
 )
 def test_too_few_values_are_refused(schema: Any) -> None:
-    with pytest.raises(UnsupportedConstraint, match="few values|more keys"):
+    with pytest.raises(UnsupportedConstraint, match=r"few values|more keys"):
         json_schema(schema)
 
 

@@ -97,8 +97,7 @@ class OpenKeys:
                 todo += found
 
     def bound(self, function: Node, count: int) -> Expr:
-        """Its shortest text is as long as some rest is after `count` members, whatever they are; EMPTY where there may be
-        none."""
+        """Its shortest text is as long as some rest after `count` members, whatever they are; EMPTY where none is sure."""
         key = (function.uid, count)
         if key not in self._bounds:
             self._bounds[key] = EMPTY

@@ -138,11 +138,21 @@ class Object:
             for region, about in found:
                 inside, outside = self.logic.conj([region, keys]), self.logic.conj([region, self.logic.negate(keys)])
                 split += [(inside, [*about, atom]), (outside, about)]
-            found = [(region, about) for region, about in split if strings.expr(region) is not EMPTY]
+            found = [(region, about) for region, about in split if self._may_be(region, about)]
             if len(found) > MOST_CLASSES:
                 raise UnsupportedConstraint(f"patterns for keys that overlap in more than {MOST_CLASSES} ways")
         keys_of = [(strings.expr(region), about) for region, about in found]
         return [(self.without_names(keys), about) for keys, about in keys_of]
+
+    def _may_be(self, region: Node, about: list[Members]) -> bool:
+        """Whether there are keys of a region; those that no value can have need not be told from others."""
+        try:
+            return self.values.strings.expr(region) is not EMPTY
+        except UnsupportedConstraint:
+            forms = [form for form, _ in self.moves(self.function, about, 0, {})]
+            if all(map(self.values.meaning.impossible_form, forms)):
+                return False
+            raise
 
     def without_names(self, keys: Expr) -> Expr:
         return both(keys, complement(self.values.strings.options(self.names))) if self.names else keys

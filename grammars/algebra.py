@@ -6,17 +6,20 @@ that the C side does not know and as the oracle in tests.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Protocol
 
 from . import derive as d
 from ._native import Arena, set_error
 from .byteset import Dag
+from .dependent import Then
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, INF, Expr, Kind, Lazy, Ref, concat, hole, text
 from .letters import CLASSES
 
 set_error(UnsupportedConstraint)
+_writing = threading.RLock()  # constraints for several vocabularies share what writes their grammar
 
 
 class Source(Protocol):
@@ -58,6 +61,12 @@ class Algebra(Protocol):
 
     def parts(self, h: int) -> tuple[int, int, tuple[int, ...]] | None:
         """Of a hole: the value (-1 when it cannot go on), the length of `follow`, positions in it."""
+        ...
+
+    def sketch(self, h: int) -> tuple[int, int, int, int, bool] | None:
+        """Where what follows a text depends on it: an expression in which only live texts stay alive, as long as they
+        do not in a second one; one in which all live texts do; how much more than in the first `minlen` may be; and
+        whether the shortest end is the same after any text."""
         ...
 
 
@@ -116,6 +125,9 @@ class Reference:
         value, follow, positions = e.args
         return -1 if value is EMPTY else self._number(value), len(follow), positions
 
+    def sketch(self, h: int) -> None:
+        """None: states one by one are as exact."""
+
 
 class Native:
     """The C arena as an Algebra. `enter` raises KeyError for kinds of expressions that it does not know."""
@@ -129,14 +141,17 @@ class Native:
         self._unwritten: dict[int, Lazy] = {}
         me = weakref.ref(self)
         self._arena.on_lazy(lambda h: None if (own := me()) is None else own._write(h))
+        self._thens: list[Then] = []
+        self._numbers: dict[Then, int] = {}
         self.expand = self._arena.expand
         self.parts = self._arena.parts
+        self.sketch = self._arena.sketch
         self.nullable = self._arena.nullable
         self.minlen = self._arena.minlen
         self.only = self._arena.only
 
     def enter(self, e: Expr) -> int:
-        d.solve(e)
+        d.solve(e, self._entered)
         undefined: list[Ref] = []
         handle = self._enter(e, undefined)
         while undefined:
@@ -146,12 +161,18 @@ class Native:
 
     def _write(self, h: int) -> None:
         """Defines a lazy rule when the arena first needs it."""
-        self._arena.define(h, self.enter(self._unwritten.pop(h).resolved()))
+        with _writing:
+            self._arena.define(h, self.enter(self._unwritten.pop(h).resolved()))
+
+    def _after(self, number: int, text: bytes) -> int:
+        """What follows a text, when the arena first needs it."""
+        with _writing:
+            return self.enter(self._thens[number].after(text))
 
     @property
     def finished(self) -> bool:
         """Whether the arena can go on without this object."""
-        return not self._unwritten
+        return not self._unwritten and not self._thens
 
     def _enter(self, e: Expr, undefined: list[Ref]) -> int:
         found = self._entered.get(e.uid)
@@ -190,12 +211,24 @@ class Native:
                 items, low, high = e.args[:3]
                 item, sep = (self._enter(x, undefined) for x in (items.item, items.sep))
                 return arena.distinct(item, sep, low, high, list(items.words))
+            case Kind.THEN if not e.args[1]:
+                return self._then(e.args[0], e.args[2], undefined)
             case Kind.SPAN if e.args[1:] == (0, len(e.args[0]), 0):
                 index = e.args[0]
                 base = arena.index(index.data, index.order, index.ends, index.first, index.last)
                 return arena.span(base, base + len(index))
             case _:
                 raise KeyError(e.kind)
+
+    def _then(self, current: Expr, then: Then, undefined: list[Ref]) -> int:
+        if not self._thens:
+            me = weakref.ref(self)
+            self._arena.on_then(lambda number, text: None if (own := me()) is None else own._after(number, text))
+        number = self._numbers.setdefault(then, len(self._thens))
+        if number == len(self._thens):
+            self._thens.append(then)
+        parts = [self._enter(x, undefined) for x in (current, *then.parts)]
+        return self._arena.then(number, then.steady, *parts)
 
     def _cat(self, e: Expr, undefined: list[Ref]) -> int:
         spine = []

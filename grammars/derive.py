@@ -10,9 +10,9 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
-from . import distinct
+from . import dependent, distinct
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
 from .suffixes import Suffixes
@@ -88,6 +88,8 @@ def _cuts(e: Expr) -> int:
             return _cuts_span(*e.args)
         case Kind.UNIQUE:
             return distinct.cuts(e)
+        case Kind.THEN:
+            return dependent.cuts(e)
         case Kind.HOLE:
             value, follow, positions = e.args
             out = cuts(value)
@@ -188,6 +190,8 @@ def _derive(e: Expr, byte: int) -> Expr:
             return spans(suffixes, low, high, depth + 1)
         case Kind.UNIQUE:
             return distinct.derive(e, byte)
+        case Kind.THEN:
+            return dependent.derive(e, byte)
         case _:
             return _derive_hole(e, byte)
 
@@ -232,6 +236,8 @@ def _minlen(e: Expr, of: Callable[[Expr], int]) -> int:
             return int(suffixes.nearest_end(low, high, depth))
         case Kind.UNIQUE:
             return distinct.minlen(e)
+        case Kind.THEN:
+            return min(INF, of(e.args[0]) + of(e.args[2].longest))
         case Kind.HOLE:
             value, follow, positions = e.args
             if _nullable(e, nullable):
@@ -329,12 +335,15 @@ def _remember(start: Expr, end: Expr, total: int, parent: dict[int, Expr]) -> No
         e.minlen_ = total - used
 
 
-def solve(root: Expr) -> None:
-    """Nullability and `minlen` of all rules below `root`; refuses left recursion and undefined rules."""
+def solve(root: Expr, known: Container[int] = ()) -> None:
+    """Nullability and `minlen` of all rules below `root`; refuses left recursion and undefined rules.
+
+    known: uids below which everything is solved.
+    """
     if isinstance(root, Ref) and root.solved:
         return
     with _lock:
-        _solve([r for r in _refs(root) if not r.solved])
+        _solve([r for r in _refs(root, known) if not r.solved])
 
 
 def _solve(refs: list[Ref]) -> None:
@@ -349,22 +358,25 @@ def _solve(refs: list[Ref]) -> None:
         _solving.clear()
 
 
-def _refs(root: Expr) -> list[Ref]:
+def _refs(root: Expr, known: Container[int]) -> list[Ref]:
     seen: dict[int, Expr] = {root.uid: root}
     todo = [root]
     while todo:
         e = todo.pop()
-        below = _children(e)
+        below = children(e)
         for x in below:
-            if isinstance(x, Expr) and x.uid not in seen:
+            if isinstance(x, Expr) and x.uid not in seen and x.uid not in known:
                 seen[x.uid] = x
                 todo.append(x)
     return [e for e in seen.values() if isinstance(e, Ref)]
 
 
-def _children(e: Expr) -> tuple[object, ...]:
+def children(e: Expr) -> tuple[object, ...]:
+    """The parts of an expression, among other arguments."""
     if isinstance(e, Ref):
         return (e.known(),)
+    if e.kind is Kind.THEN:
+        return (e.args[0], *e.args[2].parts)
     return () if e.kind in (Kind.LEAF, Kind.TEXT) else e.args
 
 
@@ -409,5 +421,5 @@ def _refuse_left_recursion(rule: Ref) -> None:
             todo.extend(e.args[: 1 + nullable(e.args[0])])
         elif e.kind in (Kind.ALT, Kind.AND):
             todo.extend(e.args)
-        elif e.kind in (Kind.REPEAT, Kind.NOT, Kind.HOLE):
+        elif e.kind in (Kind.REPEAT, Kind.NOT, Kind.HOLE, Kind.THEN):
             todo.append(e.args[0])

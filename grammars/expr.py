@@ -26,6 +26,7 @@ from .suffixes import Suffixes
 from .unicode_sets import union
 
 if TYPE_CHECKING:
+    from .dependent import Then
     from .distinct import Items
 
 INF: int = 1 << 60
@@ -48,6 +49,7 @@ class Kind(IntEnum):
     HOLE = 9  # (value, follow, positions): a value that ends where literal text follows
     SPAN = 10  # (suffixes, low, high, depth): what is left of substrings of a text
     UNIQUE = 11  # (items, low, high, used, current, so_far): items that differ from each other (distinct.py)
+    THEN = 12  # (current, so_far, then): a text, and what follows it (dependent.py)
 
 
 class Expr:
@@ -334,6 +336,13 @@ def unique(items: Items, low: int, high: int, used: frozenset[bytes], current: E
         return current
     args = (items, low, high, used, current, so_far)
     return _make(Kind.UNIQUE, args, (Kind.UNIQUE, items, low, high, used, current.uid, so_far))
+
+
+def depend(current: Expr, so_far: bytes, then: Then) -> Expr:
+    """`current`, which ends a text begun with `so_far`, and `then.after` of the whole text."""
+    if current is EMPTY:
+        return EMPTY
+    return _make(Kind.THEN, (current, so_far, then), (Kind.THEN, current.uid, so_far, then))
 
 
 ANY_CHAR: Expr = chars([(0, 0x10FFFF)])

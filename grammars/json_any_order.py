@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .errors import UnsupportedConstraint
 from .expr import EMPTY, Expr, Lazy, alt, concat, repeat
 from .json_objects import Object
 from .logic import Node
@@ -17,6 +18,11 @@ MOST_EAGER = 6  # names remembered for which all states are made at once
 
 
 class AnyOrder(Object):
+    def remembering(self) -> Expr:
+        raise UnsupportedConstraint(
+            "assertions that a key left open may break by coming twice are not supported in any order"
+        )
+
     def body(self) -> Expr:
         counted = not all([self.worse(self.function, MinMembers(mark), True) for mark in self.marks])
         harmless = {a: self.worse(self.function, a, False) for a in self.assertions}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, Expr, alt, concat, repeat, text
+from .json_distinct import Many
 from .json_moves import Choice, Moves, explore
 from .json_unique import Distinct
 from .logic import Node
@@ -44,7 +45,10 @@ class Arrays:
         if self.logic.conj([no, self.logic.negate(yes)]) is not self.logic.false:
             raise UnsupportedConstraint("items that must not be distinct are not supported")
         free = EMPTY if no is self.logic.false else self.expr(no)
-        return alt(free, Distinct(self).array(yes))
+        try:
+            return alt(free, Distinct(self).array(yes))  # needs no memory where values are few
+        except UnsupportedConstraint:
+            return alt(free, Many(self, yes).array())
 
     def array(self, function: Node) -> Expr:
         empty = text("]") if self.may_end(function, 0) else EMPTY

@@ -7,7 +7,8 @@ may be there or not. A state is (index of the next name, function, members so fa
 passed are settled, so that states stay few: an object with n optional members is a chain of n links.
 
 `any` order is in json_any_order.py. There and among the keys that no name stands for, a key may come twice: the last
-value counts, and what is generated stays right (see `_Object.sound`) or is refused.
+value counts, and what is generated stays right (see `refuse_unsound`). Where it would not, the keys that have come are
+remembered (json_keys.py), or the object is refused.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .schema_forms import Atom, Declares, Form, Members, MinMembers, StringIn
 from .schema_meaning import single_key
 
 if TYPE_CHECKING:
+    from .json_keys import OpenKeys
     from .json_values import Order, Values
 
 MOST_CASES = 64
@@ -31,6 +33,10 @@ MOST_COUNTED = 512
 MOST_CLASSES = 64
 MOST_LINKS = 30_000  # of all objects of a schema
 MOST_WOVEN = 24  # combinations of places in several sequences of names
+
+
+class RepeatedKeys(UnsupportedConstraint):
+    """Keys that come twice could make an object wrong."""
 
 
 class Objects:
@@ -82,6 +88,7 @@ class Object:
             if names:
                 self.settled_at[max(names)][atom] = True
         self.classes = self._classes()
+        self.keys: OpenKeys | None = None
         self._memo: dict[tuple[object, ...], Expr] = {}
 
     def _sequences(self, declared: list[tuple[str, ...]]) -> list[list[str]]:
@@ -125,23 +132,46 @@ class Object:
     def _classes(self) -> list[tuple[Expr, list[Members]]]:
         """All other keys, sorted by the assertions that speak of them."""
         strings = self.values.strings
-        known = complement(strings.options(self.names)) if self.names else None
         found: list[tuple[Node, list[Members]]] = [(self.logic.true, [])]
         for atom, keys in self.others:
             split = []
             for region, about in found:
                 inside, outside = self.logic.conj([region, keys]), self.logic.conj([region, self.logic.negate(keys)])
                 split += [(inside, [*about, atom]), (outside, about)]
-            found = [(region, about) for region, about in split if strings.expr(region) is not EMPTY]
+            found = [(region, about) for region, about in split if self._may_be(region, about)]
             if len(found) > MOST_CLASSES:
                 raise UnsupportedConstraint(f"patterns for keys that overlap in more than {MOST_CLASSES} ways")
         keys_of = [(strings.expr(region), about) for region, about in found]
-        return [(keys if known is None else both(keys, known), about) for keys, about in keys_of]
+        return [(self.without_names(keys), about) for keys, about in keys_of]
+
+    def _may_be(self, region: Node, about: list[Members]) -> bool:
+        """Whether there are keys of a region; those that no value can have need not be told from others."""
+        try:
+            return self.values.strings.expr(region) is not EMPTY
+        except UnsupportedConstraint:
+            forms = [form for form, _ in self.moves(self.function, about, 0, {})]
+            if all(map(self.values.meaning.impossible_form, forms)):
+                return False
+            raise
+
+    def without_names(self, keys: Expr) -> Expr:
+        return both(keys, complement(self.values.strings.options(self.names))) if self.names else keys
 
     # -- the text
 
     def expr(self) -> Expr:
-        self.refuse_unsound()
+        try:
+            self.refuse_unsound()
+            return concat(text("{"), self.style.inner, self.body())
+        except RepeatedKeys:
+            return self.remembering()
+
+    def remembering(self) -> Expr:
+        """The same with open keys that never come twice."""
+        from .json_keys import OpenKeys
+
+        self._memo.clear()
+        self.keys = OpenKeys(self)
         return concat(text("{"), self.style.inner, self.body())
 
     def body(self) -> Expr:
@@ -229,6 +259,14 @@ class Object:
         """Keys that no name stands for; `opened`: there was one already."""
         if function is self.logic.false:
             return EMPTY
+        if self.keys is not None:
+            return self.keys.rest(function, count)
+        return self.loose(function, count, opened)
+
+    def loose(self, function: Node, count: int, opened: bool) -> Expr:
+        """The same with keys that may come twice."""
+        if function is self.logic.false:
+            return EMPTY
         return self.memo(("rest", function.uid, count, opened), lambda: self._rest(function, count, opened))
 
     def _rest(self, function: Node, count: int, opened: bool) -> Expr:
@@ -238,20 +276,20 @@ class Object:
         if moves and mark is not None and mark > count + (not opened):
             self.refuse_counting(function)
         if count == 0 or (mark is not None and count + 1 == mark):
-            return alt(end, *[concat(m, self.rest(after, more, True)) for m, after in moves])
+            return alt(end, *[concat(m, self.loose(after, more, True)) for m, after in moves])
         loop = alt(*[member for member, after in moves if after is function])
-        exits = [concat(member, self.rest(after, more, True)) for member, after in moves if after is not function]
+        exits = [concat(member, self.loose(after, more, True)) for member, after in moves if after is not function]
         if mark is None:
             return concat(repeat(loop, 0), alt(end, *exits))
         if not exits:
             size = mark - count - 1
-            last = self.rest(function, mark - 1, True)
+            last = self.loose(function, mark - 1, True)
             return alt(concat(repeat(loop, 0, size - 1), end), concat(repeat(loop, size, size), last))
         if mark - count > MOST_COUNTED:
             raise UnsupportedConstraint(
                 f"more than {MOST_COUNTED} members with alternatives for each are not supported"
             )
-        return alt(end, concat(loop, self.rest(function, more, True)), *exits)
+        return alt(end, concat(loop, self.loose(function, more, True)), *exits)
 
     def other_members(self, function: Node, count: int) -> list[tuple[Expr, Node]]:
         out: dict[int, tuple[Node, list[Expr]]] = {}
@@ -277,13 +315,13 @@ class Object:
                     failed = self.logic.restrict(self.function, {atom: False})
                     later = forms.any_of([form for form, _ in self.moves(failed, about, 0, {})])
                     if not meaning.impossible_form(forms.all_of([later, atom.form])):
-                        raise UnsupportedConstraint("what a key left open must not be is not known before the last one")
+                        raise RepeatedKeys("what a key left open must not be is not known before the last one")
 
     def refuse_counting(self, function: Node) -> None:
         """Refuses a least number of keys that the schema leaves open, as they may come twice."""
-        for mark in self.marks:
+        for mark in self.marks if self.keys is None else ():
             if mark > 1 and not self.worse(function, MinMembers(mark), True):
-                raise UnsupportedConstraint(f"at least {mark} members with keys left open are not supported")
+                raise RepeatedKeys(f"at least {mark} members with keys left open are not supported")
 
     def worse(self, function: Node, atom: Atom, value: bool) -> bool:
         """Whether nothing is met with an assertion decided as `value` that is not met with the opposite."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .automaton import DEAD, Automaton
 from .distance import Distances
 from .errors import BudgetError
+from .sketches import TRIED, Sketch, Sketches, tokens_of
 from .vocabulary import Vocabulary
 
 State = int
@@ -40,6 +41,7 @@ class Rows:
     def __init__(self, automaton: Automaton, vocab: Vocabulary) -> None:
         self.automaton, self.vocab = automaton, vocab
         self.distances = Distances(automaton, vocab, self._ends)
+        self.sketches = Sketches(automaton, vocab)
         self._rows: dict[State, Row] = {}
         self._tight: dict[tuple[State, int], Row] = {}
         self._reached: dict[State, list[State]] = {}
@@ -64,9 +66,13 @@ class Rows:
 
     def ids(self, row: Row) -> Mask:
         """The allowed ids, however many."""
-        return self._unpacked(row.mask) if row.ids is None else row.ids
+        return tokens_of(row.mask) if row.ids is None else row.ids
 
     def _new(self, s: State) -> Row:
+        sketch = self.sketches.of(s)
+        if sketch is not None:
+            mask, need, tried = self.sketches.row(s, sketch)
+            return _keep(self._rows, s, self._finish(s, mask, self._narrow(mask), need, list(tried)), KEPT)
         mask = np.zeros(self.vocab.words, np.int32)
         packed, ends, need = self.vocab.slices.row(self.automaton.dfa, s, mask, NARROW)
         ids = None if packed is None else np.frombuffer(packed, np.int32)
@@ -78,24 +84,52 @@ class Rows:
 
     def _new_tight(self, s: State, row: Row, budget: int) -> Row:
         """The row without the tokens after which no complete value fits in `budget - 1` more."""
+        sketch = self.sketches.of(s)
+        if sketch is not None:
+            return self._tight_sketch(s, sketch, budget)
         keep = [end for end in row.ends if self.distances.within(end, budget - 1)]
-        if not keep and not self.automaton.accepting(s):
-            needed = self.distances.estimate(s)
-            raise BudgetError(f"no complete value fits in {budget} more tokens; about {needed} are needed")
+        self._refuse(s, budget, not keep)
         if len(keep) == len(row.ends):
             return _keep(self._tight, (s, budget), row, KEPT)
         mask, ids = self._only(s, set(keep))
         return _keep(self._tight, (s, budget), self._finish(s, mask, ids, 0, keep), KEPT // 8)
 
+    def _refuse(self, s: State, budget: int, empty: bool) -> None:
+        if empty and not self.automaton.accepting(s):
+            needed = self.distances.estimate(s)
+            raise BudgetError(f"no complete value fits in {budget} more tokens; about {needed} are needed")
+
+    def _tight_sketch(self, s: State, sketch: Sketch, budget: int) -> Row:
+        left = budget - 1
+        tried = self.sketches.row(s, sketch)[2]
+        good = [token for end, tokens in tried.items() if self.distances.within(end, left) for token in tokens]
+        for group in self.sketches.groups(sketch):
+            end = self.sketches.end(s, int(group[0]))
+            bound = self.distances.above(end, left) if sketch.steady else self.automaton.minlen(end)
+            if bound <= left:
+                good += group.tolist()
+            else:
+                few = group[:TRIED].tolist()
+                good += [token for token in few if self.distances.within(self.sketches.end(s, token), left)]
+        self._refuse(s, budget, not good)
+        mask, ids = self._packed(np.array(good, np.int32))
+        return _keep(self._tight, (s, budget), self._finish(s, mask, ids, 0, []), KEPT // 8)
+
     def _only(self, s: State, ends: set[int]) -> tuple[Mask, Mask | None]:
         """The mask of the tokens that lead from `s` to one of `ends`."""
         reached = np.full(self.vocab.size, DEAD, np.int32)
         self.vocab.trie.walk(self.automaton.dfa, s, reached)
-        good = np.isin(reached, list(ends)) if ends else np.zeros(self.vocab.size, np.bool_)
+        return self._packed(np.flatnonzero(np.isin(reached, list(ends))))
+
+    def _packed(self, tokens: npt.NDArray[np.integer[Any]]) -> tuple[Mask, Mask | None]:
         bits = np.zeros(self.vocab.words * 32, np.bool_)
-        bits[: self.vocab.size] = good
+        bits[tokens] = True
         mask = np.packbits(bits, bitorder="little").view(np.int32)
-        return mask, np.flatnonzero(good).astype(np.int32) if np.count_nonzero(good) <= NARROW else None
+        return mask, self._narrow(mask)
+
+    def _narrow(self, mask: Mask) -> Mask | None:
+        few = int(np.bitwise_count(mask.view(np.uint32)).sum()) <= NARROW
+        return tokens_of(mask) if few else None
 
     def _finish(self, s: State, mask: Mask, ids: Mask | None, need: int, ends: list[int]) -> Row:
         if self.automaton.accepting(s):
@@ -109,6 +143,9 @@ class Rows:
         return Row(mask, ids, need, ends)
 
     def _ends(self, s: State) -> list[State]:
+        sketch = self.sketches.of(s)
+        if sketch is not None:
+            return self.sketches.ends(s, sketch)
         row = self._rows.get(s)
         if row is not None:
             return row.ends
@@ -117,10 +154,6 @@ class Rows:
             self._scratch.fill(0)
             found = self._reached[s] = self.vocab.slices.row(self.automaton.dfa, s, self._scratch, 0)[1]
         return found
-
-    def _unpacked(self, mask: Mask) -> Mask:
-        bits = np.unpackbits(mask.view(np.uint8), bitorder="little")
-        return np.flatnonzero(bits[: self.vocab.size]).astype(np.int32)
 
 
 def _keep(table: dict[Any, Row], key: Any, row: Row, limit: int) -> Row:

@@ -42,6 +42,8 @@ def _show(e: Expr, depth: int) -> str:
             items, low, high, used, current, _ = e.args
             seen = f"{_show(current, depth - 1)} then {_show(items.item, depth - 1)} but {len(used)} used"
             return f"distinct({seen}){{{low},{'' if high < 0 else high}}}"
+        case Kind.THEN:
+            return f"{_show(e.args[0], depth - 1)} then what depends on it"
         case Kind.SPAN:
             suffixes, low, high, depth = e.args
             return f"spans({suffixes!r}, {low}:{high} after {depth})"

@@ -41,7 +41,7 @@ def save(constraint: Constraint, path: str | Path) -> None:
         raise UnsupportedConstraint("only constraints whose automaton is compiled natively can be stored")
     if not constraint._algebra.finished:
         raise UnsupportedConstraint(
-            "constraints with rules that are not written yet (the format regex) cannot be stored"
+            "constraints whose rules are written on the way (the format regex, uniqueItems) cannot be stored"
         )
     with constraint._lock:
         arrays = _arrays(constraint, constraint._algebra._arena)

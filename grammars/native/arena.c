@@ -46,7 +46,7 @@ static uint64_t hash(Arena *A, const Node *n) {
         return h;
     }
     h = mix(h, (uint64_t)n->a);
-    if (n->kind == UNIQUE) return mix_list(A, mix(h, (uint64_t)n->c), n->b);
+    if (n->kind == UNIQUE || n->kind == THEN) return mix_list(A, mix(h, (uint64_t)n->c), n->b);
     h = mix(h, (uint64_t)n->b);
     return n->kind == HOLE ? mix_list(A, h, n->c) : mix(h, (uint64_t)n->c);
 }
@@ -62,7 +62,7 @@ static int same(Arena *A, const Node *x, const Node *y) {
     if (x->kind == ALT || x->kind == AND)
         return x->b == y->b && !memcmp(LIST(A, x->a), LIST(A, y->a), (size_t)x->b * sizeof(Id));
     if (x->a != y->a) return 0;
-    if (x->kind == UNIQUE) return x->c == y->c && same_list(A, x->b, y->b);
+    if (x->kind == UNIQUE || x->kind == THEN) return x->c == y->c && same_list(A, x->b, y->b);
     return x->b == y->b && (x->kind == HOLE ? same_list(A, x->c, y->c) : x->c == y->c);
 }
 

@@ -22,7 +22,7 @@ typedef int32_t Id;
 #define MAX_DEPTH 6000      /* levels of one recursion; a level takes less than 1 KB of stack */
 
 /* The same numbers as expr.Kind. */
-enum { EMPTY, LEAF, TEXT, CAT, ALT, REPEAT, AND, NOT, REF, HOLE, SPAN, UNIQUE };
+enum { EMPTY, LEAF, TEXT, CAT, ALT, REPEAT, AND, NOT, REF, HOLE, SPAN, UNIQUE, THEN };
 
 typedef struct {
     uint8_t kind;
@@ -32,7 +32,8 @@ typedef struct {
     Id a, b, c;        /* LEAF dag; TEXT offset, length; CAT head, tail; ALT AND offset, count; REPEAT body, low, high;
                           NOT body; REF body; HOLE value, follow (a TEXT), positions (offset of a counted list);
                           SPAN low, high (of an interval of all suffix arrays, one behind the other), depth;
-                          UNIQUE current, parameters (offset of a counted list, see distinct.c), so far (a TEXT) */
+                          UNIQUE current, parameters (offset of a counted list, see distinct.c), so far (a TEXT);
+                          THEN current, parameters (the same), so far; see then.c */
     int64_t minlen;    /* -1: not known yet */
 } Node;
 
@@ -51,7 +52,7 @@ typedef struct {
 typedef struct { void *items; int32_t size, capacity; } Pool;
 
 typedef struct {
-    uint64_t key; /* node << 8 | byte, plus 1; 0: free */
+    uint64_t key; /* node << 8 | byte, plus 1, or marked by bit 62 or 63; 0: free */
     Id value;
 } Memo;
 
@@ -81,6 +82,7 @@ typedef struct {
     jmp_buf failed;
     const char *why;   /* NULL: out of memory, or a Python error is set */
     PyObject *on_lazy; /* called with a rule that has no body yet: defines it */
+    PyObject *on_then; /* called with a number and a text: gives the expression that follows it */
 } Arena;
 
 #define NODE(A, id) (((Node *)(A)->nodes.items)[id])
@@ -114,6 +116,7 @@ int32_t make_list(Arena *A, const Id *items, int32_t count);    /* a counted lis
 
 int nullable(Arena *A, Id e);
 Id body_of(Arena *A, Id ref);
+PyObject *call_out(Arena *A, PyObject *python, int number, PyObject *text); /* Python code that uses the arena in turn */
 Cuts cuts(Arena *A, Id e);
 void cut_byte(Cuts *c, int byte);
 Id derive(Arena *A, Id e, int byte);
@@ -136,6 +139,25 @@ int nullable_unique(Arena *A, Node n);
 Cuts cuts_unique(Arena *A, Node n);
 int64_t minlen_unique(Arena *A, Node n, int64_t (*of)(Arena *, Id));
 int unique_is_sound(Arena *A, const Node *n, Id id);
+Id *memo(const Arena *A, uint64_t key); /* a remembered value, or NULL */
+void remember(Arena *A, uint64_t key, Id value);
+
+/* Of an expression: parts of it that do not depend on texts (then.c). */
+typedef struct {
+    Id through, stop; /* what is alive here is alive; `stop` leads to no end */
+    Id but;           /* whatever is alive here as well needs a closer look */
+    Id over;          /* what is dead here is dead */
+    int64_t slack;    /* the true minlen may be so much more than in `through` or `stop` */
+    uint8_t steady;   /* the shortest end does not depend on texts either */
+    uint8_t depends;  /* whether there is anything to tell */
+} Sketch;
+
+Sketch sketch(Arena *A, Id e);
+Id make_then(Arena *A, Id current, int32_t params, Id so_far);
+int32_t then_params(Arena *A, int32_t number, int steady, const Id *parts); /* longest, closing, stop, over */
+Id derive_then(Arena *A, Id e, int byte);
+Cuts cuts_then(Arena *A, Id e);
+int64_t minlen_then(Arena *A, Node n, int64_t (*of)(Arena *, Id));
 PyObject *py_suffixes(PyObject *module, PyObject *args);
 
 extern PyTypeObject ArenaType;

@@ -40,15 +40,19 @@ int nullable(Arena *A, Id e) {
     return NODE(A, e).nullable;
 }
 
-/* The body of a rule; a lazy one is written now, by Python code that uses the arena in turn. */
-Id body_of(Arena *A, Id ref) {
-    if (NODE(A, ref).a != NONE) return NODE(A, ref).a;
+PyObject *call_out(Arena *A, PyObject *python, int number, PyObject *text) {
     jmp_buf outer;
     memcpy(&outer, &A->failed, sizeof(outer));
-    PyObject *done = A->on_lazy ? PyObject_CallFunction(A->on_lazy, "i", (int)ref) : NULL;
+    PyObject *done = python ? PyObject_CallFunction(python, text ? "iO" : "i", number, text) : NULL;
     memcpy(&A->failed, &outer, sizeof(outer));
-    Py_XDECREF(done);
-    if (!done) fail(A, A->on_lazy ? NULL : "a rule is used but never defined");
+    if (!done) fail(A, python ? NULL : "a rule is used but never defined");
+    return done;
+}
+
+/* The body of a rule; a lazy one is written now. */
+Id body_of(Arena *A, Id ref) {
+    if (NODE(A, ref).a != NONE) return NODE(A, ref).a;
+    Py_DECREF(call_out(A, A->on_lazy, ref, NULL));
     if (NODE(A, ref).a == NONE) fail(A, "a rule is used but never defined");
     return NODE(A, ref).a;
 }
@@ -97,6 +101,7 @@ static Cuts compute_cuts(Arena *A, Id e) {
     case REF: return cuts(A, body_of(A, e));
     case SPAN: return cuts_span(A, n);
     case UNIQUE: return cuts_unique(A, n);
+    case THEN: return cuts_then(A, e);
     case HOLE: {
         Node follow = NODE(A, n.b);
         out = cuts(A, n.a);
@@ -187,6 +192,7 @@ static Id compute_derivative(Arena *A, Id e, int byte) {
     case REF: return derive(A, body_of(A, e), byte);
     case SPAN: return derive_span(A, n, byte);
     case UNIQUE: return derive_unique(A, n, byte);
+    case THEN: return derive_then(A, e, byte);
     default: return derive_hole(A, n, byte);
     }
 }
@@ -198,7 +204,12 @@ static uint32_t place(const Arena *A, uint64_t key) {
     return at;
 }
 
-static void remember(Arena *A, uint64_t key, Id value) {
+Id *memo(const Arena *A, uint64_t key) {
+    Memo *found = &A->memo[place(A, key)];
+    return found->key ? &found->value : NULL;
+}
+
+void remember(Arena *A, uint64_t key, Id value) {
     if (A->memo_size * 2 > A->memo_mask) {
         uint32_t mask = A->memo_mask * 2 + 1;
         Memo *table = calloc((size_t)mask + 1, sizeof(Memo));
@@ -345,7 +356,7 @@ static Id compute_class(Arena *A, Id e, Id graph) {
     case REPEAT: return repeat_class(A, n, graph);
     case REF: return derive_class(A, body_of(A, e), graph);
     case HOLE: return hole_class(A, n, graph);
-    default: return UNSURE; /* SPAN, UNIQUE */
+    default: return UNSURE; /* SPAN, UNIQUE, THEN */
     }
 }
 

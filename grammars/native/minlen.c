@@ -53,6 +53,7 @@ static int64_t compose(Arena *A, Id e, int64_t (*of)(Arena *, Id)) {
     case REPEAT: return times(n.b, n.b ? of(A, n.a) : 0);
     case SPAN: return minlen_span(A, n);
     case UNIQUE: return minlen_unique(A, n, of);
+    case THEN: return minlen_then(A, n, of);
     case HOLE: {
         if (nullable(A, e)) return 0;
         least = of(A, n.a);

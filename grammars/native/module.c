@@ -42,6 +42,7 @@ static int new_arena(Arena *A, PyObject *args, PyObject *kwargs) {
 
 static void dealloc(Arena *A) {
     Py_CLEAR(A->on_lazy);
+    Py_CLEAR(A->on_then);
     arena_free(A);
     Py_TYPE(A)->tp_free((PyObject *)A);
 }
@@ -147,6 +148,37 @@ static PyObject *py_define(Arena *A, PyObject *args) {
 static PyObject *py_on_lazy(Arena *A, PyObject *define) {
     Py_XSETREF(A->on_lazy, Py_NewRef(define));
     Py_RETURN_NONE;
+}
+
+static PyObject *py_on_then(Arena *A, PyObject *after) {
+    Py_XSETREF(A->on_then, Py_NewRef(after));
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_then(Arena *A, PyObject *args) {
+    int current, number, steady;
+    Id parts[4];
+    if (!PyArg_ParseTuple(args, "ipiiiii", &number, &steady, &current, &parts[0], &parts[1], &parts[2], &parts[3]) ||
+        !known(A, current))
+        return NULL;
+    for (int i = 0; i < 4; i++)
+        if (!known(A, parts[i])) return NULL;
+    GUARDED(A, return PyLong_FromLong(make_then(A, current, then_params(A, number, steady, parts), A->eps)););
+}
+
+static PyObject *py_sketch(Arena *A, PyObject *args) {
+    int e;
+    if (!PyArg_ParseTuple(args, "i", &e) || !known(A, e)) return NULL;
+    if (!A->on_then) Py_RETURN_NONE;
+    GUARDED(A, {
+        Sketch s = sketch(A, e);
+        if (!s.depends) Py_RETURN_NONE;
+        int32_t base = A->scratch.size;
+        push(A, s.through);
+        push(A, s.stop);
+        Id narrow = make_nary(A, ALT, base);
+        return Py_BuildValue("(iiiLO)", narrow, s.but, s.over, (long long)s.slack, s.steady ? Py_True : Py_False);
+    });
 }
 
 static PyObject *py_hole(Arena *A, PyObject *args) {
@@ -427,6 +459,11 @@ static PyMethodDef arena_methods[] = {
     METHOD("ref", py_ref, "ref(nullable, minlen) -> expression, to be defined"),
     METHOD("define", py_define, "define(ref, body)"),
     {"on_lazy", (PyCFunction)py_on_lazy, METH_O, "on_lazy(define): called with a ref when its body is first needed"},
+    {"on_then", (PyCFunction)py_on_then, METH_O, "on_then(after): called with a number and a text that then() gave rise to"},
+    METHOD("then", py_then,
+           "then(number, steady, current, longest, closing, stop, over) -> expression: a text and what follows it (then.c)"),
+    METHOD("sketch", py_sketch,
+           "sketch(e) -> (narrow, but, wide, slack, steady) where what follows a text depends on it (then.c), else None"),
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
     METHOD("distinct", py_distinct, "distinct(item, sep, low, high or -1, shortest items) -> expression (distinct.py)"),
     METHOD("index", py_index, "index(text, order, ends, first, last) -> number of its first suffix (suffixes.py)"),

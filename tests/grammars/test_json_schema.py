@@ -106,10 +106,8 @@ def test_drafts(schema: dict[str, Any], text: str, accepting: set[int]) -> None:
         ({"properties": {"a/b": {"$ref": "other.json"}}}, "#/properties/a~1b/$ref", "resources={'other.json'"),
         ({"items": {"pattern": "(a)\\1"}}, "#/items/pattern", "back"),
         ({"type": "number", "multipleOf": 123456789}, None, "remainders"),
-        ({"type": "array", "uniqueItems": True}, None, "uniqueItems"),
+        ({"type": "array", "not": {"uniqueItems": True}}, None, "must not be distinct"),
         ({"type": "array", "contains": {"type": "null"}, "minContains": 10**5}, None, "items that match"),
-        ({"minProperties": 2}, None, "keys left open"),
-        ({"type": "object", "not": {"additionalProperties": {"type": "string"}}}, None, "last one"),
     ],
 )
 def test_refused(schema: Any, pointer: str | None, reason: str) -> None:

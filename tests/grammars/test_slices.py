@@ -11,6 +11,7 @@ from lmprog.grammars import Vocabulary, json_schema, regex
 from lmprog.grammars.algebra import Reference
 from lmprog.grammars.constraint import Automatic
 from lmprog.grammars.expr import ANY_TEXT, Expr, both, chars, concat, hole, options, repeat, text
+from lmprog.grammars.sketches import tokens_of
 
 PLAIN = chars([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
 QUOTED = concat(text('"'), repeat(PLAIN, 2, 9), text('"'))
@@ -90,8 +91,8 @@ def check(c: Automatic, name: str) -> None:
             assert np.array_equal(row.mask, mask)
             assert set(row.ends) == ends
             if row.ids is not None:
-                assert np.array_equal(row.ids, c._rows._unpacked(mask))
-            steps = [int(i) for i in c._rows._unpacked(mask) if i not in VOCAB.eos]
+                assert np.array_equal(row.ids, tokens_of(mask))
+            steps = [int(i) for i in tokens_of(mask) if i not in VOCAB.eos]
             if not steps:
                 break
             s = c.advance(s, rng.choice(steps)) or 0

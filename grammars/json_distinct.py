@@ -1,8 +1,8 @@
 """Arrays of distinct items of any kind: a state remembers the values that have come, and forbids all their spellings.
 
 What an item leaves of the array's assertions is known from its Form, as in json_arrays.py; what it adds to the memory
-is read from its text when it ends (dependent.py). That asks for a proof, made in advance, that whatever items come there
-will be others for those that must still come: a Form that has more values than there are items before.
+is read from its text when it ends (dependent.py). That asks for a proof, made in advance, that whatever items come
+there will be others for those that must still come: a Form that has more values than there are items before.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class OpenKeys:
                 todo += found
 
     def bound(self, function: Node, count: int) -> Expr:
-        """Its shortest text is as long as some rest after `count` members, whatever they are; EMPTY where none is sure."""
+        """Its shortest text is as long as a rest after any `count` members; EMPTY where none is sure."""
         key = (function.uid, count)
         if key not in self._bounds:
             self._bounds[key] = EMPTY

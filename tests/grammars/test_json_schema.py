@@ -31,6 +31,12 @@ TABLE: list[tuple[Any, list[str], list[str]]] = [
     ({"type": "array", "contains": {"const": 1}, "maxContains": 2}, ["[0, 1]", "[1, 1]"], ["[]", "[0]", "[1, 1, 1]"]),
     ({"type": "array", "contains": True, "minContains": 2}, ["[0, 1]"], ["[0]"]),
     ({"items": {"enum": [1, "a", True]}, "uniqueItems": True}, ["[1, true]", "[]"], ["[1, 1.0]", '["a", "\\u0061"]']),
+    (
+        {"type": "array", "uniqueItems": True},
+        ['["a", "b", 1]', "[[], {}]"],
+        ["[1, 1.0]", '["a", "\\u0061"]', "[[], []]"],
+    ),
+    ({"type": "object", "minProperties": 2}, ['{"a": 1, "b": 1}'], ['{"a": 1}', '{"a": 1, "a": 2}']),
     ({"properties": {"a": {"type": "null"}}}, ["{}", '{"a": null}', '{"b": 1}', "3"], ['{"a": 1}', '{"\\u0061": 1}']),
     ({"type": "object", "required": ["a"]}, ['{"a": 1}', '{"a": 1, "b": 2}'], ["{}", '{"b": 1}']),
     ({"patternProperties": {"^x": False}}, ['{"a": 1}'], ['{"x": 1}', '{"xy": 1}', '{"\\u0078": 1}']),

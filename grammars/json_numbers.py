@@ -7,6 +7,7 @@ Values are exact decimals. Which spellings of a value are produced:
 - with an exponent: any mantissa for bounds that only concern the sign, a normalised one (1.5e-07) otherwise; none
   together with `multipleOf`. Whole numbers take exponents that surely leave no fraction. With an exponent numbers end
   where binary doubles do.
+- together with `multipleOf`, what has a point has 15 significant digits at most: a reader's double keeps those.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import lru_cache, reduce
 from math import floor, lcm
 
 from .derive import minlen
-from .digits import DIGIT, DIGITS, Interval, decimals, fraction_digits, multiples, whole
+from .digits import DIGIT, DIGITS, ZEROS, Interval, decimals, fraction_digits, multiples, whole
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, alt, both, chars, complement, concat, options, repeat, text
 from .logic import Cube, Logic, Node
@@ -145,9 +146,9 @@ class _Case:
             return EMPTY
         plain = self.plain(bounds)
         for step in [self.step] if self.step not in (None, 1) else []:
-            plain = both(plain, multiples(step))
+            plain = both(plain, multiples(step), _KEPT)
         for step in self.not_steps:
-            plain = both(plain, complement(multiples(step)))
+            plain = both(plain, complement(multiples(step)), _KEPT)
         return alt(plain, self.scientific(bounds))
 
     def plain(self, bounds: Interval) -> Expr:
@@ -224,6 +225,7 @@ _LAST_MANTISSA = both(
     decimals(Interval(Fraction(1), False, LARGEST / 10**MOST_EXPONENT, False)),
     concat(DIGIT, repeat(concat(text("."), repeat(DIGIT, 1, SAFE_PLACES)), 0, 1)),
 )
+_KEPT = alt(DIGITS, concat(repeat(chars([(46, 46), (48, 57)]), 1, 16), ZEROS))  # as doubles, or as integers
 _MINUS = repeat(text("-"), 0, 1)
 _ZERO_FRACTION = concat(text("."), repeat(text("0"), 1))
 _E = chars([(69, 69), (101, 101)])

@@ -42,7 +42,7 @@ class CodePoint:
         j = min(max(self._k - first, 0), m - 1)
         r = self._again.pop() if self._again else int(self._rng.random() * ONE)
         self._before = (self._k, r)
-        self._k = (j * ONE + r) // m
+        self._k = rescaled(j, m, r)
         self._drawn += 1
 
     def rewind(self, drawn: int) -> None:
@@ -52,6 +52,11 @@ class CodePoint:
             self._again.append(r)
             self._drawn = drawn
         assert drawn == self._drawn, "only the last draw can be taken back"
+
+
+def rescaled(j: int, m: int, r: int, one: int = ONE) -> int:
+    """The j-th of m cells as the whole line, which of its cells: r, below `one`, says where inside of the j-th."""
+    return (j * one + r) // m
 
 
 Uniforms = np.random.Generator | CodePoint

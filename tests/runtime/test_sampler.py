@@ -177,15 +177,48 @@ def test_sequences_follow_the_exact_distribution() -> None:
     assert chi2 < len(expected) + 5 * np.sqrt(2 * len(expected))
 
 
-def test_a_seeded_request_does_not_depend_on_its_batch() -> None:
-    request = Request([1, 2], 10, sampling=Sampling(temperature=1.3, top_p=0.9, seed=42), ignore_eos=True)
-    others = [Request([1, i % 9], 10, sampling=Sampling(temperature=1.0)) for i in range(20)]
-    seen = []
-    for company, kind in [([], {}), (others, {}), (others, {"slots": 40, "max_batch_tokens": 3}), ([request], {})]:
-        with toy_engine(**kind) as engine:
-            seen.append(engine.generate([*company, request])[-1].ids)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "kind", [{"top_k": 50}, {"top_p": 0.9}, {"top_p": 0.99, "top_k": 3000}, {"min_p": 0.05}], ids=str
+)
+def test_filters_of_full_rows_keep_what_sorting_would(kind: dict[str, Any], dtype: Any) -> None:
+    for seed, spread in enumerate([1, 3, 10]):
+        logits = (np.random.default_rng(seed).normal(size=50_000) * spread).astype(dtype)
+        s = Sampling(temperature=0.8, **kind)
+        expected = np.flatnonzero(reference(logits, s))
 
-    assert [seen[0]] * 4 == seen
+        assert abs(len(expected) - len(got := kept(logits, float(logits.max()), s))) <= 1e-5 * len(expected)
+        assert len(np.setxor1d(expected, got)) <= 1e-5 * len(expected)
+
+
+SEEDED: list[dict[str, Any]] = [
+    {"temperature": 1.3, "top_p": 0.9},
+    {"repetition_penalty": 1.3, "frequency_penalty": 0.4, "min_p": 0.02},
+    {"arithmetic": (1, 3), "presence_penalty": 0.3},
+]
+
+
+@pytest.mark.parametrize("kind", SEEDED, ids=str)
+def test_a_seeded_request_does_not_depend_on_its_batch(kind: dict[str, Any]) -> None:
+    """Whatever else runs, in whatever order, with and without the cache, sent back to wait or not."""
+    request = Request([1, 2], 10, sampling=Sampling(**{"temperature": 1.0, "seed": 42, **kind}), ignore_eos=True)
+    others = [Request([1, i % 9], 10, sampling=Sampling(temperature=1.0), ignore_eos=True) for i in range(20)]
+    small = {"slots": 40, "max_batch_tokens": 3}
+    seen, preempted = [], 0
+    for before, after, settings in [
+        ([], [], {}),
+        (others, [], {}),
+        ([], others, {"reuse": False}),
+        (others[:9], others[9:], small),
+        (others[9:], others[:3], {**small, "reuse": False}),
+        ([request], [request], {}),
+    ]:
+        with toy_engine(**settings) as engine:
+            seen.append(engine.generate([*before, request, *after])[len(before)].ids)
+            preempted += engine.stats.preempted
+
+    assert [seen[0]] * len(seen) == seen
+    assert preempted
 
 
 def test_unseeded_requests_differ() -> None:

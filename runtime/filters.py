@@ -11,13 +11,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from .exponentials import COLDEST, Row, exponentials
 from .sampling import Sampling
 
-Row = NDArray[np.floating]
 Indices = NDArray[np.intp]
 GROUP = 64
 LONG = 4096
-COLDEST = 1e-30  # a temperature that is a float32 of its own
 FIRST, FACTOR = 256, 16  # sizes tried for a nucleus
 
 
@@ -90,9 +89,8 @@ def _total(values: Row, top: float, temperature: float) -> float:
     """The sum of the weights; of a long row, of float32 ones."""
     if len(values) < LONG:
         return float(weights(values, top, temperature).sum())
-    with np.errstate(over="ignore", under="ignore"):
-        scaled = (values - values.dtype.type(top)) / values.dtype.type(max(temperature, COLDEST))
-        return float(np.exp(scaled, out=scaled).sum(dtype=np.float64))
+    shares, sums = exponentials(values, temperature)
+    return float(sums.sum()) / float(shares.max())
 
 
 def _likely(logits: Row, indices: Indices | None, top: float, sampling: Sampling) -> Indices:

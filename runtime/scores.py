@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .filters import COLDEST, kept, largest
+from .exponentials import COLDEST, Row, masked
+from .filters import kept, largest
 from .request import Scores
-from .sampler import Row, candidates, masked
+from .sampler import candidates
 from .sampling import Sampling
 from .sequence import Sequence
 

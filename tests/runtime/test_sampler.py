@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lmprog.runtime import exponentials as module
 from lmprog.runtime.choice import Choice
 from lmprog.runtime.engine import Engine
 from lmprog.runtime.errors import SamplingError
+from lmprog.runtime.exponentials import exponentials
 from lmprog.runtime.filters import kept
 from lmprog.runtime.request import Request
 from lmprog.runtime.sampler import pick
@@ -204,14 +206,15 @@ def test_a_seeded_request_does_not_depend_on_its_batch(kind: dict[str, Any]) -> 
     others = [Request([1, i % 9], 10, sampling=Sampling(temperature=1.0), ignore_eos=True) for i in range(20)]
     small = {"slots": 16, "max_batch_tokens": 16}
     seen, preempted = [], 0
-    for before, after, kinds in [
+    cases: list[tuple[list[Request], list[Request], dict[str, Any]]] = [
         ([], [], {}),
         (others, [], {}),
         ([], others, {"reuse": False}),
         (others[:9], others[9:], small),
         (others[9:], others[:3], {**small, "reuse": False}),
         ([request], [request], {}),
-    ]:
+    ]
+    for before, after, kinds in cases:
         with toy_engine(**kinds) as engine:
             seen.append(engine.generate([*before, request, *after])[len(before)].ids)
             preempted += engine.stats.preempted
@@ -226,3 +229,40 @@ def test_unseeded_requests_differ() -> None:
         a, b = engine.generate([request, request])
 
     assert a.ids != b.ids
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("n", [1024, 5000, 5001, 5033])
+@pytest.mark.parametrize("shift", [0, -30, 60, 500])
+def test_exponentials_of_float32_rows(n: int, temperature: float, shift: float) -> None:
+    """The kernel, and where its sums would not be safe numpy, against float64; with words of masks of every kind."""
+    rng = np.random.default_rng(n)
+    logits = (rng.normal(size=n) * 5 + shift).astype(np.float32)
+    logits[rng.integers(0, n, 9)] = -np.inf
+    mask = rng.integers(-(1 << 31), 1 << 31, -(-n // 32)).astype(np.int32)
+    mask[::3], mask[1::5] = -1, 0
+    allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[:n] == 1
+    for row, may in ((None, np.ones(n, bool)), (mask, allowed)):
+        values, sums = exponentials(logits, temperature, row)
+        expected = np.where(may, np.exp((logits.astype(np.float64) - logits.max()) / temperature), 0)
+        scale = values.sum(dtype=np.float64) / expected.sum()
+
+        assert (values[expected == 0] == 0).all()
+        assert pytest.approx(expected, rel=1e-5) == values / scale
+        ends = np.arange(0, n, 512)
+        assert pytest.approx(np.add.reduceat(expected, ends), rel=1e-5) == sums / scale
+
+
+def test_the_kernel_says_the_same_as_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of a long row does not depend on whether the kernel was built, but for rounding."""
+    if module.fused is None:
+        pytest.skip("the kernel is not built")
+    logits = (np.random.default_rng(0).normal(size=5000) * 3).astype(np.float32)
+    s = Sampling(1.0, seed=1)
+    draws = []
+    for fused in (module.fused, None):
+        monkeypatch.setattr(module, "fused", fused)
+        rng = generator(s)
+        draws.append([pick(logits, 5000, Choice(), s, rng) for _ in range(300)])
+
+    assert draws[0] == draws[1]

@@ -20,7 +20,7 @@ install: $(STAMP)
 
 # 1. everything but torch, exactly as locked; 2. torch, from the indexes that pip is set up with or else from PyTorch's own
 # (asked only then, so that it can neither slow down nor change the rest); 3. lmprog itself, with its C kernel.
-$(STAMP): pyproject.toml requirements.lock $(wildcard grammars/native/*.[ch])
+$(STAMP): pyproject.toml requirements.lock $(wildcard grammars/native/*.[ch] runtime/native/*.c)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --no-deps -r requirements.lock
 	$(PIP) install --quiet "$(TORCH)" 2>/dev/null || { echo "$(TORCH): from $(TORCH_INDEX)"; \

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import SamplingError
@@ -23,6 +24,9 @@ class Argmax:
 class Sample:
     """Draw each token. With a `seed` a run is reproducible; each hole (and each row of `map`) derives its own from it.
 
+    The penalties and `logit_bias` ({token id: bias}) are those of `lmprog.runtime.sampling.Sampling`; they also work at
+    temperature 0. For each hole, "generated" means its own tokens, and all the text before it is its prompt.
+
     Raises SamplingError for values out of range (NaN temperature, top_p outside (0, 1], ...).
     """
 
@@ -31,12 +35,16 @@ class Sample:
     top_k: int = 0
     min_p: float = 0.0
     seed: int | None = None
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         self.sampling()
 
     def sampling(self) -> Sampling:
-        return Sampling(self.temperature, self.top_p, self.top_k, self.min_p, self.seed)
+        return Sampling(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
 
 
 Decoder = Argmax | Sample
@@ -52,6 +60,10 @@ class Settings:
     top_k: int | None = None
     min_p: float | None = None
     seed: int | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[int, float] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if self.decoder is not None:
@@ -59,8 +71,8 @@ class Settings:
         dataclasses.replace(Sampling(temperature=1.0), **self.given())  # out of range: SamplingError on the user's line
 
     def given(self) -> dict[str, Any]:
-        fields = ("temperature", "top_p", "top_k", "min_p", "seed")
-        return {name: value for name in fields if (value := getattr(self, name)) is not None}
+        names = [f.name for f in dataclasses.fields(self) if f.name != "decoder"]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def fixes_seed(self) -> bool:
         return self.seed is not None or (self.decoder is not None and self.decoder.sampling().seed is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -82,6 +82,10 @@ def gen(
     top_k: int | None = None,
     min_p: float | None = None,
     seed: int | None = None,
+    repetition_penalty: float | None = None,
+    presence_penalty: float | None = None,
+    frequency_penalty: float | None = None,
+    logit_bias: Mapping[int, float] | None = None,
     name: str | None = None,
     boundary: Boundary | None = None,
     **limits: Any,
@@ -104,8 +108,8 @@ def gen(
     BudgetError. Without `max_tokens` there are 512, or more where the shortest value needs more. A stop string is
     neither part of the value nor of the run's text.
 
-    `temperature`, `top_p`, `top_k`, `min_p`, `seed` override the decoder around the hole one by one, `decoder` as a
-    whole. `boundary="token"` switches token healing off.
+    `temperature`, `top_p`, `top_k`, `min_p`, `seed`, the penalties and `logit_bias` override the decoder around the
+    hole one by one, `decoder` as a whole; what they mean: `Sample`. `boundary="token"` switches token healing off.
 
     Raises HoleError for a wrong description, InvalidConstraint or UnsupportedConstraint for a wrong or unsupported
     regex, schema or type, SamplingError for decoding settings out of range.
@@ -129,7 +133,8 @@ def gen(
     if where is not None:
         language_ = restricted(language_, where)
         kind = f"{kind} where {where}"
-    settings = Settings(decoder, temperature, top_p, top_k, min_p, seed)
+    penalties = (repetition_penalty, presence_penalty, frequency_penalty, logit_bias)
+    settings = Settings(decoder, temperature, top_p, top_k, min_p, seed, *penalties)
     return Hole(kind, language_, parse, *_checked(name, stop, max_tokens), settings, check_boundary(boundary))
 
 

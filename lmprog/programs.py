@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -120,6 +121,28 @@ class Program(Generic[P, T]):
             return self._live(canceller, model, options.for_row(index), args, kwargs)
 
         return map_rows(run, rows, progress=progress, errors=errors, concurrency=concurrency, title=self.__name__)
+
+    def samples(self, n: int, /, *args: Any, independent: bool = False, **kwargs: Any) -> list[Run[T]]:
+        """n runs with the same arguments, together.
+
+        They spread evenly over what the program can give (arithmetic sampling, Vilnis et al. 2023): each run by itself
+        is distributed as a single `run`, but together they repeat one another less, and averages over them vary
+        less. With `independent=True` each derives its own seed instead, as the rows of `map` do. Other options as in
+        `run`; a decoder that samples is needed, or holes with a temperature: under Argmax all are the same.
+        """
+        own = {name: kwargs.pop(name) for name in CALL if name in kwargs}
+        model = choose(own.pop("model", None), self.model, self.__name__)
+        options = self._options(own)
+        if options.base_seed() is None:
+            options = replace(options, seed=secrets.randbits(63))
+
+        def run(index: int, args: tuple[Any, ...], _: dict[str, Any], canceller: Canceller) -> Run[Any]:
+            one = options.for_row(index) if independent else options.for_sample(index, n)
+            done: Run[Any] = self._live(canceller, model, one, args, kwargs)
+            return replace(done, value=done)
+
+        rows = [args] * n
+        return map_rows(run, rows, progress=False, errors="raise", concurrency=32, title=self.__name__)
 
     def prompt(self, *args: Any, **kwargs: Any) -> str:
         """The text that a run would begin with, holes shown as ⟨name: kind⟩; needs no model.

@@ -28,6 +28,7 @@ class Options:
     seed: int | None = None
     boundary: Boundary = "heal"
     logprobs: bool = False
+    arithmetic: tuple[int, int] | None = None
 
     def base_seed(self) -> int | None:
         if self.seed is not None or self.decoder is None:
@@ -36,6 +37,10 @@ class Options:
 
     def for_row(self, index: int) -> Options:
         return replace(self, seed=derive_seed(self.base_seed(), "row", index))
+
+    def for_sample(self, index: int, n: int) -> Options:
+        """Of n samples that spread evenly; they share the seed, which must be there."""
+        return replace(self, arithmetic=(index, n))
 
 
 class Live:
@@ -90,9 +95,9 @@ class Live:
     def _sampling(self, hole: Hole, index: int) -> Sampling:
         decoder, seed = self._decoders[-1]
         merged = hole.settings.over(decoder)
-        if hole.settings.fixes_seed():
-            return merged
-        return replace(merged, seed=derive_seed(seed, index))
+        if not hole.settings.fixes_seed():
+            merged = replace(merged, seed=derive_seed(seed, index))
+        return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)
 
     def open(self, role: str, name: str | None) -> None:
         self.roles.begin(role)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..grammars.errors import BudgetError
 from .errors import SamplingError
-from .request import Constraint
+from .request import Constraint, Scores
 from .sequence import Sequence
 
 NARROW = 1024  # columns up to which multiplying only those rows of the output matrix is far cheaper than all
@@ -65,7 +65,7 @@ def prepare(seq: Sequence, eos: frozenset[int]) -> None:
             return
 
 
-def accept(seq: Sequence, token: int, logprob: float, eos: frozenset[int]) -> None:
+def accept(seq: Sequence, token: int, scores: Scores, eos: frozenset[int]) -> None:
     """Take a sampled token in, and whatever it forces."""
     request = seq.request
     if request.constraint is None:
@@ -80,7 +80,7 @@ def accept(seq: Sequence, token: int, logprob: float, eos: frozenset[int]) -> No
     if stopped:
         seq.finish = "stop"
         return
-    seq.append(token, logprob)
+    seq.append(token, scores)
     seq.sampled += 1
     prepare(seq, eos)
 
@@ -107,7 +107,7 @@ def _after(constraint: Constraint, state: int, tokens: list[int]) -> int | None:
 
 def _force(seq: Sequence, tokens: list[int], state: int | None) -> None:
     for token in tokens:
-        seq.append(token, float("nan"))
+        seq.append(token, Scores(masked=0.0, top_masked={token: 0.0} if seq.request.top_logprobs else None))
     seq.forced += len(tokens)
     seq.state = state
 

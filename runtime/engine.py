@@ -21,14 +21,15 @@ from .errors import ContextOverflow, DeadlineExceeded, EngineClosed, OutOfSlots,
 from .handle import Handle
 from .loop import Loop, log
 from .metrics import exposition
+from .penalties import Penalties
 from .places import Places
 from .request import Request, Result, Vocab
 from .runner import Runner
-from .sampler import generator
 from .scheduler import Scheduler
 from .sequence import Sequence
 from .stats import Stats
 from .tree_view import show
+from .uniforms import generator
 
 if TYPE_CHECKING:
     from .live import LiveView
@@ -243,7 +244,11 @@ class Engine:
                 f"{seq.prompt} prompt tokens and max_tokens={request.max_tokens} need {longest} KV slots, "
                 f"the engine has {self._scheduler.pool.size}: load the model with more slots"
             )
+        if request.top_logprobs < 0:
+            raise RequestError(f"top_logprobs must be 0 or more, not {request.top_logprobs}")
         seq.rng = generator(request.sampling)
+        if request.sampling.changes_logits:
+            seq.penalties = Penalties(request.sampling, seq.ids[: seq.prompt], self.vocab.size)
         begin(seq)
         return seq
 

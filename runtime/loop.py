@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 
 from .choice import accept, prepare
 from .errors import EngineFault
-from .request import Vocab
+from .request import UNKNOWN, Scores, Vocab
 from .runner import Runner, pack
-from .sampler import generator, logprob, pick
+from .sampler import pick
 from .scheduler import Scheduler, Step
+from .scores import scores_of
 from .sequence import Sequence
 from .stats import Stats
+from .uniforms import rewound
 
-NAN = float("nan")
 STUCK = 1000  # plans in a row without a token
 log = logging.getLogger("lmprog")
 
@@ -118,7 +119,7 @@ class Loop:
             if seq.error is not None or seq.finish is not None:
                 self._end(seq)
             else:
-                seq.rng = generator(seq.request.sampling, seq.sampled)  # one that was drawn may have been lost
+                seq.rng = rewound(seq.rng, seq.request.sampling, seq.sampled)  # the last one may have been lost
         self.scheduler.restart(list(self.live))
         self._fresh = True
 
@@ -156,8 +157,8 @@ class Loop:
         with self.stats.timed("sample_seconds"):
             picked = [self._pick(seq, row) for (seq, _), row in zip(step.samples, rows, strict=True)]
         with self.stats.timed("mask_seconds"):
-            for (seq, _), (token, chance) in zip(step.samples, picked, strict=True):
-                self._accept(seq, token, chance)
+            for (seq, _), (token, scores) in zip(step.samples, picked, strict=True):
+                self._accept(seq, token, scores)
         for seq, _ in step.samples:
             if seq.error is not None or seq.finish is not None:
                 self._leave(seq)
@@ -188,7 +189,7 @@ class Loop:
             seq.error = error
             self._leave(seq)
 
-    def _pick(self, seq: Sequence, logits: Row) -> tuple[int, float]:
+    def _pick(self, seq: Sequence, logits: Row) -> tuple[int, Scores]:
         request, choice, stats = seq.request, seq.choice, self.stats
         assert choice is not None
         if not seq.sampled:
@@ -196,19 +197,21 @@ class Loop:
             stats.first_token.add(seq.first - seq.started)
         stats.sampled += 1
         try:
-            token = pick(logits, self.size, choice, request.sampling, seq.rng)
-            if request.logprobs:
-                return token, logprob(logits, token)
+            if seq.penalties is not None:
+                seq.penalties.count(seq.generated)
+            token = pick(logits, self.size, choice, request.sampling, seq.rng, seq.penalties)
+            if request.scored:
+                return token, scores_of(token, logits, self.size, seq)
             stats.narrow += choice.columns is not None
-            return token, NAN
+            return token, UNKNOWN
         except BaseException as error:
             seq.error = error
-            return -1, NAN
+            return -1, UNKNOWN
 
-    def _accept(self, seq: Sequence, token: int, chance: float) -> None:
+    def _accept(self, seq: Sequence, token: int, scores: Scores) -> None:
         if seq.error is None:
             try:
-                accept(seq, token, chance, self.eos)
+                accept(seq, token, scores, self.eos)
                 tell(seq)
             except BaseException as error:
                 seq.error = error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,9 @@ class Request:
     With a constraint the result is always one of its complete values: it ends at EOS (where the constraint allows it),
     when nothing can continue the value, or, with `open_end`, when the model picks a token that would leave the
     language; `stop_ids` and `ignore_eos` do not apply. `state` is where the constraint starts (None:
-    `constraint.start()`). `logprobs=True` computes the full row of logits for every sampled token, also where a mask
-    would allow a narrow one.
+    `constraint.start()`). `logprobs=True` asks for the log-probabilities of the tokens, `top_logprobs=k` also for
+    those of the k likeliest at each place; the full row of logits is then computed for every sampled token, also where
+    a mask would allow a narrow one.
 
     Requests of a higher `priority` go first, and may send running ones of a lower priority back to wait. `group` says
     whose request it is, a program's or a user's: groups get equal shares of the engine, counted in tokens. After
@@ -63,11 +65,28 @@ class Request:
     stop_ids: frozenset[int] = frozenset()
     open_end: bool = False
     logprobs: bool = False
+    top_logprobs: int = 0
     ignore_eos: bool = False
     priority: int = 0
     group: Hashable = None
     timeout: float | None = None
     on_tokens: Callable[[list[int]], object] | None = None
+
+    @property
+    def scored(self) -> bool:
+        return self.logprobs or self.top_logprobs > 0
+
+
+class Scores(NamedTuple):
+    """Log-probabilities at one place, as in the fields of a Result."""
+
+    raw: float = math.nan
+    masked: float = math.nan
+    top_raw: dict[int, float] | None = None
+    top_masked: dict[int, float] | None = None
+
+
+UNKNOWN = Scores()
 
 
 @dataclass
@@ -81,6 +100,14 @@ class Result:
     state           the constraint's last state, before any EOS
     logprobs        log-probability of each token under the whole, unmasked distribution at temperature 1;
                     nan for forced tokens and, unless the request asked for logprobs, for all
+    masked_logprobs log-probability of each token under the distribution that it was drawn from: after penalties and
+                    biases, mask, temperature and filters; at temperature 0, where nothing is drawn, after penalties,
+                    biases and mask at temperature 1. 0.0 for forced tokens, which come with certainty; for others
+                    nan unless the request asked for logprobs
+    top_logprobs    for each token the k likeliest at its place under the whole distribution, {id: log-probability},
+                    likeliest first; empty for forced tokens and unless the request asked for top_logprobs=k
+    top_masked_logprobs   the same under the distribution of masked_logprobs, with no token that could not be drawn;
+                    of a forced token itself alone
     """
 
     ids: list[int]
@@ -92,3 +119,6 @@ class Result:
     forced_tokens: int
     logprobs: list[float]
     seconds: float
+    masked_logprobs: list[float] = field(default_factory=list)
+    top_logprobs: list[dict[int, float]] = field(default_factory=list)
+    top_masked_logprobs: list[dict[int, float]] = field(default_factory=list)

@@ -84,7 +84,7 @@ def _wanted(step: Step) -> tuple[list[int], list[NDArray[np.int32] | None], list
     seen: dict[tuple[int, int], int] = {}
     for seq, row in step.samples:
         assert seq.choice is not None
-        narrow = None if seq.request.logprobs else seq.choice.columns
+        narrow = None if seq.request.scored else seq.choice.columns
         key = (row, id(narrow))
         if key not in seen:
             seen[key] = len(rows)

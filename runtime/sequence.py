@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from .pool import Slots
 from .radix import Ids, Node
-from .request import Finish, Request, Result
+from .request import UNKNOWN, Finish, Request, Result, Scores
 
 if TYPE_CHECKING:
     from .choice import Choice
+    from .penalties import Penalties
+    from .uniforms import Uniforms
     from .waiting import Group
 
 _I = TypeVar("_I", np.int32, np.int64)
@@ -32,8 +34,8 @@ class Sequence:
 
     __slots__ = (
         "arrival", "choice", "computed", "done", "due", "error", "finish", "first", "forced", "group", "held", "ids",
-        "length", "logprobs", "node", "passed_over", "placed", "prompt", "request", "rng", "sampled", "shared",
-        "started", "state", "table", "told", "watchers",
+        "length", "node", "passed_over", "penalties", "placed", "prompt", "request", "rng", "sampled", "scores",
+        "shared", "started", "state", "table", "told", "watchers",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
@@ -50,13 +52,14 @@ class Sequence:
         self.release()
         self.state: int | None = None
         self.choice: Choice | None = None
-        self.rng: np.random.Generator | None = None
+        self.rng: Uniforms | None = None
+        self.penalties: Penalties | None = None
         self.finish: Finish | None = None
         self.error: BaseException | None = None
         self.watchers: tuple[Callable[[], object], ...] = ()  # told of new tokens
         self.told = 0  # tokens that `on_tokens` has been given
         self.computed = self.sampled = self.forced = 0
-        self.logprobs: list[float] = []
+        self.scores: list[Scores] = []
         self.started = self.first = time.perf_counter()
 
     def release(self) -> None:
@@ -65,12 +68,12 @@ class Sequence:
         self.table: Slots = np.zeros(0, np.int64)
         self.held = self.shared = self.done = 0
 
-    def append(self, token: int, logprob: float) -> None:
+    def append(self, token: int, scores: Scores = UNKNOWN) -> None:
         if self.length == len(self.ids):
             self.ids = _grown(self.ids)
         self.ids[self.length] = token
         self.length += 1
-        self.logprobs.append(logprob)
+        self.scores.append(scores)
 
     def hold(self, slots: Slots) -> None:
         """Add slots to the table."""
@@ -115,8 +118,11 @@ class Sequence:
             prompt_tokens_computed=self.computed,
             sampled_tokens=self.sampled,
             forced_tokens=self.forced,
-            logprobs=self.logprobs,
+            logprobs=[s.raw for s in self.scores],
             seconds=time.perf_counter() - self.started,
+            masked_logprobs=[s.masked for s in self.scores],
+            top_logprobs=[s.top_raw or {} for s in self.scores],
+            top_masked_logprobs=[s.top_masked or {} for s in self.scores],
         )
 
 

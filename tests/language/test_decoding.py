@@ -8,7 +8,7 @@ import lmprog as lp
 from lmprog import gen, program, select
 from lmprog.decoders import derive_seed
 from lmprog.runtime.sampling import Sampling
-from lmprog.testing import RandomModel
+from lmprog.testing import RandomModel, TableModel
 
 
 def test_the_innermost_setting_wins(spy: Any) -> None:
@@ -122,3 +122,48 @@ def test_log_probabilities_on_request(model: RandomModel) -> None:
     assert plain.value == asked.value
     assert [c.logprob for c in plain.captures.all()] == [None, None]
     assert all(c.logprob is not None and c.logprob < 0 for c in asked.captures.all())
+
+
+def test_penalties_and_biases_are_settings_too(spy: Any) -> None:
+    @program(decoder=lp.Sample(0.5, repetition_penalty=1.2, logit_bias={3: -1.0}))
+    def settings(p: lp.Prompt) -> None:
+        p("a", gen(max_tokens=1, presence_penalty=0.5))
+        p("b", gen(max_tokens=1, decoder=lp.Argmax(), frequency_penalty=0.3, logit_bias={4: 1.0}))
+        p("c", gen(max_tokens=1, repetition_penalty=1.0, temperature=0.0))
+
+    settings(model=spy)
+
+    assert [request.sampling for request in spy.requests] == [
+        Sampling(0.5, repetition_penalty=1.2, logit_bias={3: -1.0}, presence_penalty=0.5),
+        Sampling(frequency_penalty=0.3, logit_bias={4: 1.0}),
+        Sampling(logit_bias={3: -1.0}),
+    ]
+    with pytest.raises(lp.SamplingError, match="repetition_penalty"):
+        gen(repetition_penalty=-1.0)
+
+
+@program(decoder=lp.Sample())
+def two_letters(p: lp.Prompt, head: str) -> str:
+    first, second = p(head, gen(regex="[a-d]"), " ", gen(regex="[a-d]"))
+    return first + second
+
+
+def test_samples_spread_evenly() -> None:
+    """Each of two letters of the same chance comes as often as it should, to within one."""
+    letters = [*"abcd :"]
+    model = TableModel(letters, lambda ids: [0.25] * 4 + [0.0, 0.0, 0.0] if ids else [0, 0, 0, 0, 0, 1, 0])
+    runs = two_letters.samples(40, ":", model=model, seed=3)
+
+    for letter in "abcd":
+        assert abs(sum(run.value[0] == letter for run in runs) - 10) <= 1
+        assert abs(sum(run.value[1] == letter for run in runs) - 10) <= 1
+    assert [run.value for run in runs] == [run.value for run in two_letters.samples(40, ":", model=model, seed=3)]
+    assert [run.value for run in runs] != [run.value for run in two_letters.samples(40, ":", model=model)]
+
+
+def test_independent_samples_are_those_of_map(model: RandomModel) -> None:
+    runs = two_letters.samples(6, ":", independent=True, model=model, seed=3)
+
+    assert [run.value for run in runs] == two_letters.map([":"] * 6, model=model, seed=3)
+    assert all(run.text == f":{run.value[0]} {run.value[1]}" for run in runs)
+    assert two_letters.samples(0, ":", model=model) == []

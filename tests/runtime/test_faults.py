@@ -260,8 +260,8 @@ def fail_at(engine: Engine, method: str, steps: list[int], error: type[BaseExcep
 @pytest.mark.parametrize("method", ["schedule", "commit", "_plan", "_reserve", "_admit", "_release", "_make_room"])
 def test_the_engine_starts_afresh(method: str, error: type[BaseException]) -> None:
     todo = prompts(4, 30)
-    kinds = [Sampling(), Sampling(1.0, seed=3)]
-    requests = [Request(p, 6, sampling=kinds[i % 2], ignore_eos=True) for i, p in enumerate(todo)]
+    kinds = [Sampling(), Sampling(1.0, seed=3), Sampling(1.0, seed=3, presence_penalty=1.0, arithmetic=(1, 2))]
+    requests = [Request(p, 6, sampling=kinds[i % 3], ignore_eos=True) for i, p in enumerate(todo)]
     with toy_engine(slots=80) as engine:
         expected = [r.ids for r in engine.generate(requests)]
     with toy_engine(slots=80) as engine:

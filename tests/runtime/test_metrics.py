@@ -103,7 +103,7 @@ def test_a_step_knows_how_much_of_it_is_prefill() -> None:
         scheduler.commit(step)
         for seq, _ in step.samples:
             for token in new if seq is first else [0]:
-                seq.append(token, 0.0)
+                seq.append(token)
         scheduler.add(Sequence(Request([4, 5, len(seen)], 9)))
 
     assert [(3, 3), (3, 4), (1, 5)] == seen

@@ -25,7 +25,7 @@ def finish_step(scheduler: Scheduler, step: Step) -> None:
     """Commit, and sample a 0 for everyone."""
     scheduler.commit(step)
     for seq, _ in step.samples:
-        seq.append(0, 0.0)
+        seq.append(0)
         if seq.remaining == 0:
             scheduler.remove(seq)
     scheduler.check()

@@ -31,7 +31,7 @@ def turn(scheduler: Scheduler) -> list[Sequence]:
     scheduler.commit(step)
     ended = []
     for seq, _ in step.samples:
-        seq.append(0, 0.0)
+        seq.append(0)
         if seq.remaining == 0:
             scheduler.remove(seq)
             ended.append(seq)
@@ -209,7 +209,7 @@ def test_everyone_finishes_whatever_comes(
         elif step.tokens:
             scheduler.commit(step)
             for seq, _ in step.samples:
-                seq.append(0, 0.0)
+                seq.append(0)
                 if seq.remaining == 0:
                     scheduler.remove(seq)
         if event == "drop" and (alive := [*scheduler.running, *scheduler.waiting]):

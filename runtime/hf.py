@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,13 +20,22 @@ from torch import Tensor, nn
 from .attention import NAME, KVPool, Plan, planned
 from .errors import ModelMismatch
 from .head import Head
+from .invariant import stand_ins, tiled
 from .memory import available
-from .packed import PackedHead, PackedLinear, packable, packable_layers, packed_bytes
+from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
 from .runner import Batch
-from .verify import compare_with_stock
+from .verify import check_invariance, compare_with_stock
 
 POOL_BYTES = 1 << 30  # default size of the KV pool on a CPU
 MOST_SLOTS = 1 << 16
+
+
+class StandIn(Protocol):
+    """Whose forward takes the place of a module's during a step."""
+
+    module: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor: ...
 
 
 class HFRunner:
@@ -36,28 +45,45 @@ class HFRunner:
     packed  keep packed copies of the linear layers' weights (CPU, float32: up to 2.7 times as fast for 2-64 rows);
             None: if they take at most a quarter of the memory that is available
     verify  compare logits with the stock model's first; raises ModelMismatch when they differ
+    deterministic  the logits after some tokens are the same, bit for bit, whatever else is in a step, however a prompt
+            is cut into chunks, and whether its keys and values come from the cache (see invariant.py); raises
+            ModelMismatch where that fails, as it does for mixtures of experts. On a CPU it is best with packed layers
 
     The logits that `forward` returns are valid until the next call.
     """
 
-    def __init__(self, model: Any, *, packed: bool | None = None, verify: bool = True) -> None:
+    def __init__(
+        self, model: Any, *, packed: bool | None = None, verify: bool = True, deterministic: bool = False
+    ) -> None:
         self.model = model.eval()
         self.device, self.dtype = model.device, model.dtype
         head = model.get_output_embeddings()
         if head is None or not isinstance(getattr(head, "weight", None), Tensor):
             raise ModelMismatch(f"{type(model).__name__} has no output matrix: it is not a causal language model")
-        layers = packable_layers(model)
+        least = 1 if deterministic else LEAST
+        layers = packable_layers(model, least)
         if packed is None:
             packed = packed_bytes(layers) <= available(self.device) // 4
-        project = PackedHead(head).forward if packed and packable(head) else head.forward
-        self._head = Head(head, project)
-        self._body = [PackedLinear(layer) for layer in layers if layer is not head] if packed else []
+        self.deterministic = deterministic
+        self._body: list[StandIn] = (
+            [PackedLinear(layer, deterministic) for layer in layers if layer is not head] if packed else []
+        )
+        project: Callable[[Tensor], Tensor] = head.forward
+        if packed and packable(head, least):
+            project = PackedHead(head).forward
+        elif deterministic:
+            project = partial(tiled, head.forward)
+        self._head = Head(head, project, tiled if deterministic else None)
+        if deterministic:
+            self._body += stand_ins(model, {id(head), *(id(layer.module) for layer in self._body)})
         self._configs = _configs(model)
         self.width = self._head.width
         self.context = _context(model)
         self._pool, self._slot_bytes = KVPool(0), 0
         if verify:
             compare_with_stock(self)
+            if deterministic:
+                check_invariance(self)
 
     def reserve(self, slots: int | None) -> int:
         """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most."""
@@ -74,7 +100,7 @@ class HFRunner:
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
-        plan = Plan(batch, self._pool, self.dtype, self.device)
+        plan = Plan(batch, self._pool, self.dtype, self.device, self.deterministic)
         with self._ours(batch), planned(plan):
             logits = self.model(
                 input_ids=torch.from_numpy(batch.ids.astype(np.int64))[None].to(self.device),
@@ -112,8 +138,8 @@ def replaced(module: nn.Module, forward: Callable[..., Tensor]) -> Iterator[None
 
 
 @contextmanager
-def replaced_all(layers: list[PackedLinear]) -> Iterator[None]:
-    """Linear layers with their packed forward; those with a forward of their own (hooks) are left alone."""
+def replaced_all(layers: list[StandIn]) -> Iterator[None]:
+    """Layers with the forward of their stand-ins; those with a forward of their own (hooks) are left alone."""
     layers = [layer for layer in layers if "forward" not in layer.module.__dict__]
     for layer in layers:
         layer.module.__dict__["forward"] = layer.forward

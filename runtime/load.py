@@ -27,6 +27,7 @@ def load(
     slots: int | None = None,
     reuse: bool = True,
     max_queue: int | None = None,
+    deterministic: bool = False,
 ) -> Model:
     """A model ready to run, from files on this machine.
 
@@ -39,23 +40,27 @@ def load(
     reuse   share and keep the keys and values of common prefixes
     max_queue  most requests of one program that wait to run; whoever submits more waits for room (None: no limit)
 
+    deterministic  greedy results are the same, byte for byte, for any batch, any chunks, any order of arrival, and with
+            or without cached prefixes. Costs little on a CPU in float32, much elsewhere; see docs/runtime.md
+
     While a model is in use and open, loading the same files with the same options returns that same model, so closing
     it closes it for all.
 
     Raises:
         ModelNotFound: neither a folder nor in the Hugging Face cache; the message says what to do.
         BrokenModel: there is something, but not a causal language model that can be loaded.
-        ModelMismatch: the architecture does not run exactly under lmprog's attention.
+        ModelMismatch: the architecture does not run exactly under lmprog's attention, or not deterministically.
         CacheError: the default model cannot be converted for want of space or permission.
         InvalidOption: an unknown dtype or device.
     """
     folder, name = find(path)
     device = _checked(dtype, device)
     with _lock:
-        key = (folder, _fingerprint(folder), dtype, device, slots, reuse, max_queue)
+        options = dtype, device, slots, reuse, max_queue, deterministic
+        key = (folder, _fingerprint(folder), *options)
         model = _loaded.get(key)
         if model is None or model.closed:
-            model = _loaded[key] = _load(folder, name, dtype, device, slots, reuse, max_queue)
+            model = _loaded[key] = _load(folder, name, *options)
     return model
 
 
@@ -111,7 +116,14 @@ def _fingerprint(folder: Path) -> tuple[Any, ...]:
 
 
 def _load(
-    folder: Path, name: str, dtype: str, device: str, slots: int | None, reuse: bool, max_queue: int | None
+    folder: Path,
+    name: str,
+    dtype: str,
+    device: str,
+    slots: int | None,
+    reuse: bool,
+    max_queue: int | None,
+    deterministic: bool,
 ) -> Model:
     from ..grammars.plain_text import PlainText
     from ..grammars.tokenizers import token_bytes
@@ -122,7 +134,7 @@ def _load(
 
     tokenizer = load_tokenizer(folder)
     weights = load_weights(folder, dtype, device)
-    runner = HFRunner(weights)
+    runner = HFRunner(weights, deterministic=deterministic)
     tokens = token_bytes(tokenizer)[: runner.width]  # some tokenizers have image tokens that the model has no row for
     turn_end = ChatFormat(tokenizer, lambda text: []).turn_end() if tokenizer.chat_template else None
     eos = eos_ids(tokenizer, weights, turn_end, len(tokens))

@@ -72,7 +72,7 @@ class Head:
         index = torch.tensor(columns, device=hidden.device)  # a copy: the constraint's own array is read-only
         weight, bias = self.module.weight, self.module.bias
         assert isinstance(weight, Tensor)
-        weight, bias = weight.index_select(0, index), None if bias is None else bias[index]  # type: ignore[index]
+        weight, bias = weight.index_select(0, index).to(hidden.dtype), None if bias is None else bias[index]  # type: ignore[index]
         project = partial(F.linear, weight=weight, bias=bias)
         return project(hidden) if self._apart is None else self._apart(project, hidden)
 

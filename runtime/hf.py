@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .attention import NAME, KVPool, Plan, planned
 from .errors import ModelMismatch
+from .half import HalfLinear, halvable, release, round_weights
 from .head import Head
 from .invariant import stand_ins, tiled
 from .memory import available
@@ -47,35 +48,32 @@ class HFRunner:
     verify  compare logits with the stock model's first; raises ModelMismatch when they differ
     deterministic  the logits after some tokens are the same, bit for bit, whatever else is in a step, however a prompt
             is cut into chunks, and whether its keys and values come from the cache (see invariant.py); raises
-            ModelMismatch where that fails, as it does for mixtures of experts. On a CPU it is best with packed layers
+            ModelMismatch where that fails, as it does for mixtures of experts. Packs float32 layers unless told not to
+    half    round the weights of a float32 model to float16 and keep only those; arithmetic stays float32 (see half.py).
+            Logits are compared with those of the rounded model, which cannot be used by itself any more
 
     The logits that `forward` returns are valid until the next call.
     """
 
     def __init__(
-        self, model: Any, *, packed: bool | None = None, verify: bool = True, deterministic: bool = False
+        self,
+        model: Any,
+        *,
+        packed: bool | None = None,
+        verify: bool = True,
+        deterministic: bool = False,
+        half: bool = False,
     ) -> None:
         self.model = model.eval()
         self.device, self.dtype = model.device, model.dtype
         head = model.get_output_embeddings()
         if head is None or not isinstance(getattr(head, "weight", None), Tensor):
             raise ModelMismatch(f"{type(model).__name__} has no output matrix: it is not a causal language model")
-        least = 1 if deterministic else LEAST
-        layers = packable_layers(model, least)
-        if packed is None:
-            packed = packed_bytes(layers) <= available(self.device) // 4
+        if half and self.dtype != torch.float32:
+            raise ValueError(f"half=True rounds the weights of a float32 model, this one is {self.dtype}")
         self.deterministic = deterministic
-        self._body: list[StandIn] = (
-            [PackedLinear(layer, deterministic) for layer in layers if layer is not head] if packed else []
-        )
-        project: Callable[[Tensor], Tensor] = head.forward
-        if packed and packable(head, least):
-            project = PackedHead(head).forward
-        elif deterministic:
-            project = partial(tiled, head.forward)
+        self._body, project = _stand_ins(model, head, packed, half, deterministic)
         self._head = Head(head, project, tiled if deterministic else None)
-        if deterministic:
-            self._body += stand_ins(model, {id(head), *(id(layer.module) for layer in self._body)})
         self._configs = _configs(model)
         self.width = self._head.width
         self.context = _context(model)
@@ -84,6 +82,8 @@ class HFRunner:
             compare_with_stock(self)
             if deterministic:
                 check_invariance(self)
+        if half:
+            self._body += release(model)
 
     def reserve(self, slots: int | None) -> int:
         """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most."""
@@ -121,6 +121,28 @@ class HFRunner:
         finally:
             for config, name in stock:
                 config._attn_implementation = name
+
+
+def _stand_ins(
+    model: Any, head: Any, packed: bool | None, half: bool, deterministic: bool
+) -> tuple[list[StandIn], Callable[[Tensor], Tensor]]:
+    """For the layers of the body, and what computes full rows of the output matrix."""
+    least = 1 if deterministic else LEAST
+    layers = packable_layers(model, least)
+    if packed is None:
+        packed = deterministic or packed_bytes(layers) <= available(model.device) // 4
+    body: list[StandIn] = []
+    project: Callable[[Tensor], Tensor] = partial(tiled, head.forward) if deterministic else head.forward
+    if half:
+        round_weights(model)
+        body += [HalfLinear(layer, deterministic) for layer in halvable(model) if layer is not head]
+        project = HalfLinear(head, deterministic).forward if type(head) is nn.Linear else project
+    elif packed:
+        body += [PackedLinear(layer, deterministic) for layer in layers if layer is not head]
+        project = PackedHead(head).forward if packable(head, least) else project
+    if deterministic:
+        body += stand_ins(model, {id(head), *(id(layer.module) for layer in body)})
+    return body, project
 
 
 @contextmanager

@@ -18,6 +18,7 @@ of this is promised by the libraries: `HFRunner(deterministic=True)` tries it on
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ from .views import BLOCK, Short
 CPU_TILE, GPU_TILE = 8, 64  # rows
 LANES = 32  # elements after which a vectorised loop begins anew, at most
 PIECE = 1 << 15  # elements that torch does not divide among threads
-_ACTIVATIONS = tuple({c[0] if isinstance(c, tuple) else c for c in ACT2CLS.values()})
+_ACTIVATIONS: Any = tuple({c[0] if isinstance(c, tuple) else c for c in ACT2CLS.values()})
 
 
 def tiled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ def tiled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     tile = CPU_TILE if x.device.type == "cpu" else GPU_TILE
     rows = len(x)
     x = F.pad(x, (0, 0, 0, -rows % tile))
-    return torch.cat([function(part) for part in x.split(tile)])[:rows] if rows else function(x)
+    return torch.cat([function(part) for part in torch.split(x, tile)])[:rows] if rows else function(x)
 
 
 class Tiled:
@@ -48,7 +49,7 @@ class Tiled:
         self.module, self._stock = module, module.forward
 
     def forward(self, x: Tensor) -> Tensor:
-        return tiled(self._stock, x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+        return tiled(self._stock, x.flatten(0, -2)).view(*x.shape[:-1], -1)
 
 
 class Elementwise:
@@ -60,8 +61,8 @@ class Elementwise:
     def forward(self, x: Tensor) -> Tensor:
         width = x.shape[-1]
         rows = F.pad(x.flatten(0, -2), (0, -width % LANES)).contiguous()
-        pieces = rows.split(max(1, PIECE // rows.shape[1]))
-        return torch.cat([self._stock(piece) for piece in pieces])[:, :width].unflatten(0, x.shape[:-1])
+        pieces = torch.split(rows, max(1, PIECE // rows.shape[1]))
+        return torch.cat([self._stock(piece) for piece in pieces])[:, :width].reshape(x.shape)
 
 
 def stand_ins(model: nn.Module, taken: set[int]) -> list[Tiled | Elementwise]:
@@ -94,7 +95,7 @@ def attend(
         torch.bmm(q, k[i].mT, out=scores[i])
     if softcap is not None:
         scores = scores.div_(softcap).tanh_().mul_(softcap)
-    seen = scores.unflatten(1, (b, heads))[..., : group * n, :].unflatten(3, (group, n))
+    seen = scores.view(blocks, b, heads, -1, BLOCK)[..., : group * n, :].view(blocks, b, heads, group, n, BLOCK)
     seen += part.bias.view(b, 1, 1, n, blocks, BLOCK).permute(4, 0, 1, 2, 3, 5)
     top = scores.amax((0, -1))
     if sinks is not None:
@@ -114,5 +115,6 @@ def attend(
 
 def _blocks(x: Tensor, part: Short, blocks: int) -> Tensor:
     """[slots, Hkv, D] → [blocks, B * Hkv, BLOCK, D], laid out in this order whatever the sizes."""
-    x = x.index_select(0, part.keys).view(part.size[0], blocks, BLOCK, *x.shape[1:])
-    return x.permute(1, 0, 3, 2, 4).reshape(blocks, -1, BLOCK, x.shape[-1]).contiguous()
+    order = part.keys.view(-1, blocks, BLOCK).transpose(0, 1).flatten()
+    x = x.index_select(0, order).view(blocks, -1, BLOCK, *x.shape[1:])
+    return x.transpose(2, 3).reshape(blocks, -1, BLOCK, x.shape[-1]).contiguous()

@@ -28,13 +28,14 @@ class PackedLinear:
     """Stands in for the forward of a linear layer: a packed copy of its weight where that wins, or always."""
 
     def __init__(self, module: nn.Linear, always: bool = False) -> None:
-        self.module, self._always = module, always
-        self._weight = _packed(module.weight)
+        self.module: nn.Module = module
+        self._plain, self._bias, self._weight = module.weight, module.bias, _packed(module.weight)
+        self._always = always
 
     def forward(self, x: Tensor) -> Tensor:
         if not self._always and x.numel() // x.shape[-1] not in BODY_ROWS:
-            return F.linear(x, self.module.weight, self.module.bias)
-        return _product(x, self._weight, self.module.bias)
+            return F.linear(x, self._plain, self._bias)
+        return _product(x, self._weight, self._bias)
 
 
 class PackedHead:

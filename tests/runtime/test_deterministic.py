@@ -128,7 +128,7 @@ def test_the_default_model() -> None:
         assert isinstance(model.engine.runner, HFRunner)
         runner = Bits(model.engine.runner.model, deterministic=True, verify=False)
         head = model.encode("The quick brown fox jumps over the lazy dog. " * 8)
-        todo = [[2, *head[: 10 * i], *model.encode(f" The number {i} is")] for i in range(0, 8)]
+        todo = [[2, *head[: 10 * i], *model.encode(f" The number {i} is")] for i in range(8)]
         expected = serve(runner, model.vocab, todo, slots=4096)
 
         for settings in ({"reuse": False}, {"max_batch_tokens": 11}):

@@ -33,6 +33,7 @@ class KVPool:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self.windows: set[int | None] = set()  # that layers asked for
         self._layers: dict[int, Pair] = {}
 
     def layer(self, index: int, key: Tensor, value: Tensor) -> Pair:
@@ -103,6 +104,7 @@ def paged_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
     seen = plan.view(sliding_window)
+    plan.pool.windows.add(sliding_window)
     for part in seen.long:
         _attend_long(part, query[0], keys, values, scale, softcap, s_aux, out)
     attend = invariant.attend if plan.invariant else _attend_short

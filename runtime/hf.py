@@ -22,13 +22,13 @@ from .errors import ModelMismatch
 from .half import HalfLinear, halvable, release, round_weights
 from .head import Head
 from .invariant import stand_ins, tiled
-from .memory import available
+from .memory import available, fits
 from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
 from .runner import Batch
 from .verify import check_invariance, compare_with_stock
 
 POOL_BYTES = 1 << 30  # default size of the KV pool on a CPU
-MOST_SLOTS = 1 << 16
+LEAST_SLOTS, MOST_SLOTS = 1 << 8, 1 << 16
 
 
 class StandIn(Protocol):
@@ -85,18 +85,36 @@ class HFRunner:
         if half:
             self._body += release(model)
 
-    def reserve(self, slots: int | None) -> int:
-        """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most."""
-        self._slot_bytes = self._pool.slot_bytes or self._slot_bytes
-        self._pool = KVPool(self._fitting() if slots is None else slots)
-        return self._pool.slots
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one token's keys and values; 0 until something has been computed."""
+        return self._pool.slot_bytes or self._slot_bytes
 
-    def _fitting(self) -> int:
+    @property
+    def windows(self) -> set[int | None]:
+        """Sizes of sliding windows that layers asked for since `reserve`; None: the full context."""
+        return self._pool.windows
+
+    def reserve(self, slots: int | None) -> int:
+        """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most.
+
+        Raises:
+            OutOfSlots: they do not fit into the memory that is available; the message has the numbers.
+        """
+        self._slot_bytes = self.slot_bytes
+        self._pool = KVPool(0)  # the old one is not in the way
+        room = available(self.device)
+        if slots is None:
+            slots = self._fitting(room)
+        fits(slots, self._slot_bytes, room, str(self.device))
+        self._pool = KVPool(slots)
+        return slots
+
+    def _fitting(self, room: int) -> int:
         if not self._slot_bytes:
             raise ValueError("without `verify` the size of a slot is not known: say how many slots")
-        room = available(self.device)
         room = room // 2 if self.device.type == "cuda" else min(POOL_BYTES, room // 4)
-        return max(256, min(MOST_SLOTS, room // self._slot_bytes))
+        return max(LEAST_SLOTS, min(MOST_SLOTS, room // self._slot_bytes))
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:

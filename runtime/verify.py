@@ -47,6 +47,7 @@ def compare_with_stock(runner: HFRunner) -> None:
         for columns, (sequence, at), got in zip(batch.columns, where, ours, strict=True):
             want = _stock(runner, (a, b)[sequence][: at + 1])
             _compare(runner, want if columns is None else want[columns], got)
+    _check_kinds(runner)
 
 
 def _ours(runner: HFRunner, batch: Batch) -> list[Logits]:
@@ -105,6 +106,16 @@ def check_invariance(runner: HFRunner) -> None:
             f"{type(runner.model).__name__}: {len(last)} different logits for the same tokens in different steps; "
             "this model cannot run with deterministic=True here"
         )
+
+
+def _check_kinds(runner: HFRunner) -> None:
+    """What short sequences do not show: attention in chunks, windows that only the model's own masks know of."""
+    name, config = type(runner.model).__name__, runner.model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if unknown := kinds - {"full_attention", "sliding_attention"}:
+        raise ModelMismatch(f"{name} has layers of a kind that lmprog does not know: {', '.join(sorted(unknown))}")
+    if "sliding_attention" in kinds and runner.windows <= {None}:
+        raise ModelMismatch(f"{name} has sliding windows, but does not tell its attention function of them")
 
 
 @torch.inference_mode()

@@ -21,9 +21,9 @@ from lmprog.runtime.load import load
 from lmprog.runtime.request import Request
 from lmprog.runtime.runner import Batch, Span
 
-from .toys import FAMILIES, HF, prompts, tiny
+from .toys import HF, SUPPORTED, prompts, tiny
 
-REFUSED = ("Falcon", "Bloom", "GptOss")
+EXPERTS = ("GptOss", "Mixtral")
 PROMPTS = prompts(3, 64, shared=100, longest=40, size=290)
 TOKENS = 6
 SETTINGS: list[dict[str, Any]] = [
@@ -58,7 +58,7 @@ def serve(runner: HFRunner, vocab: Any, todo: list[list[int]], **settings: Any) 
         return [r.ids for r in engine.generate([Request(p, TOKENS, ignore_eos=True) for p in todo])]
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in REFUSED])
+@pytest.mark.parametrize("family", [f for f in SUPPORTED if f not in EXPERTS])
 def test_batch_chunks_order_and_cache_change_no_bit(family: str) -> None:
     runner = Bits(tiny(family), deterministic=True)
     todo = PROMPTS if family in ("Llama", "Gemma3Text") else PROMPTS[:16]
@@ -106,9 +106,10 @@ def test_narrow_rows_too() -> None:
     assert {1} == {len(bits) for bits in runner.seen.values()}
 
 
-def test_a_mixture_of_experts_is_refused() -> None:
+@pytest.mark.parametrize("family", EXPERTS)
+def test_mixtures_of_experts_are_refused(family: str) -> None:
     with pytest.raises(ModelMismatch, match=r"different logits.*deterministic=True"):
-        HFRunner(tiny("GptOss"), deterministic=True)
+        HFRunner(tiny(family), deterministic=True)
 
 
 @pytest.mark.parametrize("width", [33, 100, 2048])

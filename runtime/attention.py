@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface
 
+from . import invariant
 from .errors import ModelMismatch
 from .runner import Batch
 from .views import Long, Short, View, view
@@ -32,6 +33,7 @@ class KVPool:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self.windows: set[int | None] = set()  # that layers asked for
         self._layers: dict[int, Pair] = {}
 
     def layer(self, index: int, key: Tensor, value: Tensor) -> Pair:
@@ -49,16 +51,19 @@ class KVPool:
 
 
 class Plan:
-    """What the attention of one step needs to know."""
+    """What the attention of one step needs to know. invariant: see invariant.py."""
 
-    def __init__(self, batch: Batch, pool: KVPool, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, batch: Batch, pool: KVPool, dtype: torch.dtype, device: torch.device, invariant: bool = False
+    ) -> None:
         self.pool, self.slots = pool, torch.from_numpy(batch.slots).to(device)
+        self.invariant = invariant
         self._spans, self._dtype, self._device = batch.spans, dtype, device
         self._views: dict[int | None, View] = {}
 
     def view(self, window: int | None) -> View:
         if window not in self._views:
-            self._views[window] = view(self._spans, window, self._dtype, self._device)
+            self._views[window] = view(self._spans, window, self._dtype, self._device, self.invariant)
         return self._views[window]
 
 
@@ -99,10 +104,12 @@ def paged_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
     seen = plan.view(sliding_window)
+    plan.pool.windows.add(sliding_window)
     for part in seen.long:
         _attend_long(part, query[0], keys, values, scale, softcap, s_aux, out)
+    attend = invariant.attend if plan.invariant else _attend_short
     for group in seen.short:
-        _attend_short(group, query[0], keys, values, scale, softcap, s_aux, out)
+        _put(attend(group, query[0], keys, values, scale, softcap, s_aux), group, out)
     return out.unsqueeze(0), None
 
 
@@ -140,8 +147,7 @@ def _attend_short(
     scale: float,
     softcap: float | None,
     sinks: Tensor | None,
-    out: Tensor,
-) -> None:
+) -> Tensor:
     """All short segments at once: the shared block in one product for the whole batch, the rest one per segment."""
     b, n, width = part.size
     heads, group = keys.shape[1], query.shape[0] // keys.shape[1]
@@ -160,7 +166,11 @@ def _attend_short(
     if part.shared is not None:
         common = weights[..., width:].transpose(0, 1).reshape(heads, b * group * n, -1) @ vs
         o = o + common.view(heads, b, group * n, -1).transpose(0, 1)
-    o = o.view(b, heads, group, n, -1).permute(0, 3, 1, 2, 4).reshape(b * n, heads * group, -1)
+    return o.view(b, heads, group, n, -1).permute(0, 3, 1, 2, 4).reshape(b * n, heads * group, -1)
+
+
+def _put(o: Tensor, part: Short, out: Tensor) -> None:
+    """The results [B * Q, Hq, Dv] of short segments into their rows."""
     if part.rows is None:
         out.copy_(o)
     elif part.real is None:

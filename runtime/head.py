@@ -8,6 +8,7 @@ flat row of pieces; the comparison at load time would show it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,13 +19,15 @@ from torch import Tensor, nn
 from .runner import Batch
 
 Project = Callable[[Tensor], Tensor]
+Apart = Callable[[Project, Tensor], Tensor]
 
 
 class Head:
-    """Stands in for `module.forward`. `project` computes full rows (the module's own forward, or a packed product)."""
+    """Stands in for `module.forward`. `project` computes full rows (the module's own forward, or a packed product);
+    `apart` says how a function of rows is called when no row may depend on another."""
 
-    def __init__(self, module: nn.Module, project: Project) -> None:
-        self.module, self._project = module, project
+    def __init__(self, module: nn.Module, project: Project, apart: Apart | None = None) -> None:
+        self.module, self._project, self._apart = module, project, apart
         self._narrow = type(module) is nn.Linear
 
     def forward(self, batch: Batch, hidden: Tensor) -> Tensor:
@@ -69,7 +72,9 @@ class Head:
         index = torch.tensor(columns, device=hidden.device)  # a copy: the constraint's own array is read-only
         weight, bias = self.module.weight, self.module.bias
         assert isinstance(weight, Tensor)
-        return F.linear(hidden, weight.index_select(0, index), None if bias is None else bias[index])  # type: ignore[index]
+        weight, bias = weight.index_select(0, index).to(hidden.dtype), None if bias is None else bias[index]  # type: ignore[index]
+        project = partial(F.linear, weight=weight, bias=bias)
+        return project(hidden) if self._apart is None else self._apart(project, hidden)
 
 
 def _groups(batch: Batch, wide: list[int]) -> list[tuple[NDArray[np.int32], list[int]]]:

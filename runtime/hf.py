@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,14 +19,24 @@ from torch import Tensor, nn
 
 from .attention import NAME, KVPool, Plan, planned
 from .errors import ModelMismatch
+from .half import HalfLinear, halvable, release, round_weights
 from .head import Head
-from .memory import available
-from .packed import PackedHead, PackedLinear, packable, packable_layers, packed_bytes
+from .invariant import stand_ins, tiled
+from .memory import available, fits
+from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
 from .runner import Batch
-from .verify import compare_with_stock
+from .verify import check_invariance, compare_with_stock
 
 POOL_BYTES = 1 << 30  # default size of the KV pool on a CPU
-MOST_SLOTS = 1 << 16
+LEAST_SLOTS, MOST_SLOTS = 1 << 8, 1 << 16
+
+
+class StandIn(Protocol):
+    """Whose forward takes the place of a module's during a step."""
+
+    module: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor: ...
 
 
 class HFRunner:
@@ -36,45 +46,79 @@ class HFRunner:
     packed  keep packed copies of the linear layers' weights (CPU, float32: up to 2.7 times as fast for 2-64 rows);
             None: if they take at most a quarter of the memory that is available
     verify  compare logits with the stock model's first; raises ModelMismatch when they differ
+    deterministic  the logits after some tokens are the same, bit for bit, whatever else is in a step, however a prompt
+            is cut into chunks, and whether its keys and values come from the cache (see invariant.py); raises
+            ModelMismatch where that fails, as it does for mixtures of experts. Packs float32 layers unless told not to
+    half    round the weights of a float32 model to float16 and keep only those; arithmetic stays float32 (see half.py).
+            Logits are compared with those of the rounded model, which cannot be used by itself any more
 
     The logits that `forward` returns are valid until the next call.
     """
 
-    def __init__(self, model: Any, *, packed: bool | None = None, verify: bool = True) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        packed: bool | None = None,
+        verify: bool = True,
+        deterministic: bool = False,
+        half: bool = False,
+    ) -> None:
         self.model = model.eval()
         self.device, self.dtype = model.device, model.dtype
         head = model.get_output_embeddings()
         if head is None or not isinstance(getattr(head, "weight", None), Tensor):
             raise ModelMismatch(f"{type(model).__name__} has no output matrix: it is not a causal language model")
-        layers = packable_layers(model)
-        if packed is None:
-            packed = packed_bytes(layers) <= available(self.device) // 4
-        project = PackedHead(head).forward if packed and packable(head) else head.forward
-        self._head = Head(head, project)
-        self._body = [PackedLinear(layer) for layer in layers if layer is not head] if packed else []
+        if half and self.dtype != torch.float32:
+            raise ValueError(f"half=True rounds the weights of a float32 model, this one is {self.dtype}")
+        self.deterministic = deterministic
+        self._body, project = _stand_ins(model, head, packed, half, deterministic)
+        self._head = Head(head, project, tiled if deterministic else None)
         self._configs = _configs(model)
         self.width = self._head.width
         self.context = _context(model)
         self._pool, self._slot_bytes = KVPool(0), 0
         if verify:
             compare_with_stock(self)
+            if deterministic:
+                check_invariance(self)
+        if half:
+            self._body += release(model)
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one token's keys and values; 0 until something has been computed."""
+        return self._pool.slot_bytes or self._slot_bytes
+
+    @property
+    def windows(self) -> set[int | None]:
+        """Sizes of sliding windows that layers asked for since `reserve`; None: the full context."""
+        return self._pool.windows
 
     def reserve(self, slots: int | None) -> int:
-        """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most."""
-        self._slot_bytes = self._pool.slot_bytes or self._slot_bytes
-        self._pool = KVPool(self._fitting() if slots is None else slots)
-        return self._pool.slots
+        """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most.
 
-    def _fitting(self) -> int:
+        Raises:
+            OutOfSlots: they do not fit into the memory that is available; the message has the numbers.
+        """
+        self._slot_bytes = self.slot_bytes
+        self._pool = KVPool(0)  # the old one is not in the way
+        room = available(self.device)
+        if slots is None:
+            slots = self._fitting(room)
+        fits(slots, self._slot_bytes, room, str(self.device))
+        self._pool = KVPool(slots)
+        return slots
+
+    def _fitting(self, room: int) -> int:
         if not self._slot_bytes:
             raise ValueError("without `verify` the size of a slot is not known: say how many slots")
-        room = available(self.device)
         room = room // 2 if self.device.type == "cuda" else min(POOL_BYTES, room // 4)
-        return max(256, min(MOST_SLOTS, room // self._slot_bytes))
+        return max(LEAST_SLOTS, min(MOST_SLOTS, room // self._slot_bytes))
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
-        plan = Plan(batch, self._pool, self.dtype, self.device)
+        plan = Plan(batch, self._pool, self.dtype, self.device, self.deterministic)
         with self._ours(batch), planned(plan):
             logits = self.model(
                 input_ids=torch.from_numpy(batch.ids.astype(np.int64))[None].to(self.device),
@@ -97,6 +141,28 @@ class HFRunner:
                 config._attn_implementation = name
 
 
+def _stand_ins(
+    model: Any, head: Any, packed: bool | None, half: bool, deterministic: bool
+) -> tuple[list[StandIn], Callable[[Tensor], Tensor]]:
+    """For the layers of the body, and what computes full rows of the output matrix."""
+    least = 1 if deterministic else LEAST
+    layers = packable_layers(model, least)
+    if packed is None:
+        packed = deterministic or packed_bytes(layers) <= available(model.device) // 4
+    body: list[StandIn] = []
+    project: Callable[[Tensor], Tensor] = partial(tiled, head.forward) if deterministic else head.forward
+    if half:
+        round_weights(model)
+        body += [HalfLinear(layer, deterministic) for layer in halvable(model) if layer is not head]
+        project = HalfLinear(head, deterministic).forward if type(head) is nn.Linear else project
+    elif packed:
+        body += [PackedLinear(layer, deterministic) for layer in layers if layer is not head]
+        project = PackedHead(head).forward if packable(head, least) else project
+    if deterministic:
+        body += stand_ins(model, {id(head), *(id(layer.module) for layer in body)})
+    return body, project
+
+
 @contextmanager
 def replaced(module: nn.Module, forward: Callable[..., Tensor]) -> Iterator[None]:
     """A module with another forward."""
@@ -112,8 +178,8 @@ def replaced(module: nn.Module, forward: Callable[..., Tensor]) -> Iterator[None
 
 
 @contextmanager
-def replaced_all(layers: list[PackedLinear]) -> Iterator[None]:
-    """Linear layers with their packed forward; those with a forward of their own (hooks) are left alone."""
+def replaced_all(layers: list[StandIn]) -> Iterator[None]:
+    """Layers with the forward of their stand-ins; those with a forward of their own (hooks) are left alone."""
     layers = [layer for layer in layers if "forward" not in layer.module.__dict__]
     for layer in layers:
         layer.module.__dict__["forward"] = layer.forward

@@ -27,6 +27,8 @@ def load(
     slots: int | None = None,
     reuse: bool = True,
     max_queue: int | None = None,
+    deterministic: bool = False,
+    weights: str | None = None,
 ) -> Model:
     """A model ready to run, from files on this machine.
 
@@ -38,6 +40,10 @@ def load(
     slots   tokens whose keys and values are kept (None: chosen for the model)
     reuse   share and keep the keys and values of common prefixes
     max_queue  most requests of one program that wait to run; whoever submits more waits for room (None: no limit)
+    deterministic  greedy results are the same, byte for byte, for any batch, any chunks, any order of arrival, and with
+            or without cached prefixes. Costs little on a CPU in float32, much elsewhere; see docs/runtime.md
+    weights  "float16": weights rounded to float16, arithmetic in float32 (dtype must be "float32"): half the memory or
+            less, and faster decode steps on a CPU; lossy, as logits are the rounded model's. None: as `dtype` says
 
     While a model is in use and open, loading the same files with the same options returns that same model, so closing
     it closes it for all.
@@ -45,17 +51,20 @@ def load(
     Raises:
         ModelNotFound: neither a folder nor in the Hugging Face cache; the message says what to do.
         BrokenModel: there is something, but not a causal language model that can be loaded.
-        ModelMismatch: the architecture does not run exactly under lmprog's attention.
+        ModelMismatch: the architecture does not run exactly under lmprog's attention, or not deterministically.
         CacheError: the default model cannot be converted for want of space or permission.
-        InvalidOption: an unknown dtype or device.
+        InvalidOption: an unknown dtype, kind of weights or device.
     """
     folder, name = find(path)
     device = _checked(dtype, device)
+    if weights not in (None, "float16") or (weights and dtype != "float32"):
+        raise InvalidOption(f'weights must be None, or "float16" with dtype "float32", not {weights!r} with {dtype!r}')
     with _lock:
-        key = (folder, _fingerprint(folder), dtype, device, slots, reuse, max_queue)
+        options = dtype, device, slots, reuse, max_queue, deterministic, weights
+        key = (folder, _fingerprint(folder), *options)
         model = _loaded.get(key)
         if model is None or model.closed:
-            model = _loaded[key] = _load(folder, name, dtype, device, slots, reuse, max_queue)
+            model = _loaded[key] = _load(folder, name, *options)
     return model
 
 
@@ -111,7 +120,15 @@ def _fingerprint(folder: Path) -> tuple[Any, ...]:
 
 
 def _load(
-    folder: Path, name: str, dtype: str, device: str, slots: int | None, reuse: bool, max_queue: int | None
+    folder: Path,
+    name: str,
+    dtype: str,
+    device: str,
+    slots: int | None,
+    reuse: bool,
+    max_queue: int | None,
+    deterministic: bool,
+    kept: str | None,
 ) -> Model:
     from ..grammars.plain_text import PlainText
     from ..grammars.tokenizers import token_bytes
@@ -122,7 +139,7 @@ def _load(
 
     tokenizer = load_tokenizer(folder)
     weights = load_weights(folder, dtype, device)
-    runner = HFRunner(weights)
+    runner = HFRunner(weights, deterministic=deterministic, half=kept == "float16")
     tokens = token_bytes(tokenizer)[: runner.width]  # some tokenizers have image tokens that the model has no row for
     turn_end = ChatFormat(tokenizer, lambda text: []).turn_end() if tokenizer.chat_template else None
     eos = eos_ids(tokenizer, weights, turn_end, len(tokens))

@@ -25,16 +25,17 @@ LEAST = 1 << 16  # weights worth packing
 
 
 class PackedLinear:
-    """Stands in for the forward of a linear layer: a packed copy of its weight where that wins."""
+    """Stands in for the forward of a linear layer: a packed copy of its weight where that wins, or always."""
 
-    def __init__(self, module: nn.Linear) -> None:
-        self.module = module
-        self._weight = _packed(module.weight)
+    def __init__(self, module: nn.Linear, always: bool = False) -> None:
+        self.module: nn.Module = module
+        self._plain, self._bias, self._weight = module.weight, module.bias, _packed(module.weight)
+        self._always = always
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.numel() // x.shape[-1] not in BODY_ROWS:
-            return F.linear(x, self.module.weight, self.module.bias)
-        return _product(x, self._weight, self.module.bias)
+        if not self._always and x.numel() // x.shape[-1] not in BODY_ROWS:
+            return F.linear(x, self._plain, self._bias)
+        return _product(x, self._weight, self._bias)
 
 
 class PackedHead:
@@ -75,19 +76,19 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out
 
 
-def packable(module: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether packing works for this layer, here."""
+def packable(module: nn.Module, least: int = LEAST) -> TypeGuard[nn.Linear]:
+    """Whether packing works for this layer, here, and is worth it."""
     return (
         type(module) is nn.Linear
         and module.weight.device.type == "cpu"
         and module.weight.dtype == torch.float32
-        and module.weight.numel() >= LEAST
+        and module.weight.numel() >= least
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
 
 
-def packable_layers(model: nn.Module) -> list[nn.Linear]:
-    return [module for module in model.modules() if packable(module)]
+def packable_layers(model: nn.Module, least: int = LEAST) -> list[nn.Linear]:
+    return [module for module in model.modules() if packable(module, least)]
 
 
 def packed_bytes(layers: list[nn.Linear]) -> int:

@@ -7,6 +7,9 @@ them see, in the same slots, are a shared block that is read once for all of the
     segment 0   [ shared 0 … c1 ][ own ]
     segment 1   [ shared 0 … c1 ][ own . . ]       with a sliding window the shared block starts at c0, the first key
     segment 2   [ shared 0 … c1 ][ own . ]         that the furthest query still sees, and own keys may lie before it
+
+A segment of many queries over many keys is cut into pieces, so that no mask and no matrix of scores grows with the
+square of a prompt.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from .runner import Span
 
 SHORT = 16
 LEAST_SHARED = 16  # a shared block must be worth its two extra products
+MOST_PAIRS = 1 << 21  # of queries and keys in one piece of a long segment
+BLOCK = 64  # keys in a block of an invariant view
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +59,34 @@ class View:
     short: list[Short]
 
 
-def view(spans: Sequence[Span], window: int | None, dtype: torch.dtype, device: torch.device) -> View:
-    """The view of a step for one attention kind: full (window None) or sliding (the last `window` keys)."""
+def view(
+    spans: Sequence[Span], window: int | None, dtype: torch.dtype, device: torch.device, invariant: bool = False
+) -> View:
+    """The view of a step for one attention kind: full (window None) or sliding (the last `window` keys).
+
+    An invariant view has nothing shared and nothing long, and its keys come in whole blocks counted from position 0.
+    """
     buckets: dict[int, list[Span]] = {}
-    for s in spans:
+    for s in (piece for span in spans for piece in _pieces(span)):
         buckets.setdefault((s.n - 1).bit_length(), []).append(s)
-    long = [_long(s, window, device) for size in buckets if 1 << size > SHORT for s in buckets[size]]
+    long = [s for size in buckets if 1 << size > SHORT for s in buckets[size]]
+    short = [buckets[size] for size in sorted(buckets) if 1 << size <= SHORT]
+    if invariant:
+        short += [[s] for s in long]
+        return View([], [_short(group, window, dtype, device, False, BLOCK) for group in short])
     alone = len(buckets) == 1
-    short = [_short(buckets[size], window, dtype, device, alone) for size in sorted(buckets) if 1 << size <= SHORT]
-    return View(long, short)
+    return View([_long(s, window, device) for s in long], [_short(g, window, dtype, device, alone) for g in short])
+
+
+def _pieces(span: Span) -> list[Span]:
+    """Runs of a segment's queries, each with the keys up to its own end."""
+    n, total = span.n, len(span.table)
+    most = max(SHORT + 1, MOST_PAIRS // total)
+    if n <= most:
+        return [span]
+    ends = [*range(most, n, most), n]
+    starts = [0, *ends[:-1]]
+    return [Span(span.row + i, j - i, span.table[: total - n + j]) for i, j in zip(starts, ends, strict=True)]
 
 
 def block(slots: Slots, device: torch.device) -> slice | torch.Tensor:
@@ -84,15 +108,23 @@ def _long(span: Span, window: int | None, device: torch.device) -> Long:
     return Long(span.row, span.row + n, block(span.table[first:], device), mask)
 
 
-def _short(spans: list[Span], window: int | None, dtype: torch.dtype, device: torch.device, alone: bool) -> Short:
+def _short(
+    spans: list[Span], window: int | None, dtype: torch.dtype, device: torch.device, alone: bool, whole: int = 0
+) -> Short:
     count = np.array([s.n for s in spans])
     total = np.array([len(s.table) for s in spans])
     b, q = len(spans), int(count.max())
     first = np.zeros(b, np.int64) if window is None else np.maximum(0, total - count - window + 1)
-    c0, c1 = _shared(spans, total - count, 0 if window is None else max(0, int(total.max()) - window))
+    if whole:
+        c0 = c1 = 0
+        first -= first % whole
+    else:
+        c0, c1 = _shared(spans, total - count, 0 if window is None else max(0, int(total.max()) - window))
     before = np.maximum(0, np.minimum(c0, total) - first) if c1 > c0 else np.zeros(b, np.int64)
     start = np.maximum(c1, first) if c1 > c0 else first
     width = int((before + total - start).max())
+    if whole:
+        width += -width % whole
 
     step = np.arange(width)
     position = np.where(step < before[:, None], first[:, None] + step, start[:, None] - before[:, None] + step)

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lmprog.runtime import views
 from lmprog.runtime.attention import KVPool, Plan, paged_attention, planned
 from lmprog.runtime.errors import ModelMismatch
 from lmprog.runtime.runner import Batch, Span
 
 LAYER: Any = SimpleNamespace(layer_idx=0)
-SLOTS, WIDTH = 400, 8
+SLOTS, WIDTH = 600, 8
 
 
 def spans(rng: np.random.Generator, shared: int, sizes: list[tuple[int, int]]) -> list[Span]:
@@ -60,11 +61,15 @@ def naive(
 @given(
     seed=st.integers(0, 1 << 30),
     shared=st.sampled_from([0, 1, 20, 60]),
-    sizes=st.lists(st.tuples(st.sampled_from([1, 1, 2, 3, 7, 16, 17, 30]), st.integers(0, 9)), min_size=1, max_size=6),
+    sizes=st.lists(
+        st.tuples(st.sampled_from([1, 1, 2, 3, 7, 16, 17, 30, 70]), st.integers(0, 9)), min_size=1, max_size=6
+    ),
     heads=st.sampled_from([(1, 1), (2, 1), (4, 2), (3, 3)]),
     window=st.sampled_from([None, 1, 5, 33, 1000]),
     cap=st.sampled_from([None, 2.0]),
     with_sinks=st.booleans(),
+    invariant=st.booleans(),
+    pieces=st.booleans(),
 )
 def test_every_query_sees_its_own_prefix(
     seed: int,
@@ -74,6 +79,8 @@ def test_every_query_sees_its_own_prefix(
     window: int | None,
     cap: float | None,
     with_sinks: bool,
+    invariant: bool,
+    pieces: bool,
 ) -> None:
     rng = np.random.default_rng(seed)
     parts = spans(rng, shared, sizes)
@@ -86,7 +93,11 @@ def test_every_query_sees_its_own_prefix(
     keys.copy_(torch.from_numpy(rng.normal(size=keys.shape)))
     values.copy_(torch.from_numpy(rng.normal(size=values.shape)))
 
-    with planned(Plan(step, pool, torch.float64, torch.device("cpu"))):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        planned(Plan(step, pool, torch.float64, torch.device("cpu"), invariant)),
+    ):
+        patch.setattr(views, "MOST_PAIRS", 20 if pieces else 1 << 21)
         out, _ = paged_attention(LAYER, q, k, v, None, 0.3, window, softcap=cap, s_aux=sinks)
 
     assert out.shape == (1, t, hq, 5)

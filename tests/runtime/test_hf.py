@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from lmprog.grammars import compile
 from lmprog.grammars.regex import regex
 from lmprog.grammars.vocabulary import Vocabulary
+from lmprog.runtime import hf, views
 from lmprog.runtime.engine import Engine
-from lmprog.runtime.errors import ModelMismatch
+from lmprog.runtime.errors import ModelMismatch, OutOfSlots
 from lmprog.runtime.hf import HFRunner
 from lmprog.runtime.request import Request
 from lmprog.runtime.runner import Batch, Span
 from lmprog.runtime.sampling import Sampling
 
-from .toys import FAMILIES, HF, Prompt, edges, prompts, tiny, unrelated
+from .toys import HF, REFUSED, SUPPORTED, Prompt, edges, prompts, tiny, unrelated
 
 THOROUGH = ["Llama", "Qwen3", "Gemma3Text", "GPT2"]
-REFUSED = ["Falcon", "Bloom"]
 PROMPTS = prompts(7, 16, shared=20, longest=50, size=290)
 TOKENS = 16
 SETTINGS: list[dict[str, Any]] = [
@@ -53,7 +53,7 @@ def assert_same(model: Any, prompt: Prompt, expected: list[int], actual: list[in
     assert best - second < 1e-3, f"{expected} is not {actual}"
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in REFUSED])
+@pytest.mark.parametrize("family", SUPPORTED)
 def test_greedy_equals_generate(family: str) -> None:
     model = tiny(family)
     expected = [stock(model, p) for p in PROMPTS]
@@ -74,8 +74,61 @@ def test_greedy_equals_generate(family: str) -> None:
 
 @pytest.mark.parametrize("family", REFUSED)
 def test_models_that_would_be_wrong_are_refused(family: str) -> None:
-    with pytest.raises(ModelMismatch, match=family):
+    with pytest.raises(
+        ModelMismatch, match=rf"^{family.removesuffix('Text')}\w* (does not run|has layers)|logits differ"
+    ):
         HFRunner(tiny(family))
+
+
+@pytest.mark.parametrize("family", ["Gemma2", "Gemma3Text"])
+def test_windows_that_the_attention_function_does_not_hear_of(family: str) -> None:
+    """Longer than the sequences of the check, so that no logits differ there."""
+    model = tiny(family, sliding_window=100)
+    for layer in model.model.layers:
+        layer.self_attn.sliding_window = None
+
+    with pytest.raises(ModelMismatch, match="sliding windows"):
+        HFRunner(model)
+
+
+@pytest.mark.parametrize("family", ["Llama", "Gemma3Text", "Gemma2"])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_long_prompts_in_chunks(family: str, deterministic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of long segments, whose masks do not grow with the square of the prompt."""
+    window: dict[str, Any] = {} if family == "Llama" else {"sliding_window": 300}
+    model = tiny(family, max_position_embeddings=4096, **window)
+    head = np.random.default_rng(2).integers(2, 290, 2500).tolist()
+    todo = [[*head, 5, 6], [*head[:1800], 9]]
+    monkeypatch.setattr(views, "MOST_PAIRS", 1 << 18)
+    with Engine(HFRunner(model, deterministic=deterministic), HF, slots=6000, max_batch_tokens=900) as engine:
+        results = engine.generate([Request(p, 4) for p in todo])
+
+    for prompt, result in zip(todo, results, strict=True):
+        assert_same(model, prompt, stock(model, prompt, 4), result.ids)
+
+
+@pytest.mark.parametrize("invariant", [False, True])
+def test_masks_of_a_chunk_are_bounded_at_any_context(invariant: bool) -> None:
+    span = Span(0, 2048, np.arange(32_768))
+    seen = views.view([span], None, torch.float32, torch.device("cpu"), invariant)
+    masks = [part.mask for part in seen.long if part.mask is not None] + [part.bias for part in seen.short]
+
+    assert 2048 == sum(part.size[1] for part in seen.short) + sum(part.stop - part.start for part in seen.long)
+    assert max(mask.numel() for mask in masks) <= views.MOST_PAIRS
+
+
+def test_a_pool_that_does_not_fit(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = HFRunner(tiny("Llama"))  # keys and values of 2 layers with 2 heads of 16 floats: 512 bytes a token
+    with pytest.raises(
+        OutOfSlots,
+        match=r"1,000,000,000,000 KV slots of 512 bytes are 476837\.16 GiB; cpu has .* load the model with fewer",
+    ):
+        runner.reserve(10**12)
+    with caplog.at_level("INFO", "lmprog"):
+        runner.reserve(1000)
+    assert "1,000 KV slots of 512 bytes" in caplog.text
+    monkeypatch.setattr(hf, "available", lambda device: 4 * 512 * 1000)
+    assert 1000 == runner.reserve(None), "a quarter of what is free"
 
 
 def test_a_model_without_an_output_matrix_is_refused() -> None:
@@ -212,8 +265,24 @@ def test_packing_changes_nothing(packed: bool) -> None:
         assert_same(model, prompt, stock(model, prompt), result.ids)
 
 
-def test_half_precision_runs() -> None:
-    with Engine(HFRunner(tiny("Llama", "bfloat16")), HF) as engine:
-        (result,) = engine.generate([Request(PROMPTS[0], 4, ignore_eos=True)])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("family", ["Llama", "Gemma3Text", "GPT2"])
+def test_half_precision_is_as_near_as_stock(family: str, dtype: str) -> None:
+    """To the logits in double precision of the same weights."""
+    model, exact = tiny(family, dtype), tiny(family, dtype).double()
+    runner = Recorder(model)
+    with Engine(runner, HF) as engine:
+        engine.generate([Request(p, 4, ignore_eos=True) for p in PROMPTS])
+    errors = []
+    with torch.inference_mode():
+        for ids, row in runner.seen.items():
+            want, other = (m(torch.tensor([ids])).logits[0, -1].double().numpy() for m in (exact, model))
+            errors.append((float(np.abs(want - row).max()), float(np.abs(want - other).max())))
+    ours, stocks = np.mean(errors, 0)
 
-    assert len(result.ids) == 4
+    assert ours < 1.2 * stocks
+
+
+def test_chunked_attention_that_short_sequences_do_not_show_is_refused() -> None:
+    with pytest.raises(ModelMismatch, match="Llama4ForCausalLM"):
+        HFRunner(tiny("Llama4Text", attention_chunk_size=8192, no_rope_layers=[1, 1]))

@@ -90,35 +90,46 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "GptOss": {"head_dim": 16, "sliding_window": 8, "num_local_experts": 4, "num_experts_per_tok": 2},
     "GPT2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "GPTNeoX": {},
+    "Phi": {},
     "Phi3": {},
+    "Mixtral": {"num_local_experts": 4},
+    "StableLm": {},
+    "Starcoder2": {"sliding_window": 8},
+    "SmolLM3": {},
     "Olmo2": {},
     "Granite": {"logits_scaling": 2.0},
     "Cohere": {"logit_scale": 0.5},
     "OPT": {"ffn_dim": 96, "word_embed_proj_dim": 64},
     "Falcon": {"alibi": True},
     "Bloom": {},
+    "Llama4Text": {"head_dim": 16, "intermediate_size_mlp": 96, "num_local_experts": 2},
+    "Mpt": {"d_model": 64, "n_heads": 4, "n_layers": 2, "expansion_ratio": 2},
+    "GPTJ": {"n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8},
+    "Mamba": {"state_size": 8},
 }
+REFUSED = ("Falcon", "Bloom", "Llama4Text", "Mpt", "GPTJ", "Mamba")  # they do more than attention, or none of it
+SUPPORTED = tuple(family for family in FAMILIES if family not in REFUSED)
 HF = Ids(300, frozenset({299}))
 
 
-def tiny(family: str, dtype: str = "float32") -> Any:
+def tiny(family: str, dtype: str = "float32", **sizes: Any) -> Any:
     """A random Hugging Face model of a family: 2 layers, 4 heads (2 for keys), 300 tokens."""
     import torch
     import transformers
 
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=HF.size,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=1,
-        eos_token_id=299,
-        pad_token_id=0,
-        **FAMILIES[family],
-    )
+    common = {
+        "vocab_size": HF.size,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "bos_token_id": 1,
+        "eos_token_id": 299,
+        "pad_token_id": 0,
+    }
+    config = getattr(transformers, f"{family}Config")(**(common | FAMILIES[family] | sizes))
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config).eval().to(getattr(torch, dtype))
     with torch.no_grad():

@@ -1,0 +1,138 @@
+"""Logits that are the same in every bit, whatever else the engine does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from lmprog.grammars import compile
+from lmprog.grammars.regex import regex
+from lmprog.grammars.vocabulary import Vocabulary
+from lmprog.runtime.engine import Engine
+from lmprog.runtime.errors import ModelMismatch
+from lmprog.runtime.hf import HFRunner
+from lmprog.runtime.invariant import Elementwise
+from lmprog.runtime.load import load
+from lmprog.runtime.request import Request
+from lmprog.runtime.runner import Batch, Span
+
+from .toys import HF, SUPPORTED, prompts, tiny
+
+EXPERTS = ("GptOss", "Mixtral")
+PROMPTS = prompts(3, 64, shared=100, longest=40, size=290)
+TOKENS = 6
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"reuse": False},
+    {"max_batch_tokens": 5},
+    {"max_batch_tokens": 64, "slots": 400, "max_running": 7},
+]
+
+
+class Bits(HFRunner):
+    """Remembers the logits of every row, by the tokens before it; they may never differ."""
+
+    def __init__(self, model: Any, **options: Any) -> None:
+        super().__init__(model, **options)
+        self.ids = np.zeros(1 << 16, np.int32)
+        self.seen: dict[tuple[int, ...], set[bytes]] = {}
+
+    def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
+        rows = super().forward(batch)
+        if hasattr(self, "seen"):
+            self.ids[batch.slots] = batch.ids
+            for row, values in zip(batch.rows, rows, strict=True):
+                span: Span = next(s for s in batch.spans if s.row <= row < s.row + s.n)
+                table = span.table[: len(span.table) - span.n + int(row) - span.row + 1]
+                self.seen.setdefault(tuple(self.ids[table].tolist()), set()).add(values.tobytes())
+        return rows
+
+
+def serve(runner: HFRunner, vocab: Any, todo: list[list[int]], **settings: Any) -> list[list[int]]:
+    with Engine(runner, vocab, **settings) as engine:
+        return [r.ids for r in engine.generate([Request(p, TOKENS, ignore_eos=True) for p in todo])]
+
+
+@pytest.mark.parametrize("family", [f for f in SUPPORTED if f not in EXPERTS])
+def test_batch_chunks_order_and_cache_change_no_bit(family: str) -> None:
+    runner = Bits(tiny(family), deterministic=True)
+    todo = PROMPTS if family in ("Llama", "Gemma3Text") else PROMPTS[:16]
+    expected = serve(runner, HF, todo)
+
+    for settings in SETTINGS[1:]:
+        assert expected == serve(runner, HF, todo, **settings)
+    assert expected[::-1] == serve(runner, HF, todo[::-1])
+    assert expected[:8] == [serve(runner, HF, [p])[0] for p in todo[:8]]
+    assert {1} == {len(bits) for bits in runner.seen.values()}
+
+
+def test_without_it_bits_do_change() -> None:
+    """Or else the test above shows nothing."""
+    runner = Bits(tiny("Gemma3Text"))
+    for settings in SETTINGS:
+        serve(runner, HF, PROMPTS, **settings)
+    serve(runner, HF, PROMPTS[:1])
+
+    assert max(len(bits) for bits in runner.seen.values()) > 1
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("packed", [False, None])
+def test_other_types_and_layers_that_are_not_packed(dtype: str, packed: bool | None) -> None:
+    runner = Bits(tiny("Gemma2", dtype), deterministic=True, packed=packed)
+
+    for settings in SETTINGS:
+        serve(runner, HF, PROMPTS[:16], **settings)
+    serve(runner, HF, PROMPTS[:1])
+    assert {1} == {len(bits) for bits in runner.seen.values()}
+
+
+def test_narrow_rows_too() -> None:
+    vocab = Vocabulary([bytes([i]) if i < 256 else None for i in range(300)], eos={299})
+    constraint = compile(regex("[a-f]{3}-(x|y|z)[0-9]*"), vocab)
+    runner = Bits(tiny("Qwen2"), deterministic=True)
+    todo = [Request(p, 8, constraint) for p in PROMPTS]
+    with Engine(runner, vocab) as engine:
+        together = [r.ids for r in engine.generate(todo)]
+        alone = [engine.generate([r])[0].ids for r in todo[:10]]
+
+        assert engine.stats.narrow > 0
+    assert alone == together[:10]
+    assert {1} == {len(bits) for bits in runner.seen.values()}
+
+
+@pytest.mark.parametrize("family", EXPERTS)
+def test_mixtures_of_experts_are_refused(family: str) -> None:
+    with pytest.raises(ModelMismatch, match=r"different logits.*deterministic=True"):
+        HFRunner(tiny(family), deterministic=True)
+
+
+@pytest.mark.parametrize("width", [33, 100, 2048])
+@pytest.mark.parametrize("kind", [torch.nn.SiLU, torch.nn.GELU])
+def test_activations_row_by_row(width: int, kind: type[torch.nn.Module]) -> None:
+    x = torch.randn(1, 60, width, generator=torch.Generator().manual_seed(0))
+    layer = Elementwise(kind())
+    together = layer.forward(x)
+
+    assert torch.equal(together, torch.cat([layer.forward(x[:, i : i + 1]) for i in range(60)], 1))
+    assert torch.allclose(together, F.silu(x) if kind is torch.nn.SiLU else F.gelu(x), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_default_model() -> None:
+    with load(slots=4096, deterministic=True) as model:
+        assert isinstance(model.engine.runner, HFRunner)
+        runner = Bits(model.engine.runner.model, deterministic=True, verify=False)
+        head = model.encode("The quick brown fox jumps over the lazy dog. " * 8)
+        todo = [[2, *head[: 10 * i], *model.encode(f" The number {i} is")] for i in range(8)]
+        expected = serve(runner, model.vocab, todo, slots=4096)
+
+        for settings in ({"reuse": False}, {"max_batch_tokens": 11}):
+            assert expected == serve(runner, model.vocab, todo, slots=4096, **settings)
+        assert expected[:2] == [serve(runner, model.vocab, [p], slots=4096)[0] for p in todo[:2]]
+        assert {1} == {len(bits) for bits in runner.seen.values()}

@@ -1,0 +1,89 @@
+"""Weights in float16, arithmetic in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lmprog.runtime import half
+from lmprog.runtime.engine import Engine
+from lmprog.runtime.errors import ModelMismatch
+from lmprog.runtime.half import round_weights
+from lmprog.runtime.hf import HFRunner
+from lmprog.runtime.load import load
+from lmprog.runtime.request import Request
+
+from .test_deterministic import SETTINGS, Bits, serve
+from .toys import HF, prompts, tiny
+
+PROMPTS = prompts(5, 16, shared=40, longest=30, size=290)
+
+
+def rounded(family: str) -> Any:
+    model = tiny(family)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data = parameter.data.half().float()
+    return model
+
+
+@pytest.mark.parametrize("family", ["Llama", "Qwen2", "Gemma3Text", "Phi3"])
+@pytest.mark.parametrize("fbgemm", [True, False])
+def test_logits_are_those_of_the_rounded_model(family: str, fbgemm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fbgemm:
+        monkeypatch.setattr(half, "_fbgemm", lambda weight: None)
+    runner = Bits(tiny(family), half=True)
+    serve(runner, HF, PROMPTS)
+    exact, plain = rounded(family), tiny(family)
+
+    errors, effects = [], []
+    for ids, rows in runner.seen.items():
+        got = np.frombuffer(next(iter(rows)), np.float32)
+        with torch.inference_mode():
+            want, other = (m(torch.tensor([ids])).logits[0, -1].numpy() for m in (exact, plain))
+        errors.append(float(np.abs(want - got).max() / np.abs(want).max()))
+        effects.append(float(np.abs(want - other).max() / np.abs(want).max()))
+    assert max(errors) < 1e-5
+    assert max(effects) > 1e-4, "rounding must be seen, or this test shows nothing"
+
+
+def test_only_half_of_the_memory_is_kept() -> None:
+    model = tiny("Llama")
+    HFRunner(model, half=True)
+    kept = [p for p in model.parameters() if p.device.type != "meta"]
+
+    assert {torch.float16} == {p.dtype for p in kept if p.ndim > 1}
+    assert {HF.size * 64} == {p.numel() for p in kept if p.ndim > 1}, "the embedding and the output matrix"
+
+
+def test_deterministic_too() -> None:
+    runner = Bits(tiny("Gemma3Text"), half=True, deterministic=True)
+    for settings in SETTINGS:
+        serve(runner, HF, PROMPTS, **settings)
+    serve(runner, HF, PROMPTS[:1])
+
+    assert {1} == {len(bits) for bits in runner.seen.values()}
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    model = tiny("Llama")
+    model.lm_head.weight.data[3, 3] = 1e5
+    with pytest.raises(ModelMismatch, match="65,504"):
+        HFRunner(model, half=True)
+    with pytest.raises(ValueError, match="float32 model"):
+        HFRunner(tiny("Llama", "bfloat16"), half=True)
+
+
+@pytest.mark.slow
+def test_the_default_model() -> None:
+    with load(slots=1024) as full, load(slots=1024, weights="float16") as light:
+        assert isinstance(full.engine.runner, HFRunner)
+        round_weights(full.engine.runner.model)
+        prompt = [2, *full.encode("The capital of France is")]
+        with Engine(HFRunner(full.engine.runner.model, packed=False), full.vocab, slots=1024) as engine:
+            expected = engine.generate([Request(prompt, 12)])[0].ids
+
+        assert expected == light.submit(Request(prompt, 12)).result(60).ids

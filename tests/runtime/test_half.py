@@ -98,6 +98,6 @@ def test_load_says_what_weights_may_be(tmp_path: Path) -> None:
     with load(folder, slots=256, weights="float16", deterministic=True) as model:
         assert load(folder, slots=256, weights="float16", deterministic=True) is model
         assert len(model.submit(Request([0], 4, ignore_eos=True)).result(60).ids) == 4
-    for options in ({"weights": "int3"}, {"weights": "float16", "dtype": "bfloat16"}):
+    for weights, dtype in (("int3", "float32"), ("float16", "bfloat16")):
         with pytest.raises(InvalidOption, match="weights must be None, or"):
-            load(folder, **options)
+            load(folder, weights=weights, dtype=dtype)

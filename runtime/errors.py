@@ -4,7 +4,7 @@ LmprogError
 ├── ModelNotFound      no such model on this machine
 ├── ModelMismatch      our logits differ from the stock model's
 ├── ContextOverflow    prompt plus max_tokens is longer than the model's context
-├── OutOfSlots         one request needs more KV slots than the pool has
+├── OutOfSlots         one request needs more KV slots than the pool has, or the pool more memory than is free
 ├── EngineClosed       the engine was closed while the request waited, or before it was submitted
 ├── EngineFault        the engine itself failed twice at the same place
 ├── QueueFull          too many requests of the same group wait already
@@ -36,7 +36,7 @@ class ContextOverflow(LmprogError):
 
 
 class OutOfSlots(LmprogError):
-    """One request needs more KV slots than the whole pool has."""
+    """One request needs more KV slots than the whole pool has, or the pool more memory than is free."""
 
 
 class EngineClosed(LmprogError):

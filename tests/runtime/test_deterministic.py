@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from lmprog.grammars import compile
 from lmprog.grammars.regex import regex
 from lmprog.grammars.vocabulary import Vocabulary
+from lmprog.runtime.default_model import default_model_folder
 from lmprog.runtime.engine import Engine
 from lmprog.runtime.errors import ModelMismatch
 from lmprog.runtime.hf import HFRunner
+from lmprog.runtime.hf_files import load_weights
 from lmprog.runtime.invariant import Elementwise
-from lmprog.runtime.load import load
 from lmprog.runtime.request import Request
 from lmprog.runtime.runner import Batch, Span
 
-from .toys import HF, SUPPORTED, prompts, tiny
+from .toys import HF, SUPPORTED, Ids, prompts, tiny
 
 EXPERTS = ("GptOss", "Mixtral")
 PROMPTS = prompts(3, 64, shared=100, longest=40, size=290)
@@ -125,14 +126,12 @@ def test_activations_row_by_row(width: int, kind: type[torch.nn.Module]) -> None
 
 @pytest.mark.slow
 def test_the_default_model() -> None:
-    with load(slots=4096, deterministic=True) as model:
-        assert isinstance(model.engine.runner, HFRunner)
-        runner = Bits(model.engine.runner.model, deterministic=True, verify=False)
-        head = model.encode("The quick brown fox jumps over the lazy dog. " * 8)
-        todo = [[2, *head[: 10 * i], *model.encode(f" The number {i} is")] for i in range(8)]
-        expected = serve(runner, model.vocab, todo, slots=4096)
+    runner = Bits(load_weights(default_model_folder(), "float32", "cpu"), deterministic=True, verify=False)
+    vocab = Ids(runner.width, frozenset({1}))
+    todo = prompts(8, 6, shared=60, longest=20, size=50_000)
+    expected = serve(runner, vocab, todo, slots=2048)
 
-        for settings in ({"reuse": False}, {"max_batch_tokens": 11}):
-            assert expected == serve(runner, model.vocab, todo, slots=4096, **settings)
-        assert expected[:2] == [serve(runner, model.vocab, [p], slots=4096)[0] for p in todo[:2]]
-        assert {1} == {len(bits) for bits in runner.seen.values()}
+    for settings in ({"reuse": False}, {"max_batch_tokens": 11}):
+        assert expected == serve(runner, vocab, todo, slots=2048, **settings)
+    assert expected[:2] == [serve(runner, vocab, [p], slots=2048)[0] for p in todo[:2]]
+    assert {1} == {len(bits) for bits in runner.seen.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,17 @@ import pytest
 import torch
 
 from lmprog.runtime import half
-from lmprog.runtime.engine import Engine
+from lmprog.runtime.default_model import default_model_folder
 from lmprog.runtime.errors import ModelMismatch
 from lmprog.runtime.half import round_weights
 from lmprog.runtime.hf import HFRunner
+from lmprog.runtime.hf_files import load_weights
 from lmprog.runtime.load import load
+from lmprog.runtime.load_errors import InvalidOption
 from lmprog.runtime.request import Request
 
 from .test_deterministic import SETTINGS, Bits, serve
+from .tiny import llama_folder
 from .toys import HF, prompts, tiny
 
 PROMPTS = prompts(5, 16, shared=40, longest=30, size=290)
@@ -79,11 +83,21 @@ def test_what_does_not_fit_is_refused() -> None:
 
 @pytest.mark.slow
 def test_the_default_model() -> None:
-    with load(slots=1024) as full, load(slots=1024, weights="float16") as light:
-        assert isinstance(full.engine.runner, HFRunner)
-        round_weights(full.engine.runner.model)
-        prompt = [2, *full.encode("The capital of France is")]
-        with Engine(HFRunner(full.engine.runner.model, packed=False), full.vocab, slots=1024) as engine:
-            expected = engine.generate([Request(prompt, 12)])[0].ids
+    with load(slots=1024, weights="float16") as light:
+        prompt = [2, *light.encode("The capital of France is")]
+        ids = light.submit(Request(prompt, 8)).result(60).ids
+    exact = load_weights(default_model_folder(), "float32", "cpu")
+    round_weights(exact)
 
-        assert expected == light.submit(Request(prompt, 12)).result(60).ids
+    expected = exact.generate(torch.tensor([prompt]), max_new_tokens=8, do_sample=False)[0, len(prompt) :].tolist()
+    assert expected == ids
+
+
+def test_load_says_what_weights_may_be(tmp_path: Path) -> None:
+    folder = llama_folder(tmp_path)
+    with load(folder, slots=256, weights="float16", deterministic=True) as model:
+        assert load(folder, slots=256, weights="float16", deterministic=True) is model
+        assert len(model.submit(Request([0], 4, ignore_eos=True)).result(60).ids) == 4
+    for weights, dtype in (("int3", "float32"), ("float16", "bfloat16")):
+        with pytest.raises(InvalidOption, match="weights must be None, or"):
+            load(folder, weights=weights, dtype=dtype)

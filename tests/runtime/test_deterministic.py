@@ -62,13 +62,13 @@ def serve(runner: HFRunner, vocab: Any, todo: list[list[int]], **settings: Any) 
 @pytest.mark.parametrize("family", [f for f in SUPPORTED if f not in EXPERTS])
 def test_batch_chunks_order_and_cache_change_no_bit(family: str) -> None:
     runner = Bits(tiny(family), deterministic=True)
-    todo = PROMPTS if family in ("Llama", "Gemma3Text") else PROMPTS[:16]
+    todo = PROMPTS if family in ("Llama", "Gemma3Text") else PROMPTS[:6]
     expected = serve(runner, HF, todo)
 
     for settings in SETTINGS[1:]:
         assert expected == serve(runner, HF, todo, **settings)
     assert expected[::-1] == serve(runner, HF, todo[::-1])
-    assert expected[:8] == [serve(runner, HF, [p])[0] for p in todo[:8]]
+    assert expected[:3] == [serve(runner, HF, [p])[0] for p in todo[:3]]
     assert {1} == {len(bits) for bits in runner.seen.values()}
 
 

@@ -22,8 +22,9 @@ def add(scheduler: Scheduler, prompt: Prompt, n: int = 4) -> Sequence:
 
 
 def finish_step(scheduler: Scheduler, step: Step) -> None:
-    """Commit, and sample a 0 for everyone."""
-    scheduler.commit(step)
+    """Commit what was planned, if anything, and sample a 0 for everyone."""
+    if step.tokens:
+        scheduler.commit(step)
     for seq, _ in step.samples:
         seq.append(0)
         if seq.remaining == 0:

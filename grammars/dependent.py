@@ -50,9 +50,13 @@ def _rest(e: Expr) -> Expr:
 
 
 def cuts(e: Expr) -> int:
-    """Every byte of the text leads elsewhere, because it is remembered."""
     current = e.args[0]
-    out = d.cuts(_rest(e)) if d.nullable(current) else 0
+    return remembered(current) | (d.cuts(_rest(e)) if d.nullable(current) else 0)
+
+
+def remembered(current: Expr) -> int:
+    """The cuts of a text that is remembered: every byte of it leads elsewhere."""
+    out = 0
     for low, high in d.segments(current):
         if d.derive(current, low) is not EMPTY:
             out |= ((2 << (high - low)) - 1) << low

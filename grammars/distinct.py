@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from . import dependent
 from . import derive as d
 from .errors import InvalidConstraint, UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, options, unique
@@ -80,13 +81,8 @@ def nullable(e: Expr, of: Callable[[Expr], bool]) -> bool:
 
 
 def cuts(e: Expr) -> int:
-    """Every byte of an item leads elsewhere, because it is remembered."""
     current = e.args[4]
-    out = d.cuts(_rest(e)) if d.nullable(current) else 0
-    for low, high in d.segments(current):
-        if d.derive(current, low) is not EMPTY:
-            out |= ((2 << (high - low)) - 1) << low
-    return out
+    return dependent.remembered(current) | (d.cuts(_rest(e)) if d.nullable(current) else 0)
 
 
 def derive(e: Expr, byte: int) -> Expr:

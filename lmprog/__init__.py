@@ -41,6 +41,15 @@ if TYPE_CHECKING:
     from .errors import SamplingError as SamplingError
     from .errors import ScriptError as ScriptError
     from .errors import UnsupportedConstraint as UnsupportedConstraint
+    from .events import Close as Close
+    from .events import Done as Done
+    from .events import Event as Event
+    from .events import Fork as Fork
+    from .events import Open as Open
+    from .events import Retract as Retract
+    from .events import RoleBegin as RoleBegin
+    from .events import RoleEnd as RoleEnd
+    from .events import Text as Text
     from .grammars import Grammar as Grammar
     from .grammars import any_text as any_text
     from .grammars import choices as choices
@@ -75,6 +84,7 @@ ProgramError QueueFull RequestError RoleError RunCancelled SamplingError ScriptE
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",
     ".errors": _ERRORS,
+    ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Grammar any_text choices from_type json_schema literal regex",
     ".holes": "Hole gen select",
     ".jobs": "Extraction InputError JobError OutputError extract",

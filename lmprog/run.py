@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
+
+from .events import Event, Span
 
 T = TypeVar("T")
-Span = tuple[int, int]
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True)
@@ -82,27 +84,13 @@ class Usage:
         return 1 - self.prompt_tokens_computed / self.prompt_tokens if self.prompt_tokens else 0.0
 
 
-@dataclass(frozen=True)
-class Event:
-    """One step of a run: text was appended, a hole was opened or closed, a chat role began or ended.
-
-    `span` is where in the run's text; `name` is the hole's or the role's; `detail` is the hole's kind when it opens
-    and how it finished when it closes.
-    """
-
-    kind: Literal["text", "open", "close", "role", "end"]
-    span: Span
-    name: str = ""
-    detail: str = ""
-
-
 @dataclass(frozen=True, repr=False)
 class Run(Generic[T]):
     """A finished run of a program.
 
     `value` is what the function returned, `text` all the text with the holes filled in. `messages` are the roles and
     contents of a chat run, empty otherwise; in a chat run `text` shows each message under its role, without the
-    special tokens of the model's template.
+    special tokens of the model's template. `trace` is what happened, as `lmprog.events`.
     """
 
     value: T
@@ -137,13 +125,11 @@ class Recorder:
     def text(self) -> str:
         return "".join(self._pieces)
 
-    def add(self, text: str) -> Span:
+    def add(self, kind: type[E], text: str = "", /, **fields: Any) -> E:
+        """Append text, and the event that says so."""
         begin = self._length
         self._pieces.append(text)
         self._length += len(text)
-        return begin, self._length
-
-    def event(self, kind: Literal["text", "open", "close", "role", "end"], text: str, name: str, detail: str) -> Span:
-        span = self.add(text)
-        self.events.append(Event(kind, span, name, detail))
-        return span
+        event = kind(span=(begin, self._length), text=text, **fields)
+        self.events.append(event)
+        return event

@@ -11,6 +11,7 @@ from typing import Any
 from .chat import Chat
 from .decoders import Argmax, Decoder, derive_seed
 from .errors import LmprogError
+from .events import Close, Open, RoleBegin, RoleEnd, Text
 from .fill import Answer, Task, fill
 from .holes import Boundary, Hole
 from .models import Canceller, LanguageModel
@@ -57,7 +58,7 @@ class Live:
 
     def text(self, text: str) -> None:
         self.roles.text()
-        self.recorder.event("text", text, "", "")
+        self.recorder.add(Text, text)
         if self.roles.open in ("", "assistant"):
             self.transcript.append(text)
         self.chat.add(text)
@@ -66,7 +67,7 @@ class Live:
         self.roles.hole()
         index = len(self.recorder.captures)
         name = hole.name or str(index)
-        self.recorder.event("open", "", name, hole.kind)
+        self.recorder.add(Open, name=name, kind=hole.kind)
         try:
             return self._fill(hole, name, self._task(hole, index, follow))
         except Exception as error:  # a validator of the value's type may raise anything
@@ -81,10 +82,10 @@ class Live:
 
     def _capture(self, hole: Hole, name: str, answer: Answer) -> Capture:
         text = answer.value.decode()
-        span = self.recorder.event("close", text, name, answer.finish)
-        self.chat.add(text)
         value = hole.parse(text)
-        capture = Capture(name, value, text, span, answer.tokens, answer.finish, answer.logprob)
+        closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
+        self.chat.add(text)
+        capture = Capture(name, value, text, closed.span, answer.tokens, answer.finish, answer.logprob)
         self.recorder.captures.append(capture)
         return capture
 
@@ -106,12 +107,12 @@ class Live:
         except LmprogError:
             self.roles.end()
             raise
-        self.recorder.event("role", f"[{role}]\n", role, name or "")
+        self.recorder.add(RoleBegin, f"[{role}]\n", role=role, name=name or "")
         if ids is not None:
             self.transcript.restart(ids)
 
     def close(self) -> None:
-        self.recorder.event("end", "\n\n", self.roles.open, "")
+        self.recorder.add(RoleEnd, "\n\n", role=self.roles.open)
         self.chat.end(self.transcript)
         self.roles.end()
 

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .events import RoleBegin
 from .run import Run
 
 
@@ -22,7 +23,7 @@ def _text(run: Run[Any]) -> Text:
     for capture in run.captures.all():
         text.stylize("bold green", *capture.span)
     for event in run.trace:
-        if event.kind == "role":
+        if isinstance(event, RoleBegin):
             text.stylize("dim", *event.span)
     return text
 

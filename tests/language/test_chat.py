@@ -33,7 +33,8 @@ def test_a_chat_has_messages_and_text() -> None:
     )
     assert run.text.startswith("[system]\nBe brief.\n\n[user]\nWhy? please\n\n[assistant]\nWell: so\n\n[user]\n")
     assert [run.text[slice(*c.span)] for c in run.captures.all()] == ["so", "thus"]
-    assert "".join(run.text[slice(*e.span)] for e in run.trace) == run.text
+    assert "".join(e.text for e in run.trace) == run.text
+    assert [e.role for e in run.trace if isinstance(e, lp.RoleBegin)] == [m["role"] for m in run.messages]
 
 
 def test_the_prompt_is_what_the_models_template_makes_of_it(spy: Any) -> None:

@@ -39,8 +39,9 @@ def test_a_run_gives_everything() -> None:
     ]
     assert (run.captures["kind"].span, run.captures[1].name) == ((18, 22), "body")
     assert (run.usage.requests, run.usage.sampled_tokens) == (2, 9)
-    assert "".join(run.text[slice(*e.span)] for e in run.trace) == run.text
-    assert [e.name for e in run.trace if e.kind == "close"] == ["kind", "body"]
+    assert "".join(e.text for e in run.trace) == run.text
+    assert [run.text[slice(*e.span)] for e in run.trace] == [e.text for e in run.trace]
+    assert [e.name for e in run.trace if isinstance(e, lp.Close)] == ["kind", "body"]
 
 
 def test_spans_count_characters() -> None:

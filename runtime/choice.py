@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..grammars.errors import BudgetError
 from .errors import SamplingError
-from .request import Constraint, Scores
+from .request import Constraint, Finish, Request, Scores
 from .sequence import Sequence
 
 NARROW = 1024  # columns up to which multiplying only those rows of the output matrix is far cheaper than all
@@ -47,22 +49,49 @@ def _least(constraint: Constraint, state: int, short: int) -> int:
     return bisect_left(range(enough), True, lo=short, key=lambda n: constraint.fits(state, n))
 
 
+class Ahead(NamedTuple):
+    """What comes at a place: tokens that are forced, and behind them, at `state`, a choice or an end."""
+
+    forced: Items[int]
+    state: int | None
+    choice: Choice | None
+    finish: Finish | None
+
+
+def look_ahead(request: Request, state: int | None, remaining: int, eos: frozenset[int]) -> Ahead:
+    """From a state of the request's constraint, with `remaining` tokens left. Forced tokens are taken in as far as the
+    value can still be completed after them."""
+    constraint = request.constraint
+    if constraint is None:
+        return Ahead((), None, ANYTHING, None) if remaining > 0 else Ahead((), None, None, "length")
+    forced: list[int] = []
+    while True:
+        assert state is not None
+        left = remaining - len(forced)
+        if constraint.finished(state):
+            return Ahead(forced, state, None, "complete")
+        if left <= 0:
+            return Ahead(forced, state, None, "length")
+        tokens, after = _forced(constraint, state, left)
+        if not tokens:
+            choice = _choice(request, constraint, state, left)
+            only = _only(choice, eos)
+            if only is None:
+                return Ahead(forced, state, choice, None)
+            if not only:
+                return Ahead(forced, state, None, "length")  # the value could go on, but not within the budget
+            tokens, after = only, constraint.advance(state, only[0])
+        forced += tokens
+        state = after
+
+
 def prepare(seq: Sequence, eos: frozenset[int]) -> None:
     """Append what is forced; then set `choice`, or `finish` when nothing is left to choose."""
-    constraint = seq.request.constraint
-    if constraint is None:
-        seq.choice = ANYTHING
-        if seq.remaining <= 0:
-            seq.finish = "length"
-        return
-    while seq.finish is None:
-        assert seq.state is not None
-        if constraint.finished(seq.state):
-            seq.finish = "complete"
-        elif seq.remaining <= 0:
-            seq.finish = "length"
-        elif not _append_forced(seq, constraint) and not _choose(seq, constraint, eos):
-            return
+    ahead = look_ahead(seq.request, seq.state, seq.remaining, eos)
+    for token in ahead.forced:
+        seq.append(token, Scores(masked=0.0, top_masked={token: 0.0} if seq.request.top_logprobs else None))
+    seq.forced += len(ahead.forced)
+    seq.state, seq.choice, seq.finish = ahead.state, ahead.choice, ahead.finish
 
 
 def accept(seq: Sequence, token: int, scores: Scores, eos: frozenset[int]) -> None:
@@ -85,17 +114,15 @@ def accept(seq: Sequence, token: int, scores: Scores, eos: frozenset[int]) -> No
     prepare(seq, eos)
 
 
-def _append_forced(seq: Sequence, constraint: Constraint) -> bool:
-    """Append the tokens that must come next, as far as the value can still be completed after them."""
-    assert seq.state is not None
-    tokens = constraint.forced_tokens(seq.state)
+def _forced(constraint: Constraint, state: int, budget: int) -> tuple[list[int], int | None]:
+    """The tokens that must come next, as far as the value can still be completed after them, and the state behind."""
+    tokens = constraint.forced_tokens(state)
     while tokens:
-        state = _after(constraint, seq.state, tokens)
-        if state is not None and constraint.fits(state, seq.remaining - len(tokens)):
-            _force(seq, tokens, state)
-            return True
+        after = _after(constraint, state, tokens)
+        if after is not None and constraint.fits(after, budget - len(tokens)):
+            return tokens, after
         tokens = tokens[:-1]
-    return False
+    return [], state
 
 
 def _after(constraint: Constraint, state: int, tokens: list[int]) -> int | None:
@@ -105,37 +132,25 @@ def _after(constraint: Constraint, state: int, tokens: list[int]) -> int | None:
     return at
 
 
-def _force(seq: Sequence, tokens: list[int], state: int | None) -> None:
-    for token in tokens:
-        seq.append(token, Scores(masked=0.0, top_masked={token: 0.0} if seq.request.top_logprobs else None))
-    seq.forced += len(tokens)
-    seq.state = state
-
-
-def _choose(seq: Sequence, constraint: Constraint, eos: frozenset[int]) -> bool:
-    """Set the choice. True when there was nothing to choose, and the one token was appended or the value ended."""
-    state, budget = seq.state, seq.remaining
-    assert state is not None
-    if seq.request.open_end and constraint.accepting(state):
-        seq.choice = _open_choice(constraint, state, budget)
-        return False
+def _choice(request: Request, constraint: Constraint, state: int, budget: int) -> Choice:
+    if request.open_end and constraint.accepting(state):
+        return _open_choice(constraint, state, budget)
     columns = constraint.allowed(state, limit=NARROW, budget=budget)
     if columns is None:
-        seq.choice = Choice(row=constraint.mask(state, budget=budget))
-        return False
-    seq.choice = Choice(columns=columns)
+        return Choice(row=constraint.mask(state, budget=budget))
     if len(columns) == 0:
-        raise SamplingError(f"the constraint allows no token after {len(seq.generated)} tokens, but is not finished")
-    if len(columns) > len(eos) + 1:
-        return False
-    tokens = [int(t) for t in columns if int(t) not in eos]
-    if not tokens:
-        seq.finish = "length"  # the value could go on, but not within the budget
-        return True
-    if len(tokens) == len(columns) == 1:
-        _force(seq, tokens, constraint.advance(state, tokens[0]))
-        return True
-    return False
+        done = request.max_tokens - budget
+        raise SamplingError(f"the constraint allows no token after {done} tokens, but is not finished")
+    return Choice(columns=columns)
+
+
+def _only(choice: Choice, eos: frozenset[int]) -> list[int] | None:
+    """The one token that can be, none if only the end can be, None if there is a choice."""
+    columns = choice.columns
+    if columns is None or len(columns) > len(eos) + 1:
+        return None
+    tokens = [token for token in columns.tolist() if token not in eos]
+    return tokens if not tokens or len(tokens) == len(columns) == 1 else None
 
 
 def _open_choice(constraint: Constraint, state: int, budget: int) -> Choice:

@@ -25,10 +25,12 @@ from .errors import EngineFault
 from .request import UNKNOWN, Scores, Vocab
 from .runner import Runner, pack
 from .sampler import pick
-from .scheduler import Scheduler, Step
+from .scheduler import Scheduler
 from .scores import scores_of
 from .sequence import Sequence
+from .speculation.tree import ROOT
 from .stats import Stats
+from .step import Step
 from .uniforms import rewound
 
 STUCK = 1000  # plans in a row without a token
@@ -154,15 +156,26 @@ class Loop:
         with self.stats.timed("schedule_seconds"):
             self.scheduler.commit(step)
         self.stats.steps += 1
-        with self.stats.timed("sample_seconds"):
-            picked = [self._pick(seq, row) for (seq, _), row in zip(step.samples, rows, strict=True)]
-        with self.stats.timed("mask_seconds"):
-            for (seq, _), (token, scores) in zip(step.samples, picked, strict=True):
-                self._accept(seq, token, scores)
-        for seq, _ in step.samples:
+        roots = [sample.seq for sample in step.samples if sample.node == ROOT]
+        self._sample(roots, rows)
+        with self.stats.timed("schedule_seconds"):
+            self.scheduler.settle(step)
+        for seq in roots:
+            self._tell(seq)
             if seq.error is not None or seq.finish is not None:
                 self._leave(seq)
         self._fresh = False
+
+    def _sample(self, seqs: list[Sequence], rows: list[Row]) -> None:
+        """A token for each of the sequences, whose rows come first; then, for those whose token was drafted, one more
+        from the row behind it, and so on. So a draft decides which rows there are, and never which token."""
+        places = list(zip(seqs, range(len(seqs)), strict=True))
+        while places:
+            with self.stats.timed("sample_seconds"):
+                picked = [self._pick(seq, rows[at]) for seq, at in places]
+            with self.stats.timed("mask_seconds"):
+                further = [self._accept(seq, *pick) for (seq, _), pick in zip(places, picked, strict=True)]
+            places = [(seq, at) for (seq, _), at in zip(places, further, strict=True) if at >= 0]
 
     def _forward(self, step: Step) -> list[Row] | None:
         """Logits for each sample; None when the model failed, which ends the request at fault."""
@@ -183,9 +196,9 @@ class Loop:
         if out_of_memory(error) and self.scheduler.shrink(step):
             log.warning("a step of %d tokens did not fit in memory: going on in halves", step.tokens)
             return
+        seq = step.culprit
         self.scheduler.rollback(step)
-        if len(step.segments) == 1:
-            seq = step.segments[0].seq
+        if seq is not None:
             seq.error = error
             self._leave(seq)
 
@@ -208,10 +221,23 @@ class Loop:
             seq.error = error
             return -1, UNKNOWN
 
-    def _accept(self, seq: Sequence, token: int, scores: Scores) -> None:
+    def _accept(self, seq: Sequence, token: int, scores: Scores) -> int:
+        """Take a token in. Returns the place of the row that the next one may be sampled from, or -1."""
+        if seq.error is not None:
+            return -1
+        before = seq.length
+        try:
+            accept(seq, token, scores, self.eos)
+        except BaseException as error:
+            seq.error = error
+        if seq.draft is None:
+            return -1
+        further = seq.draft.follow(seq.ids[before : seq.length].tolist())
+        return further if seq.error is None and seq.finish is None else -1
+
+    def _tell(self, seq: Sequence) -> None:
         if seq.error is None:
             try:
-                accept(seq, token, scores, self.eos)
                 tell(seq)
             except BaseException as error:
                 seq.error = error

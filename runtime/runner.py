@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .pool import Slots
 from .radix import Ids
-from .scheduler import Step
+from .step import Branch, Step
 
 
 @dataclass(slots=True)
@@ -64,16 +64,31 @@ def pack(step: Step) -> tuple[Batch, list[int]]:
     segments = step.segments
     starts, rows = np.array([(s.start, s.row) for s in segments], np.int32).T
     counts = [s.end - s.start for s in segments]
+    ids = [s.seq.ids[s.start : s.end] for s in segments]
+    positions = [np.arange(sum(counts), dtype=np.int32) + np.repeat(starts - rows, counts)]
+    spans = [Span(s.row, n, s.seq.table[: s.end]) for s, n in zip(segments, counts, strict=True)]
+    for branch in step.branches:
+        span, tokens = _drafted(branch)
+        spans.append(span)
+        ids.append(tokens)
+        positions.append(np.arange(len(span.table) - span.n, len(span.table), dtype=np.int32))
     wanted, columns, where = _wanted(step)
     batch = Batch(
-        np.concatenate([s.seq.ids[s.start : s.end] for s in segments]),
-        np.arange(step.tokens, dtype=np.int32) + np.repeat(starts - rows, counts),
+        np.concatenate(ids),
+        np.concatenate(positions),
         np.concatenate(step.slots),
-        [Span(s.row, n, s.seq.table[: s.end]) for s, n in zip(segments, counts, strict=True)],
+        spans,
         np.array(wanted, np.int64),
         columns,
     )
     return batch, where
+
+
+def _drafted(branch: Branch) -> tuple[Span, Ids]:
+    seq, draft = branch.seq, branch.seq.draft
+    assert draft is not None
+    table = np.concatenate([seq.table[: seq.length], draft.slots[branch.path]])
+    return Span(branch.row, len(branch.nodes), table), np.array([draft.tokens[i] for i in branch.nodes], np.int32)
 
 
 def _wanted(step: Step) -> tuple[list[int], list[NDArray[np.int32] | None], list[int]]:
@@ -82,13 +97,12 @@ def _wanted(step: Step) -> tuple[list[int], list[NDArray[np.int32] | None], list
     columns: list[NDArray[np.int32] | None] = []
     where: list[int] = []
     seen: dict[tuple[int, int], int] = {}
-    for seq, row in step.samples:
-        assert seq.choice is not None
-        narrow = None if seq.request.scored else seq.choice.columns
-        key = (row, id(narrow))
+    for sample in step.samples:
+        narrow = sample.columns
+        key = (sample.row, id(narrow))
         if key not in seen:
             seen[key] = len(rows)
-            rows.append(row)
+            rows.append(sample.row)
             columns.append(narrow)
         where.append(seen[key])
     return rows, columns, where

@@ -23,7 +23,6 @@ Repeats that are under way together share that last token's row of logits.
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,37 +30,12 @@ from numpy.typing import NDArray
 from .pool import SlotPool, Slots
 from .radix import Node, RadixTree
 from .sequence import Sequence
+from .speculation.tree import ROOT, Draft
+from .step import Branch, Sample, Segment, Step
 from .waiting import Waiting
 
 EMPTY, READY = -2, -1
 GROWTH = 64  # steps after which a limit that memory has halved is doubled again
-
-
-@dataclass(slots=True)
-class Segment:
-    """The tokens [start, end) of a sequence, at rows [row, row + end - start) of the step."""
-
-    seq: Sequence
-    start: int
-    end: int
-    row: int
-
-
-@dataclass(slots=True)
-class Step:
-    """One forward pass: what it computes, and which sequences are sampled from which rows.
-
-    slots     where each segment's keys and values go, in pieces
-    prompt    how many of the `tokens` belong to prompts
-    admitted  sequences that began to run with this step
-    """
-
-    segments: list[Segment] = field(default_factory=list)
-    samples: list[tuple[Sequence, int]] = field(default_factory=list)
-    slots: list[Slots] = field(default_factory=list)
-    admitted: list[Sequence] = field(default_factory=list)
-    tokens: int = 0
-    prompt: int = 0
 
 
 def rank(seq: Sequence) -> tuple[bool, int, int]:
@@ -123,6 +97,7 @@ class Scheduler:
         while self._suspects:
             suspect = self._suspects.pop()
             if suspect.node is not None:
+                step.trial = True
                 return self._plan_all([suspect], step)
         self._admit(step)
         rest = self._plan_decodes(step)
@@ -137,7 +112,7 @@ class Scheduler:
                 seq.computed += min(segment.end, seq.prompt) - segment.start
             if segment.end > seq.done:
                 seq.done = segment.end
-        for seq, _ in step.samples:
+        for seq in [sample.seq for sample in step.samples if sample.node == ROOT]:
             seq.done = seq.length
             if seq.group is not None:
                 seq.group.served += 1
@@ -148,7 +123,7 @@ class Scheduler:
     def rollback(self, step: Step) -> None:
         """The step failed: nothing of it counts. Its sequences are then run one at a time, to find the culprit."""
         self._undo(step)
-        if len(step.segments) > 1:
+        if step.culprit is None:
             self._suspects = [segment.seq for segment in step.segments]
 
     def shrink(self, step: Step) -> bool:
@@ -160,6 +135,44 @@ class Scheduler:
 
     def _undo(self, step: Step) -> None:
         self._stage[np.concatenate(step.slots)] = EMPTY
+        for seq in step.drafted:
+            assert seq.draft is not None
+            self._free(seq.draft.slots)
+            seq.draft = None
+
+    # -- drafts: tokens that may come next -----------------------------------------------------------------------
+
+    def room(self, step: Step) -> int:
+        """How many drafted tokens may be added to a step."""
+        return 0 if step.trial else min(self._limit - step.tokens, self.pool.free + self.tree.evictable)
+
+    def graft(self, step: Step, drafts: list[tuple[Sequence, Draft]]) -> None:
+        """Add drafts, each of a sequence whose last token the step computes. `settle` must follow, or `rollback`."""
+        for seq, draft in drafts:
+            self._make_room(len(draft))
+            draft.slots = self.pool.take(len(draft))
+            seq.draft = draft
+            step.drafted.append(seq)
+            if seq.group is not None:
+                seq.group.served += len(draft)
+            for nodes in draft.runs():
+                step.branches.append(Branch(seq, nodes, draft.way(nodes[-1]), step.tokens))
+                step.slots.append(draft.slots[nodes])
+                wanted = [(node, row) for row, node in enumerate(nodes, step.tokens) if draft.wanted[node]]
+                for node, row in wanted:
+                    draft.places[node] = len(step.samples)
+                    step.samples.append(Sample(seq, row, node))
+                step.tokens += len(nodes)
+
+    def settle(self, step: Step) -> None:
+        """The accepted nodes of drafts become tokens of their sequences; slots of the others are given back."""
+        for seq in step.drafted:
+            draft = seq.draft
+            assert draft is not None
+            seq.hold(draft.slots[draft.path])
+            seq.done = seq.held
+            self._free(np.delete(draft.slots, draft.path))
+            seq.draft = None
 
     # -- admission -----------------------------------------------------------------------------------------------
 
@@ -244,14 +257,15 @@ class Scheduler:
             for row, (seq, slot) in enumerate(zip(decodes, slots.tolist(), strict=True)):
                 seq.hold_one(slot)
                 step.segments.append(Segment(seq, seq.done, seq.length, row))
-                step.samples.append((seq, row))
+                step.samples.append(Sample(seq, row))
         return rest
 
     def _plan_all(self, seqs: list[Sequence], step: Step) -> Step:
         for seq in seqs:
             if seq.node is not None:  # not preempted meanwhile
                 self._plan(seq, step)
-        step.samples += [(seq, row) for seq in seqs if seq.node is not None and (row := self._last_row(seq)) >= 0]
+        rows = [(seq, self._last_row(seq)) for seq in seqs if seq.node is not None]
+        step.samples += [Sample(seq, row) for seq, row in rows if row >= 0]
         return step
 
     def _plan(self, seq: Sequence, step: Step) -> None:
@@ -353,7 +367,7 @@ class Scheduler:
 
     def check(self) -> None:
         """Every slot is in exactly one place: free, in the tree, or owned by one sequence."""
-        own = sum(seq.held - seq.shared for seq in self.running)
+        own = sum(seq.held - seq.shared + (len(seq.draft.slots) if seq.draft else 0) for seq in self.running)
         total = self.pool.free + self.tree.tokens + own
         if total != self.pool.size:
             raise AssertionError(

@@ -16,6 +16,7 @@ from .request import UNKNOWN, Finish, Request, Result, Scores
 if TYPE_CHECKING:
     from .choice import Choice
     from .penalties import Penalties
+    from .speculation.tree import Draft
     from .uniforms import Uniforms
     from .waiting import Group
 
@@ -33,8 +34,8 @@ class Sequence:
     """
 
     __slots__ = (
-        "arrival", "choice", "computed", "done", "due", "error", "finish", "first", "forced", "group", "held", "ids",
-        "length", "node", "passed_over", "penalties", "placed", "prompt", "request", "rng", "sampled", "scores",
+        "arrival", "choice", "computed", "done", "draft", "due", "error", "finish", "first", "forced", "group", "held",
+        "ids", "length", "node", "passed_over", "penalties", "placed", "prompt", "request", "rng", "sampled", "scores",
         "shared", "started", "state", "table", "told", "watchers",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class Sequence:
         self.node: Node | None = None
         self.table: Slots = np.zeros(0, np.int64)
         self.held = self.shared = self.done = 0
+        self.draft: Draft | None = None  # during a step
 
     def append(self, token: int, scores: Scores = UNKNOWN) -> None:
         if self.length == len(self.ids):

@@ -101,7 +101,7 @@ def test_a_step_knows_how_much_of_it_is_prefill() -> None:
         step = scheduler.schedule()
         seen.append((step.prompt, step.tokens))
         scheduler.commit(step)
-        for seq, _ in step.samples:
+        for seq in [sample.seq for sample in step.samples]:
             for token in new if seq is first else [0]:
                 seq.append(token)
         scheduler.add(Sequence(Request([4, 5, len(seen)], 9)))

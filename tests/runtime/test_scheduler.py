@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmprog.runtime.request import Request
-from lmprog.runtime.scheduler import Scheduler, Step
+from lmprog.runtime.scheduler import Scheduler
 from lmprog.runtime.sequence import Sequence
+from lmprog.runtime.step import Sample, Step
 from lmprog.runtime.waiting import PATIENCE
 
 from .toys import Prompt, edges, prompts
@@ -25,7 +26,7 @@ def finish_step(scheduler: Scheduler, step: Step) -> None:
     """Commit what was planned, if anything, and sample a 0 for everyone."""
     if step.tokens:
         scheduler.commit(step)
-    for seq, _ in step.samples:
+    for seq in [sample.seq for sample in step.samples]:
         seq.append(0)
         if seq.remaining == 0:
             scheduler.remove(seq)
@@ -48,7 +49,7 @@ def test_a_shared_prefix_is_planned_once_within_a_step() -> None:
     step = scheduler.schedule()
 
     assert [(a, 0, 4, 0), (b, 3, 5, 4)] == [(s.seq, s.start, s.end, s.row) for s in step.segments]
-    assert [(a, 3), (b, 5)] == step.samples
+    assert [Sample(a, 3), Sample(b, 5)] == step.samples
     assert a.table[:3].tolist() == b.table[:3].tolist()
 
 
@@ -59,7 +60,7 @@ def test_repeats_share_the_row_of_their_last_token() -> None:
     step = scheduler.schedule()
 
     assert step.tokens == 3
-    assert [(seq, 2) for seq in seqs] == step.samples
+    assert [Sample(seq, 2) for seq in seqs] == step.samples
 
 
 def test_a_repeat_of_a_cached_prompt_computes_its_last_token_again() -> None:
@@ -86,7 +87,7 @@ def test_long_prompts_come_in_chunks_beside_the_decodes() -> None:
         finish_step(scheduler, step)
 
     assert chunks == [[(False, 1), (True, 3)]] * 3
-    assert [(first, 0), (long, 1)] == step.samples
+    assert [Sample(first, 0), Sample(long, 1)] == step.samples
 
 
 def test_a_prefix_in_several_chunks_is_waited_for() -> None:

@@ -30,7 +30,7 @@ def turn(scheduler: Scheduler) -> list[Sequence]:
     step = scheduler.schedule()
     scheduler.commit(step)
     ended = []
-    for seq, _ in step.samples:
+    for seq in [sample.seq for sample in step.samples]:
         seq.append(0)
         if seq.remaining == 0:
             scheduler.remove(seq)
@@ -208,7 +208,7 @@ def test_everyone_finishes_whatever_comes(
             scheduler.restart([seq for seq in seqs if seq.remaining])
         elif step.tokens:
             scheduler.commit(step)
-            for seq, _ in step.samples:
+            for seq in [sample.seq for sample in step.samples]:
                 seq.append(0)
                 if seq.remaining == 0:
                     scheduler.remove(seq)

@@ -1,0 +1,84 @@
+"""One forward pass: what it computes, and who wants which of its rows of logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pool import Slots
+from .sequence import Sequence
+from .speculation.tree import ROOT
+
+
+@dataclass(slots=True)
+class Segment:
+    """The tokens [start, end) of a sequence, at rows [row, row + end - start) of the step."""
+
+    seq: Sequence
+    start: int
+    end: int
+    row: int
+
+
+@dataclass(slots=True)
+class Branch:
+    """Nodes of a sequence's draft, one below the other, at rows from `row` on; `path` leads to the last from the
+    root."""
+
+    seq: Sequence
+    nodes: list[int]
+    path: list[int]
+    row: int
+
+
+class Sample(NamedTuple):
+    """A row of logits that a sequence wants: after its last token or, with a node, after that node of its draft.
+
+    A sequence may want any number of rows.
+    """
+
+    seq: Sequence
+    row: int
+    node: int = ROOT
+
+    @property
+    def columns(self) -> NDArray[np.int32] | None:
+        """Which of the row's logits are wanted; None: all."""
+        if self.seq.request.scored:
+            return None
+        if self.node != ROOT:
+            assert self.seq.draft is not None
+            return self.seq.draft.columns[self.node]
+        assert self.seq.choice is not None
+        return self.seq.choice.columns
+
+
+@dataclass(slots=True)
+class Step:
+    """One forward pass.
+
+    samples   those after last tokens first, then those of drafts
+    slots     where keys and values go, in pieces, in the order of the rows
+    drafted   the sequences with drafts
+    admitted  sequences that began to run with this step
+    prompt    how many of the `tokens` belong to prompts
+    trial     made to find out whose fault it was that another step failed
+    """
+
+    segments: list[Segment] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    slots: list[Slots] = field(default_factory=list)
+    drafted: list[Sequence] = field(default_factory=list)
+    admitted: list[Sequence] = field(default_factory=list)
+    tokens: int = 0
+    prompt: int = 0
+    trial: bool = False
+
+    @property
+    def culprit(self) -> Sequence | None:
+        """Whose fault it must be if this step fails; None: it could be several sequences', or the drafts'."""
+        return self.segments[0].seq if len(self.segments) == 1 and not self.drafted else None

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import QueueFull as QueueFull
     from .errors import RequestError as RequestError
     from .errors import RoleError as RoleError
+    from .errors import RoutineCancelled as RoutineCancelled
     from .errors import RunCancelled as RunCancelled
     from .errors import SamplingError as SamplingError
     from .errors import ScriptError as ScriptError
@@ -79,7 +80,8 @@ if TYPE_CHECKING:
 _ERRORS = """
 BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError
 HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError
-ProgramError QueueFull RequestError RoleError RunCancelled SamplingError ScriptError UnsupportedConstraint
+ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled SamplingError ScriptError
+UnsupportedConstraint
 """
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",

@@ -17,6 +17,7 @@ LmprogError
 ├── EngineFault              (runtime) the engine itself failed twice in a row; it takes new requests
 ├── QueueFull                (runtime) too many requests of the same group wait already
 ├── DeadlineExceeded         (runtime) a request's timeout is over; `result` holds what there was
+├── RoutineCancelled         (runtime) a routine on an engine was cancelled; a run says RunCancelled
 ├── RequestError             (runtime) a request that cannot be run: no chat template for roles, ids out of range
 ├── SamplingError            (runtime) bad temperature, NaN logits, ...
 ├── JobError                 (jobs) an extraction job cannot start or go on
@@ -52,6 +53,7 @@ from .runtime.errors import (
     OutOfSlots,
     QueueFull,
     RequestError,
+    RoutineCancelled,
     SamplingError,
 )
 from .runtime.load_errors import BrokenModel, CacheError, InvalidOption
@@ -80,6 +82,7 @@ __all__ = [
     "QueueFull",
     "RequestError",
     "RoleError",
+    "RoutineCancelled",
     "RunCancelled",
     "SamplingError",
     "ScriptError",

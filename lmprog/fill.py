@@ -1,9 +1,13 @@
-"""One hole, one request: from a hole and the text around it to a value's bytes."""
+"""From a hole and the text around it to a value's bytes: the routine that fills it.
+
+What decides how a hole is filled is decided here, so that a run that asks hole by hole and a compiled plan, which
+chains these routines, give the same.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import BudgetError
@@ -13,12 +17,11 @@ from .holes import Hole
 from .models import LanguageModel
 from .run import Usage
 from .runtime.request import Request, Result
+from .runtime.routine import Routine
 from .runtime.sampling import Sampling
 from .transcript import Transcript, spell
 
 DEFAULT_TOKENS = 512  # the budget of a hole that names none; doubled until a value fits
-
-Submit = Callable[[Request], Result]
 
 
 @dataclass(frozen=True)
@@ -44,38 +47,37 @@ class Answer:
     usage: Usage
 
 
-def fill(task: Task, transcript: Transcript, model: LanguageModel, submit: Submit) -> Answer:
+def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine[Answer]:
     """Have the model fill the hole at the end of `transcript`, which then holds the value too.
 
     Raises BudgetError when no value fits in the hole's `max_tokens`, ContextOverflow when the text is too long.
     """
-    return _Filling(task, transcript, model, submit).run()
+    return _Filling(task, transcript, model).run()
 
 
 class _Filling:
-    def __init__(self, task: Task, transcript: Transcript, model: LanguageModel, submit: Submit) -> None:
+    def __init__(self, task: Task, transcript: Transcript, model: LanguageModel) -> None:
         self.task, self.hole, self.transcript, self.model = task, task.hole, transcript, model
         self.constraint: Constraint = compile(language_of(task.hole), model.vocab)
-        self.submit = submit
         self.follow = b"" if task.hole.stop else task.follow  # a stop alone decides where the value ends
         self.usage = Usage()
 
-    def run(self) -> Answer:
+    def run(self) -> Routine[Answer]:
         if self.constraint.finished(self.constraint.start(b"", self.follow)):  # the only value is the empty one
             return Answer(b"", (), "complete", 0, None, self.usage)
         ids, backed = self.transcript.border()
         ids = ids or sorted(self.model.vocab.eos)[:1]  # no BOS and no text: something must be there to continue
-        answer = self._attempt(ids, backed) if backed and self.task.heal else None
-        answer = answer or self._attempt(ids, 0)
+        answer = (yield from self._attempt(ids, backed)) if backed and self.task.heal else None
+        answer = answer or (yield from self._attempt(ids, 0))
         assert answer is not None
         return answer
 
-    def _attempt(self, ids: list[int], backed: int) -> Answer | None:
+    def _attempt(self, ids: list[int], backed: int) -> Routine[Answer | None]:
         """None: with the last `backed` ids spelt anew, the value does not fit in the budget."""
         sent, prefix = ids[: len(ids) - backed], spell(self.model.vocab, ids[len(ids) - backed :])
         state = self.constraint.start(prefix, self.follow)
         try:
-            result = self._request(sent, state, backed)
+            result = yield from self._request(sent, state, backed)
         except BudgetError:
             if not backed:
                 raise
@@ -93,7 +95,7 @@ class _Filling:
         tokens = tuple([result.ids[i] for i in covering])
         return Answer(value, tokens, finish, followed, self._logprob(result, covering), self.usage)
 
-    def _request(self, sent: Sequence[int], state: int, backed: int) -> Result:
+    def _request(self, sent: Sequence[int], state: int, backed: int) -> Routine[Result]:
         limit = self._limit(sent, state, backed)
         open_end = self.hole.grammar is not None and not self.follow and not self.hole.stop
         request = Request(
@@ -105,7 +107,7 @@ class _Filling:
             open_end=open_end,
             logprobs=self.task.logprobs,
         )
-        result = self.submit(request)
+        (result,) = yield [request]
         self.usage += Usage(
             1,
             result.prompt_tokens,

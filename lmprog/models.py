@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from .errors import NoModel, RunCancelled
+from .errors import NoModel, RoutineCancelled, RunCancelled
 from .grammars import Vocabulary
+from .runtime.handle import Pending
 from .runtime.request import Request, Result
+from .runtime.routine import Routine
 
-
-class Handle(Protocol):
-    """A request under way."""
-
-    def result(self, timeout: float | None = None) -> Result: ...
-    def cancel(self) -> None: ...
+T = TypeVar("T")
 
 
 class LanguageModel(Protocol):
@@ -32,10 +28,12 @@ class LanguageModel(Protocol):
     def bos(self) -> int | None: ...
     @property
     def context(self) -> int: ...
-    def submit(self, request: Request) -> Handle: ...
+    def submit(self, request: Request) -> Pending[Result]: ...
+    def run(self, routine: Routine[T], *, group: Hashable = None, block: bool = True) -> Pending[T]: ...
     def chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]: ...
 
 
+CANCELLED = "the run was cancelled"
 M = TypeVar("M", bound=LanguageModel)
 
 _override: ContextVar[LanguageModel | None] = ContextVar("lmprog.using", default=None)
@@ -74,42 +72,50 @@ def choose(called: LanguageModel | None, own: LanguageModel | None, program: str
 
 
 class Canceller:
-    """Ends a run from another thread: cancels the request it waits for, and all that would follow.
+    """Ends a run from another thread: cancels what it waits for, and all that would follow.
 
     A run, or a `map` of many rows, is also the group whose share of the engine is as large as any other's.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: set[Handle] = set()
+        self._waiting: set[Pending[Any]] = set()
         self._cancelled = False
 
-    def submit(self, model: LanguageModel, request: Request) -> Result:
-        """Submit and wait. Raises RunCancelled; whatever interrupts the waiting cancels the request."""
-        handle = self._enter(model, request)
+    def run(self, model: LanguageModel, routine: Routine[T]) -> T:
+        """Run it and wait. Raises RunCancelled; whatever interrupts the waiting cancels the routine."""
+        pending = self.start(model, routine)
         try:
-            result = handle.result()
+            return pending.result()
+        except RoutineCancelled:
+            raise RunCancelled(CANCELLED) from None
         except BaseException:
-            handle.cancel()
+            pending.cancel()
             raise
-        finally:
-            with self._lock:
-                self._waiting.discard(handle)
-        if result.finish == "cancelled":
-            raise RunCancelled("the run was cancelled")
-        return result
 
-    def _enter(self, model: LanguageModel, request: Request) -> Handle:
+    def start(self, model: LanguageModel, routine: Routine[T], *, block: bool = True) -> Pending[T]:
+        """Run it without waiting. Raises RunCancelled; QueueFull when it would have to wait and must not `block`."""
+        self.check()
+        pending = model.run(routine, group=self, block=block)
         with self._lock:
-            if self._cancelled:
-                raise RunCancelled("the run was cancelled")
-            handle = model.submit(replace(request, group=self))
-            self._waiting.add(handle)
-            return handle
+            self._waiting.add(pending)
+        pending.future.add_done_callback(lambda _: self._forget(pending))
+        if self._cancelled:
+            pending.cancel()
+        return pending
+
+    def check(self) -> None:
+        """Raises RunCancelled if it is."""
+        if self._cancelled:
+            raise RunCancelled(CANCELLED)
+
+    def _forget(self, pending: Pending[Any]) -> None:
+        with self._lock:
+            self._waiting.discard(pending)
 
     def cancel(self) -> None:
         with self._lock:
             self._cancelled = True
             waiting = list(self._waiting)
-        for handle in waiting:
-            handle.cancel()
+        for pending in waiting:
+            pending.cancel()

@@ -12,7 +12,7 @@ from .chat import Chat
 from .decoders import Argmax, Decoder, derive_seed
 from .errors import LmprogError
 from .events import Close, Open, RoleBegin, RoleEnd, Text
-from .fill import Answer, Task, fill
+from .fill import Answer, Task, filling
 from .holes import Boundary, Hole
 from .models import Canceller, LanguageModel
 from .prompt import Roles
@@ -75,7 +75,7 @@ class Live:
             raise
 
     def _fill(self, hole: Hole, name: str, task: Task) -> Any:
-        answer = fill(task, self.transcript, self.model, lambda request: self.canceller.submit(self.model, request))
+        answer = self.canceller.run(self.model, filling(task, self.transcript, self.model))
         self.transcript.skip(answer.followed)
         self.recorder.usage += answer.usage
         return self._capture(hole, name, answer).value

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ScriptError
 from .grammars import Vocabulary
+from .runtime.handle import Pending
 from .runtime.model import Model
 from .runtime.request import Request, Result
+from .runtime.routine import Routine, one
 from .runtime.table import TableRunner
 
 __all__ = ["RandomModel", "Scripted", "TableModel"]
 
+T = TypeVar("T")
 ROLES = ("system", "user", "assistant", "tool")
 WORDS = """
 the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you
@@ -114,13 +118,35 @@ class Scripted(_Chats):
         self._answers = list(answers)
         self._lock = threading.Lock()
 
-    def submit(self, request: Request) -> _Answered:
+    def submit(self, request: Request) -> Pending[Result]:
+        return self.run(one(request))
+
+    def run(self, routine: Routine[T], *, group: Hashable = None, block: bool = True) -> Pending[T]:
+        """Answer all its requests at once, in this thread."""
+        pending: Pending[T] = Pending(lambda: None)
+        try:
+            resume: Callable[[], Sequence[Request]] = partial(next, routine)
+            while True:
+                resume = self._answered(routine, resume())
+        except StopIteration as stop:
+            pending.future.set_result(stop.value)
+        except BaseException as error:
+            pending.future.set_exception(error)
+        return pending
+
+    def _answered(self, routine: Routine[Any], requests: Sequence[Request]) -> Callable[[], Sequence[Request]]:
+        try:
+            return partial(routine.send, [self._answer(request) for request in requests])
+        except ScriptError as error:
+            return partial(routine.throw, error)
+
+    def _answer(self, request: Request) -> Result:
         with self._lock:
             at = len(self.prompts)
             self.prompts.append(self.vocab.decode(request.ids).decode(errors="replace"))
         if at >= len(self._answers):
             raise ScriptError(f"the script has {len(self._answers)} answers, but a hole more was reached")
-        return _Answered(self._walk(request, f"answer {at}, {self._answers[at]!r}", self._answers[at].encode()))
+        return self._walk(request, f"answer {at}, {self._answers[at]!r}", self._answers[at].encode())
 
     def _walk(self, request: Request, what: str, answer: bytes) -> Result:
         c, state = request.constraint, request.state
@@ -147,19 +173,3 @@ class Scripted(_Chats):
     def left(self) -> int:
         """How many answers have not been used."""
         return max(0, len(self._answers) - len(self.prompts))
-
-
-class _Answered:
-    """A request that was answered at once."""
-
-    def __init__(self, result: Result) -> None:
-        self._result = result
-
-    def result(self, timeout: float | None = None) -> Result:
-        return self._result
-
-    def done(self) -> bool:
-        return True
-
-    def cancel(self) -> None:
-        """Too late."""

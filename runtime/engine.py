@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from collections.abc import Sequence as Items
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .choice import begin
 from .errors import ContextOverflow, DeadlineExceeded, EngineClosed, OutOfSlots, QueueFull, RequestError
-from .handle import Handle
+from .handle import Handle, Pending
 from .loop import Loop, log
 from .metrics import exposition
 from .penalties import Penalties
 from .places import Places
 from .request import Request, Result, Vocab
+from .routine import Courses, Routine
 from .runner import Runner
 from .scheduler import Scheduler
 from .sequence import Sequence
@@ -69,6 +70,7 @@ class Engine:
         self._scheduler = Scheduler(runner.reserve(slots), max_batch_tokens, max_running, reuse)
         self._loop = Loop(runner, vocab, self._scheduler, self._vacate, self._settle)
         self._places = Places(max_queue)
+        self._courses = Courses(self._enter, self._launch, self._places.give, self._rouse)
         self._wake = threading.Condition()
         self._inbox: deque[Sequence] = deque()
         self._cancels: deque[Sequence] = deque()
@@ -97,14 +99,13 @@ class Engine:
         are cancelled."""
         seqs = [self._enter(request) for request in requests]
         if self._places.take([seq.request.group for seq in seqs]):
-            return self._launch(seqs)
-        if not block or threading.current_thread() is self._thread:
-            raise QueueFull(f"no room for {len(seqs)} more: {self._places.most} of a group may wait")
+            return self._launch(seqs, seqs)
+        self._may_wait(block, len(seqs))
         handles: list[Handle] = []
         try:
             for seq in seqs:
-                self._wait_for_place(seq, timeout)
-                handles += self._launch([seq])
+                self._wait_for_place(seq.request.group, timeout, seq.request.timeout)
+                handles += self._launch([seq], [seq])
         except BaseException:
             _cancel_all(handles)
             raise
@@ -121,7 +122,21 @@ class Engine:
             except BaseException:
                 self._places.withdraw(ticket, group)
                 raise
-        return self._launch([seq])[0]
+        return self._launch([seq], [seq])[0]
+
+    def run(
+        self, routine: Routine[T], *, group: Hashable = None, block: bool = True, timeout: float | None = None
+    ) -> Pending[T]:
+        """Start a routine, whose requests all belong to `group`; any thread may.
+
+        Its code up to the first round runs here and now, the rest on the engine's thread. For its first round it takes
+        one place in the queue, with `block` and `timeout` as in `submit`, and none for later ones. Raises QueueFull;
+        everything else that goes wrong is in what is returned.
+        """
+        if not self._places.take([group]):
+            self._may_wait(block, 1)
+            self._wait_for_place(group, timeout)
+        return self._courses.start(routine, group)
 
     def generate(self, requests: Items[Request]) -> list[Result]:
         """Run requests together and wait for all. Raises the first request's error, after all have ended."""
@@ -252,9 +267,12 @@ class Engine:
         begin(seq)
         return seq
 
-    def _wait_for_place(self, seq: Sequence, timeout: float | None) -> None:
-        group = seq.request.group
-        seconds = min(math.inf if t is None else t for t in (timeout, seq.request.timeout))
+    def _may_wait(self, block: bool, n: int) -> None:
+        if not block or threading.current_thread() is self._thread:
+            raise QueueFull(f"no room for {n} more: {self._places.most} of a group may wait")
+
+    def _wait_for_place(self, group: Hashable, *timeouts: float | None) -> None:
+        seconds = min(math.inf if t is None else t for t in timeouts)
         ticket = self._places.ask(group)
         try:
             ticket.result(None if seconds == math.inf else seconds)
@@ -264,11 +282,11 @@ class Engine:
                 raise QueueFull(f"no room within {seconds} s: {self._places.most} of a group may wait") from None
             raise
 
-    def _launch(self, seqs: list[Sequence]) -> list[Handle]:
-        """Queue sequences that have their places."""
+    def _launch(self, seqs: list[Sequence], placed: list[Sequence]) -> list[Handle]:
+        """Queue sequences; those `placed` give back a place when they run."""
         handles = [Handle(seq, partial(self._request_cancel, seq)) for seq in seqs]
-        for seq in seqs:
-            seq.placed = self._places.most is not None
+        for seq in placed:
+            seq.placed = True
         with self._wake:
             self._rouse()
             self._handles.update(zip(seqs, handles, strict=True))
@@ -282,15 +300,16 @@ class Engine:
                 self._wake.notify()
 
     def _rouse(self) -> None:
-        """See to it that the thread runs and looks; the lock is held."""
-        if self._closed is not None:
-            raise EngineClosed(self._closed)
-        if os.getpid() != self._process:
-            raise EngineClosed("the engine belongs to the process that made it: after a fork, load the model again")
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="lmprog-engine", daemon=True)
-            self._thread.start()
-        self._wake.notify()
+        """See to it that the thread runs and looks."""
+        with self._wake:
+            if self._closed is not None:
+                raise EngineClosed(self._closed)
+            if os.getpid() != self._process:
+                raise EngineClosed("the engine belongs to the process that made it: after a fork, load the model again")
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="lmprog-engine", daemon=True)
+                self._thread.start()
+            self._wake.notify()
 
     # -- the engine's thread -------------------------------------------------------------------------------------
 
@@ -311,6 +330,7 @@ class Engine:
                 lost = self._handles.keys() - self._loop.live.keys() - set(self._inbox)
                 self._inbox.extend(lost)
             self._loop.restart(error)
+            self._courses.recover()
         except BaseException as again:  # nobody may be left waiting for ever
             self._closed = f"the engine broke down: {again!r}"
             log.critical(self._closed, exc_info=again)
@@ -321,9 +341,9 @@ class Engine:
     def _intake(self) -> bool:
         """Take in what callers sent; wait when there is nothing to do. False: the thread ends."""
         with self._wake:
-            while not (self._closed or self._inbox or self._cancels or self._calls or self._loop.busy):
+            while not (self._asked or self._loop.busy):
                 self._scheduler.check()
-                if not self._wake.wait(LINGER) and not (self._inbox or self._cancels or self._calls or self._closed):
+                if not self._wake.wait(LINGER) and not self._asked:
                     self._thread = None
                     return False
         for _ in range(len(self._calls)):
@@ -331,12 +351,18 @@ class Engine:
         if self._closed is not None:
             self._fail_all(EngineClosed(self._closed))
             return False
+        self._courses.go_on()
         for _ in range(len(self._inbox)):
             self._loop.start(self._inbox.popleft())
         for _ in range(len(self._cancels)):
             self._loop.cancel(self._cancels.popleft())
         self._loop.expire()
         return True
+
+    @property
+    def _asked(self) -> bool:
+        """There is news from callers, or from routines."""
+        return bool(self._closed or self._inbox or self._cancels or self._calls or self._courses.ready)
 
     def _vacate(self, seq: Sequence) -> None:
         if seq.placed:
@@ -369,6 +395,7 @@ class Engine:
         for seq in list(self._handles):
             seq.error = error
             self._settle(seq)
+        self._courses.fail_all(error)
 
 
 def _exceeded(seq: Sequence) -> DeadlineExceeded:

@@ -9,6 +9,7 @@ LmprogError
 ├── EngineFault        the engine itself failed twice at the same place
 ├── QueueFull          too many requests of the same group wait already
 ├── DeadlineExceeded   the request's timeout is over; `result` holds what there was
+├── RoutineCancelled   the routine was cancelled
 ├── RequestError       the request itself is broken: no tokens, an id outside the vocabulary
 └── SamplingError      bad temperature or top-p, NaN logits
 """
@@ -57,6 +58,10 @@ class DeadlineExceeded(LmprogError):
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
         self.result = result
+
+
+class RoutineCancelled(LmprogError):
+    """The routine was cancelled before it had a result."""
 
 
 class RequestError(LmprogError):

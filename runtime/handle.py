@@ -1,4 +1,4 @@
-"""The caller's end of a request under way."""
+"""The caller's end of a request or routine under way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .request import Result
 
@@ -15,42 +15,58 @@ if TYPE_CHECKING:
     from .sequence import Sequence
 
 
-class Handle:
-    """What `Engine.submit` returns. Safe to use from any thread.
+T = TypeVar("T")
 
-        result = handle.result()               result = await handle
-        for token in handle: ...               async for token in handle: ...
 
-    Iterating gives the generated tokens as they come (all of them, whenever it begins), then raises what went wrong, if
-    anything did. Leaving the loop does not end the request, `cancel` does; cancelling a task that awaits it does too.
+class Pending(Generic[T]):
+    """What `Engine.run` returns: the result of something under way. Safe to use from any thread.
+
+    result = pending.result()               result = await pending
+
+    Cancelling a task that awaits it cancels it too.
     """
 
-    def __init__(self, seq: Sequence, cancel: Callable[[], None]) -> None:
-        self._seq, self._cancel = seq, cancel
-        self._lock = threading.Lock()
-        self.future: Future[Result] = Future()  # for done callbacks; do not set it
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+        self.future: Future[T] = Future()  # for done callbacks; do not set it
         self.future.set_running_or_notify_cancel()  # cancelling the future itself must not take it from the engine
 
-    def result(self, timeout: float | None = None) -> Result:
-        """Wait for the result. Raises what went wrong with this request, or TimeoutError."""
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the result. Raises what went wrong, or TimeoutError. A cancelled routine raises RoutineCancelled."""
         return self.future.result(timeout)
 
     def done(self) -> bool:
         return self.future.done()
 
     def cancel(self) -> None:
-        """Ask for an early end: the result then has finish "cancelled" (unless it was there before)."""
+        """Ask for an early end. No effect when the result is there."""
         self._cancel()
 
-    def __await__(self) -> Generator[Any, None, Result]:
+    def __await__(self) -> Generator[Any, None, T]:
         return self._wait().__await__()
 
-    async def _wait(self) -> Result:
+    async def _wait(self) -> T:
         try:
             return await asyncio.wrap_future(self.future)
         except asyncio.CancelledError:
             self.cancel()
             raise
+
+
+class Handle(Pending[Result]):
+    """What `Engine.submit` returns. Safe to use from any thread.
+
+        result = handle.result()               result = await handle
+        for token in handle: ...               async for token in handle: ...
+
+    Iterating gives the generated tokens as they come (all of them, whenever it begins), then raises what went wrong, if
+    anything did. Leaving the loop does not end the request, `cancel` does: the result then has finish "cancelled".
+    """
+
+    def __init__(self, seq: Sequence, cancel: Callable[[], None]) -> None:
+        super().__init__(cancel)
+        self._seq = seq
+        self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[int]:
         news = threading.Event()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .engine import Engine
 from .errors import RequestError
@@ -12,9 +12,12 @@ from .errors import RequestError
 if TYPE_CHECKING:
     from ..grammars.vocabulary import Vocabulary
     from .chat import ChatFormat, Message
-    from .handle import Handle
+    from .handle import Handle, Pending
     from .request import Request
+    from .routine import Routine
     from .runner import Runner
+
+T = TypeVar("T")
 
 
 class Model:
@@ -77,6 +80,12 @@ class Model:
     def submit(self, request: Request, *, block: bool = True, timeout: float | None = None) -> Handle:
         """Start a request on the engine; see `Engine.submit`."""
         return self.engine.submit(request, block=block, timeout=timeout)
+
+    def run(
+        self, routine: Routine[T], *, group: Hashable = None, block: bool = True, timeout: float | None = None
+    ) -> Pending[T]:
+        """Start a routine on the engine; see `Engine.run`."""
+        return self.engine.run(routine, group=group, block=block, timeout=timeout)
 
     def close(self) -> None:
         """Stop the engine; requests under way fail with EngineClosed. Closing twice is fine."""

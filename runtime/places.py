@@ -52,6 +52,8 @@ class Places:
 
     def give(self, group: Hashable) -> None:
         """A place is no longer needed."""
+        if self.most is None:
+            return
         with self._lock:
             self._taken[group] -= 1
             self._serve(group)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from lmprog.models import Handle, LanguageModel
+from lmprog.models import LanguageModel
+from lmprog.runtime.handle import Pending
 from lmprog.runtime.request import Request
+from lmprog.runtime.routine import Routine
 from lmprog.testing import RandomModel
 
 
@@ -27,9 +30,21 @@ class Spy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def submit(self, request: Request) -> Handle:
-        self.requests.append(request)
-        return self.model.submit(request)
+    def run(self, routine: Routine[Any], **how: Any) -> Pending[Any]:
+        return self.model.run(self._seen(routine), **how)
+
+    def _seen(self, routine: Routine[Any]) -> Routine[Any]:
+        step: Callable[[], Any] = partial(next, routine)
+        while True:
+            try:
+                requests = step()
+            except StopIteration as stop:
+                return stop.value
+            self.requests += requests
+            try:
+                step = partial(routine.send, (yield requests))
+            except BaseException as error:
+                step = partial(routine.throw, error)
 
 
 @pytest.fixture

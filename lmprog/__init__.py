@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from .run import Run as Run
     from .run import Usage as Usage
     from .runtime.load import load as load
+    from .trace import RequestRecord as RequestRecord
+    from .trace import TokenRecord as TokenRecord
 
 _ERRORS = """
 BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError
@@ -95,6 +97,7 @@ _HOMES = {
     ".prompt": "Prompt",
     ".run": "Capture Captures Run Usage",
     ".runtime.load": "load",
+    ".trace": "RequestRecord TokenRecord",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -7,6 +7,7 @@ chains these routines, give the same.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from .run import Usage
 from .runtime.request import Request, Result
 from .runtime.routine import Routine
 from .runtime.sampling import Sampling
+from .trace import TOP, Attempt
 from .transcript import Transcript, spell
 
 DEFAULT_TOKENS = 512  # the budget of a hole that names none; doubled until a value fits
@@ -33,11 +35,12 @@ class Task:
     heal: bool
     sampling: Sampling
     logprobs: bool = False
+    trace: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`followed`: how many bytes of the task's `follow` the model has already written."""
+    """`followed`: how many bytes of the task's `follow` the model has already written. `attempts`: for the trace."""
 
     value: bytes
     tokens: tuple[int, ...]
@@ -45,6 +48,7 @@ class Answer:
     followed: int
     logprob: float | None
     usage: Usage
+    attempts: tuple[Attempt, ...] = ()
 
 
 def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine[Answer]:
@@ -61,6 +65,7 @@ class _Filling:
         self.constraint: Constraint = compile(language_of(task.hole), model.vocab)
         self.follow = b"" if task.hole.stop else task.follow  # a stop alone decides where the value ends
         self.usage = Usage()
+        self.attempts: list[Attempt] = []
 
     def run(self) -> Routine[Answer]:
         if self.constraint.finished(self.constraint.start(b"", self.follow)):  # the only value is the empty one
@@ -88,12 +93,19 @@ class _Filling:
         limit = self.hole.max_tokens
         if backed and limit is not None and len(covering) > limit:  # the text's end took fewer tokens than before
             if self.hole.grammar is not None:
+                self._note(sent, prefix, result, 0)
                 return None
             covering, finish = covering[:limit], "length"
             value, followed = self._cut(result, covering, prefix), 0
         self.transcript.filled(sent, result.ids, len(prefix) + len(value) + followed)
+        self._note(sent, prefix, result, len(prefix) + len(value) + followed)
         tokens = tuple([result.ids[i] for i in covering])
-        return Answer(value, tokens, finish, followed, self._logprob(result, covering), self.usage)
+        logprob = self._logprob(result, covering)
+        return Answer(value, tokens, finish, followed, logprob, self.usage, tuple(self.attempts))
+
+    def _note(self, sent: Sequence[int], prefix: bytes, result: Result, kept: int) -> None:
+        if self.task.trace:
+            self.attempts.append(Attempt(sent, prefix, result, kept, time.perf_counter() - result.seconds))
 
     def _request(self, sent: Sequence[int], state: int, backed: int) -> Routine[Result]:
         limit = self._limit(sent, state, backed)
@@ -106,6 +118,7 @@ class _Filling:
             self.task.sampling,
             open_end=open_end,
             logprobs=self.task.logprobs,
+            top_logprobs=TOP if self.task.trace else 0,
         )
         (result,) = yield [request]
         self.usage += Usage(
@@ -141,7 +154,7 @@ class _Filling:
         return data.decode(errors="ignore").encode()
 
     def _logprob(self, result: Result, covering: range) -> float | None:
-        if not self.task.logprobs:
+        if not (self.task.logprobs or self.task.trace):
             return None
         return sum(p for i in covering if not math.isnan(p := result.logprobs[i]))
 

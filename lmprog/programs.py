@@ -26,15 +26,16 @@ from .session import Live, Options
 
 P = ParamSpec("P")
 T = TypeVar("T")
-CALL = ("model", "decoder", "seed", "logprobs")  # what a call may say beside the function's own arguments
+CALL = ("model", "decoder", "seed", "logprobs", "trace")  # what a call may say beside the function's own arguments
 
 
 class Program(Generic[P, T]):
     """A function that writes text with holes. Call it for its plain return value, `run` it for everything else.
 
-    Beside the function's own arguments (all but the prompt), calls take `model=`, `decoder=`, `seed=` and, for the
-    log-probabilities of captures, `logprobs=True`; such names cannot be parameters of the function. Called with the
-    prompt of a running program as first argument, it writes into that run.
+    Beside the function's own arguments (all but the prompt), calls take `model=`, `decoder=`, `seed=`, for the
+    log-probabilities of captures `logprobs=True`, and for records of every token and request `trace=True`; such names
+    cannot be parameters of the function. Called with the prompt of a running program as first argument, it writes into
+    that run.
 
     Programs hold no state of their own, so threads may share one.
     """
@@ -216,6 +217,7 @@ def program(
     decoder: Decoder | None = None,
     seed: int | None = None,
     boundary: Boundary = "heal",
+    trace: bool = False,
 ) -> Decorator: ...
 def program(
     function: Callable[..., Any] | None = None,
@@ -225,6 +227,7 @@ def program(
     decoder: Decoder | None = None,
     seed: int | None = None,
     boundary: Boundary = "heal",
+    trace: bool = False,
 ) -> Any:
     """Make a program of a function whose first parameter is the prompt `p`.
 
@@ -232,6 +235,7 @@ def program(
     decoder   Argmax() (the default) or Sample(...)
     boundary  "heal" (the default): at a hole the last tokens of the text are chosen anew together with the value's
               first, so that it does not matter where the text ends; "token": the text's tokens stay as they are
+    trace     keep records of every token and request in the run: `Run.tokens`, `Run.requests`
 
     >>> from lmprog import gen, program
     >>> @program
@@ -243,7 +247,7 @@ def program(
     """
     if decoder is not None:
         check_decoder(decoder)
-    options = Options(decoder, seed, check_boundary(boundary))
+    options = Options(decoder, seed, check_boundary(boundary), trace=trace)
     if function is not None:
         return Program(_checked(function), model, options)
     return lambda function: Program(_checked(function), model, options)

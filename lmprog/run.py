@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .events import Event, Span
+
+if TYPE_CHECKING:
+    from .trace import RequestRecord, TokenRecord
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -90,7 +93,9 @@ class Run(Generic[T]):
 
     `value` is what the function returned, `text` all the text with the holes filled in. `messages` are the roles and
     contents of a chat run, empty otherwise; in a chat run `text` shows each message under its role, without the
-    special tokens of the model's template. `trace` is what happened, as `lmprog.events`.
+    special tokens of the model's template. `trace` is what happened, as `lmprog.events`. `tokens` and `requests` are
+    there if the run was asked for `trace=True`: every generated token with its probabilities and what else could have
+    come, and where each request began and ended.
     """
 
     value: T
@@ -99,6 +104,8 @@ class Run(Generic[T]):
     usage: Usage
     trace: tuple[Event, ...] = ()
     messages: tuple[dict[str, str], ...] = field(default=())
+    tokens: tuple[TokenRecord, ...] = ()
+    requests: tuple[RequestRecord, ...] = ()
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 200 else f"{self.text[:100]}…{self.text[-99:]}"

@@ -18,6 +18,7 @@ from .models import Canceller, LanguageModel
 from .prompt import Roles
 from .run import Capture, Captures, Recorder, Run
 from .runtime.sampling import Sampling
+from .trace import Tracer
 from .transcript import Transcript
 
 
@@ -29,6 +30,7 @@ class Options:
     seed: int | None = None
     boundary: Boundary = "heal"
     logprobs: bool = False
+    trace: bool = False
     arithmetic: tuple[int, int] | None = None
 
     def base_seed(self) -> int | None:
@@ -55,6 +57,7 @@ class Live:
         self.chat = Chat(model)
         self._decoders: list[tuple[Decoder, int | None]] = [(options.decoder or Argmax(), options.base_seed())]
         self._began = time.perf_counter()
+        self.tracer = Tracer(model.vocab.token_bytes, self._began)
 
     def text(self, text: str) -> None:
         self.roles.text()
@@ -78,6 +81,9 @@ class Live:
         answer = self.canceller.run(self.model, filling(task, self.transcript, self.model))
         self.transcript.skip(answer.followed)
         self.recorder.usage += answer.usage
+        at = len(self.recorder.text)
+        for attempt in answer.attempts:
+            self.tracer.add(attempt, name, hole.kind, at, plain=self.roles.kind == "plain")
         return self._capture(hole, name, answer).value
 
     def _capture(self, hole: Hole, name: str, answer: Answer) -> Capture:
@@ -91,7 +97,8 @@ class Live:
 
     def _task(self, hole: Hole, index: int, follow: str) -> Task:
         heal = (hole.boundary or self.options.boundary) == "heal"
-        return Task(hole, end_mark(follow), heal, self._sampling(hole, index), self.options.logprobs)
+        sampling, options = self._sampling(hole, index), self.options
+        return Task(hole, end_mark(follow), heal, sampling, options.logprobs, options.trace)
 
     def _sampling(self, hole: Hole, index: int) -> Sampling:
         decoder, seed = self._decoders[-1]
@@ -129,7 +136,14 @@ class Live:
         recorder = self.recorder
         usage = replace(recorder.usage, seconds=time.perf_counter() - self._began)
         return Run(
-            value, recorder.text, Captures(recorder.captures), usage, tuple(recorder.events), tuple(self.chat.messages)
+            value,
+            recorder.text,
+            Captures(recorder.captures),
+            usage,
+            tuple(recorder.events),
+            tuple(self.chat.messages),
+            tuple(self.tracer.tokens),
+            tuple(self.tracer.requests),
         )
 
 

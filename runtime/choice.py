@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from bisect import bisect_left
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
@@ -24,6 +26,16 @@ class Choice:
 
     columns: NDArray[np.int32] | None = None
     row: NDArray[np.int32] | None = None
+
+    def size(self, vocabulary: int) -> int:
+        """How many tokens it allows."""
+        if self.columns is not None:
+            return len(self.columns)
+        if self.row is None:
+            return vocabulary
+        whole, rest = divmod(vocabulary, 32)  # bits behind the vocabulary's last may be set
+        count = int(np.bitwise_count(self.row[:whole].view(np.uint32)).sum())
+        return count + ((int(self.row[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0)
 
 
 ANYTHING = Choice()
@@ -88,8 +100,9 @@ def look_ahead(request: Request, state: int | None, remaining: int, eos: frozens
 def prepare(seq: Sequence, eos: frozenset[int]) -> None:
     """Append what is forced; then set `choice`, or `finish` when nothing is left to choose."""
     ahead = look_ahead(seq.request, seq.state, seq.remaining, eos)
+    top, at = seq.request.top_logprobs, time.perf_counter() if seq.request.scored else math.nan
     for token in ahead.forced:
-        seq.append(token, Scores(masked=0.0, top_masked={token: 0.0} if seq.request.top_logprobs else None))
+        seq.append(token, Scores(masked=0.0, top_masked={token: 0.0} if top else None, allowed=1, at=at))
     seq.forced += len(ahead.forced)
     seq.state, seq.choice, seq.finish = ahead.state, ahead.choice, ahead.finish
 

@@ -47,8 +47,8 @@ class Request:
     when nothing can continue the value, or, with `open_end`, when the model picks a token that would leave the
     language; `stop_ids` and `ignore_eos` do not apply. `state` is where the constraint starts (None:
     `constraint.start()`). `logprobs=True` asks for the log-probabilities of the tokens, `top_logprobs=k` also for
-    those of the k likeliest at each place; the full row of logits is then computed for every sampled token, also where
-    a mask would allow a narrow one.
+    those of the k likeliest at each place; either also for how many tokens could come there, and for when each came.
+    The full row of logits is then computed for every sampled token, also where a mask would allow a narrow one.
 
     Requests of a higher `priority` go first, and may send running ones of a lower priority back to wait. `group` says
     whose request it is, a program's or a user's: groups get equal shares of the engine, counted in tokens. After
@@ -78,12 +78,14 @@ class Request:
 
 
 class Scores(NamedTuple):
-    """Log-probabilities at one place, as in the fields of a Result."""
+    """What is known of one place, as in the fields of a Result; `at` by time.perf_counter()."""
 
     raw: float = math.nan
     masked: float = math.nan
     top_raw: dict[int, float] | None = None
     top_masked: dict[int, float] | None = None
+    allowed: int = 0
+    at: float = math.nan
 
 
 UNKNOWN = Scores()
@@ -108,6 +110,9 @@ class Result:
                     likeliest first; empty for forced tokens and unless the request asked for top_logprobs=k
     top_masked_logprobs   the same under the distribution of masked_logprobs, with no token that could not be drawn;
                     of a forced token itself alone
+    allowed         how many tokens of the vocabulary, ends included, the constraint let come at each place; 1 for
+                    forced tokens, for others 0 unless the request asked for logprobs
+    times           seconds from submission to each token; nan unless the request asked for logprobs
     """
 
     ids: list[int]
@@ -122,3 +127,5 @@ class Result:
     masked_logprobs: list[float] = field(default_factory=list)
     top_logprobs: list[dict[int, float]] = field(default_factory=list)
     top_masked_logprobs: list[dict[int, float]] = field(default_factory=list)
+    allowed: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ def scores_of(token: int, logits: Row, size: int, seq: Sequence) -> Scores:
         chance, top_masked = _scored(held, sampling, at, k, size)
     if columns is not None:
         top_masked = {int(columns[i]): p for i, p in top_masked.items()}
-    return Scores(raw, chance, top_raw, top_masked)
+    return Scores(raw, chance, top_raw, top_masked, seq.choice.size(size), time.perf_counter())
 
 
 def _scored(logits: Row, sampling: Sampling, at: int, k: int, size: int) -> tuple[float, dict[int, float]]:

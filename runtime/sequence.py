@@ -125,6 +125,8 @@ class Sequence:
             masked_logprobs=[s.masked for s in self.scores],
             top_logprobs=[s.top_raw or {} for s in self.scores],
             top_masked_logprobs=[s.top_masked or {} for s in self.scores],
+            allowed=[s.allowed for s in self.scores],
+            times=[s.at - self.started for s in self.scores],
         )
 
 

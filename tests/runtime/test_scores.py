@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lmprog.grammars import Vocabulary, compile, regex
+from lmprog.runtime.choice import ANYTHING, Choice
 from lmprog.runtime.engine import Engine
 from lmprog.runtime.errors import RequestError
 from lmprog.runtime.request import Request
@@ -68,6 +69,16 @@ def test_masks_and_forced_tokens() -> None:
     assert [0, 5, 3, 2] == list(result.top_logprobs[2])
     assert [{0: 0.0}, {1: 0.0}, {4: 0.0}] == [result.top_masked_logprobs[i] for i in (0, 1, 3)]
     assert [3, 2] == list(result.top_masked_logprobs[2])
+    assert [1, 1, 2, 1] == result.allowed
+    assert 0 <= result.times[0] <= result.times[1] <= result.times[2] <= result.times[3] <= result.seconds
+
+
+def test_how_many_tokens_a_choice_allows() -> None:
+    bits = np.array([-1, 0b1011 - (1 << 31)], np.int32)
+
+    assert [40, 3, 35] == [
+        c.size(40) for c in (ANYTHING, Choice(columns=np.arange(3, dtype=np.int32)), Choice(row=bits))
+    ]
 
 
 def test_large_logits() -> None:

@@ -136,7 +136,8 @@ class Automatic:
     def forced_tokens(self, s: State) -> list[int]:
         """Tokens of the forced bytes, as the tokenizer spells them, that need no sampling.
 
-        The last one is held back when a longer allowed token could cover its place, so that the model decides.
+        They end before the first place where a token is allowed that reaches over the end of the forced bytes: whether
+        to take that one is for the model to decide.
         """
         return list(self._forcing(s)[1])
 
@@ -165,22 +166,23 @@ class Automatic:
             ids = self.vocab.encode(data)
         except ValueError:  # this vocabulary spells it with longer tokens only
             return []
-        states: list[State] = []
+        out: list[int] = []
         for token in ids:
-            states.append(s)
             after = self.advance(s, token)
             if after is None:
                 return []
-            s = after
-        while ids and self._longer(states[-1], ids[-1]):
-            ids, states = ids[:-1], states[:-1]
-        return ids
+            if self._reached_over(s, data):
+                break
+            out.append(token)
+            s, data = after, data[len(self.vocab.token_bytes[token] or b"") :]
+        return out
 
-    def _longer(self, s: State, token: int) -> bool:
-        """Whether a token longer than `token` is allowed in its place."""
-        own = len(self.vocab.token_bytes[token] or b"")
+    def _reached_over(self, s: State, forced: bytes) -> bool:
+        """Whether a token is allowed that begins with all of the forced bytes and goes on behind them."""
+        if not self.vocab.extendable(forced):
+            return False
         ids = self._rows.ids(self._row(s, None))
-        return bool((self.vocab.lengths[ids] > own).any())
+        return bool((self.vocab.lengths[ids] > len(forced)).any())
 
     def distance(self, s: State) -> int:
         """The least number of tokens to a state where the value may end; exact."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .errors import RunCancelled as RunCancelled
     from .errors import SamplingError as SamplingError
     from .errors import ScriptError as ScriptError
+    from .errors import TemplateError as TemplateError
     from .errors import UnsupportedConstraint as UnsupportedConstraint
     from .events import Close as Close
     from .events import Done as Done
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .grammars import regex as regex
     from .holes import Hole as Hole
     from .holes import gen as gen
+    from .holes import quote as quote
     from .holes import select as select
     from .jobs import Extraction as Extraction
     from .jobs import InputError as InputError
@@ -76,13 +78,14 @@ if TYPE_CHECKING:
     from .run import Run as Run
     from .run import Usage as Usage
     from .runtime.load import load as load
+    from .templates import Template as Template
     from .trace import RequestRecord as RequestRecord
     from .trace import TokenRecord as TokenRecord
 
 _ERRORS = """
 BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError
 HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError
-ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled SamplingError ScriptError
+ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled SamplingError ScriptError TemplateError
 UnsupportedConstraint
 """
 _HOMES = {
@@ -90,13 +93,14 @@ _HOMES = {
     ".errors": _ERRORS,
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Grammar any_text choices from_type json_schema literal regex",
-    ".holes": "Hole gen select",
+    ".holes": "Hole gen quote select",
     ".jobs": "Extraction InputError JobError OutputError extract",
     ".models": "LanguageModel using",
     ".programs": "Program program",
     ".prompt": "Prompt",
     ".run": "Capture Captures Run Usage",
     ".runtime.load": "load",
+    ".templates": "Template",
     ".trace": "RequestRecord TokenRecord",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

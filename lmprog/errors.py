@@ -30,7 +30,8 @@ LmprogError
     ├── RoleError               roles mixed with plain text, or used in the wrong place
     ├── NoModel                 nothing says which model to run on
     ├── RunCancelled            the run was cancelled from outside
-    └── ScriptError             a scripted answer is not one that the hole allows
+    ├── ScriptError             a scripted answer is not one that the hole allows
+    └── TemplateError           a template cannot be compiled, or asks for what is not there
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ __all__ = [
     "RunCancelled",
     "SamplingError",
     "ScriptError",
+    "TemplateError",
     "UnsupportedConstraint",
 ]
 
@@ -120,3 +122,12 @@ class RunCancelled(ProgramError):
 
 class ScriptError(ProgramError):
     """A scripted answer is missing, or is not one that the hole allows."""
+
+
+class TemplateError(ProgramError):
+    """A template cannot be compiled, or asks for what is not there; `template` and `line` say where (None: unknown)."""
+
+    def __init__(self, message: str, template: str, line: int | None = None) -> None:
+        self.template, self.line = template, line
+        place = template if line is None else f"{template}, line {line}"
+        super().__init__(f"{place}: {message}")

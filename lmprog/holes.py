@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from .decoders import Decoder, Settings
 from .errors import HoleError, HoleInString, PartError
 from .grammars import Grammar, any_text
+from .grammars import quote as quotes
 from .languages import language, options_language, restricted
 
 Boundary = Literal["heal", "token"]
@@ -25,7 +26,7 @@ IN_TEXT = re.compile(r"<hole [^\n]* at 0x[0-9a-f]+>")
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Hole:
-    """A place for the model to fill. Made by `gen` and `select`.
+    """A place for the model to fill. Made by `gen`, `select` and `quote`.
 
     `grammar` is the language of its value, None for free text; `kind` says it in a few words. Holes are inert: they
     can be kept, shared and used again; equality is identity.
@@ -157,6 +158,35 @@ def select(
     kind, grammar, parse = options_language(options)
     settings = Settings(decoder, temperature, seed=seed)
     return Hole(kind, grammar, parse, *_checked(name, None, None), settings, check_boundary(boundary))
+
+
+def quote(
+    source: str,
+    *,
+    min_chars: int = 1,
+    max_chars: int | None = None,
+    words: bool = False,
+    max_tokens: int | None = None,
+    name: str | None = None,
+    decoder: Decoder | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+    boundary: Boundary | None = None,
+) -> Hole:
+    """A hole for a verbatim piece of `source`; the value has its `text`, `start`, `end` and all its `places`.
+
+    It has `min_chars` to `max_chars` characters; with `words` no word is cut at its ends.
+
+    Raises EmptyLanguage when the source is too short, InvalidConstraint when the limits are wrong.
+
+    >>> quote("to be or not to be", words=True).matches("not to")
+    True
+    """
+    grammar = quotes(source, min_chars=min_chars, max_chars=max_chars, words=words)
+    settings = Settings(decoder, temperature, seed=seed)
+    shown = source if len(source) <= 20 else f"{source[:19]}…"
+    kind = f"a quote from {shown!r}"
+    return Hole(kind, grammar, grammar.parse, *_checked(name, None, max_tokens), settings, check_boundary(boundary))
 
 
 def _checked(

@@ -37,6 +37,12 @@ class Choice:
         count = int(np.bitwise_count(self.row[:whole].view(np.uint32)).sum())
         return count + ((int(self.row[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0)
 
+    def allows(self, token: int) -> bool:
+        if self.columns is not None:
+            at = int(np.searchsorted(self.columns, token))
+            return at < len(self.columns) and self.columns.item(at) == token
+        return self.row is None or bool(self.row.item(token >> 5) >> (token & 31) & 1)
+
 
 ANYTHING = Choice()
 

@@ -34,6 +34,7 @@ from .uniforms import generator
 
 if TYPE_CHECKING:
     from .live import LiveView
+    from .speculation.drafter import Drafter
 
 LINGER = 5.0  # seconds that the thread waits for more work; the next submit starts another one
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class Engine:
     max_running       most requests under way at once
     max_queue         most requests of a group that wait to run; `submit` then waits for room (None: no limit)
     reuse             keep and share the KV of prefixes
+    drafters          propose tokens ahead, which are computed in the same step where that is measured to pay; the
+                      results stay the same
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Engine:
         max_running: int = 64,
         max_queue: int | None = None,
         reuse: bool = True,
+        drafters: Items[Drafter] = (),
     ) -> None:
         if vocab.size > runner.width:
             raise ValueError(f"the vocabulary has {vocab.size} tokens, but the model gives {runner.width} logits")
@@ -68,7 +72,7 @@ class Engine:
             raise ValueError(f"max_queue must be 1 or more, or None, not {max_queue}")
         self.runner, self.vocab = runner, vocab
         self._scheduler = Scheduler(runner.reserve(slots), max_batch_tokens, max_running, reuse)
-        self._loop = Loop(runner, vocab, self._scheduler, self._vacate, self._settle)
+        self._loop = Loop(runner, vocab, self._scheduler, self._vacate, self._settle, drafters)
         self._places = Places(max_queue)
         self._courses = Courses(self._enter, self._launch, self._places.give, self._rouse)
         self._wake = threading.Condition()

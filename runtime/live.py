@@ -50,6 +50,8 @@ def render(before: Shot, after: Shot) -> Table:
     table.add_row("tokens", f"{output / seconds:,.0f}/s out, {(b.prompt_tokens - a.prompt_tokens) / seconds:,.0f}/s in")
     table.add_row("cache", f"hit rate {_hit_rate(a, b):.0%}, {b.held:,} tokens, {b.free:,} of {b.slots:,} slots free")
     table.add_row("requests", f"{b.running} running, {b.waiting} waiting, {b.ended.total()} ended{_trouble(b)}")
+    if b.drafted:
+        table.add_row("drafts", _drafts(a, b))
     table.add_row("step", _step(a, b))
     return table
 
@@ -68,6 +70,12 @@ def _step(a: Stats, b: Stats) -> str:
     total = sum(parts.values())
     shares = ", ".join(f"{part} {value / total if total else 0:.0%}" for part, value in parts.items())
     return f"{total / steps * 1e3:.1f} ms: {shares}"
+
+
+def _drafts(a: Stats, b: Stats) -> str:
+    drafted, accepted = b.drafted - a.drafted, b.accepted - a.accepted
+    rate = f", {accepted / drafted:.0%} of them right" if drafted else ""
+    return f"{drafted / max(1, b.steps - a.steps):.1f} tokens a step{rate}"
 
 
 def _trouble(b: Stats) -> str:

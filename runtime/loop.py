@@ -16,6 +16,7 @@ import heapq
 import logging
 import time
 from collections.abc import Callable
+from collections.abc import Sequence as Items
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from .sampler import pick
 from .scheduler import Scheduler
 from .scores import scores_of
 from .sequence import Sequence
+from .speculation.drafter import Drafter
+from .speculation.speculator import Speculator
 from .speculation.tree import ROOT
 from .stats import Stats
 from .step import Step
@@ -44,6 +47,7 @@ class Loop:
 
     admitted   called with each request that begins to run
     ended      called with each request that is over: `error` or `finish` says how
+    drafters   propose tokens ahead; none: there is no speculation
     """
 
     def __init__(
@@ -53,9 +57,11 @@ class Loop:
         scheduler: Scheduler,
         admitted: Callable[[Sequence], None],
         ended: Callable[[Sequence], None],
+        drafters: Items[Drafter] = (),
     ) -> None:
         self.runner, self.size, self.eos, self.scheduler = runner, vocab.size, vocab.eos, scheduler
         self.stats = Stats()
+        self.speculator = Speculator(drafters, vocab, self.stats) if drafters else None
         self.live: dict[Sequence, None] = {}  # started and not ended, oldest first
         self._admitted, self._ended = admitted, ended
         self._deadlines: list[tuple[float, int, Sequence]] = []
@@ -131,6 +137,8 @@ class Loop:
 
     def _end(self, seq: Sequence) -> None:
         del self.live[seq]
+        if self.speculator is not None:
+            self.speculator.ended(seq)
         stats = self.stats
         stats.prompt_tokens_computed += seq.computed
         stats.forced += seq.forced
@@ -150,6 +158,9 @@ class Loop:
             assert self._idle < STUCK, "requests wait, but none can run"
             return
         self._idle = 0
+        if self.speculator is not None:
+            with self.stats.timed("draft_seconds"):
+                self.speculator.draft(step, self.scheduler)
         rows = self._forward(step)
         if rows is None:
             return
@@ -158,6 +169,9 @@ class Loop:
         self.stats.steps += 1
         roots = [sample.seq for sample in step.samples if sample.node == ROOT]
         self._sample(roots, rows)
+        if self.speculator is not None:
+            with self.stats.timed("draft_seconds"):
+                self.speculator.learn()
         with self.stats.timed("schedule_seconds"):
             self.scheduler.settle(step)
         for seq in roots:
@@ -183,6 +197,8 @@ class Loop:
         try:
             batch, where = pack(step)
             rows = self.runner.forward(batch)
+            if self.speculator is not None:
+                self.speculator.computed(step, time.perf_counter() - start)
             return [rows[i] for i in where]
         except BaseException as error:
             self._undo(step, error)
@@ -193,6 +209,8 @@ class Loop:
             self.stats.decode_seconds += seconds * (1 - step.prompt / step.tokens)
 
     def _undo(self, step: Step, error: BaseException) -> None:
+        if self.speculator is not None:
+            self.speculator.failed(step)
         if out_of_memory(error) and self.scheduler.shrink(step):
             log.warning("a step of %d tokens did not fit in memory: going on in halves", step.tokens)
             return

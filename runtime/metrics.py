@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from .stats import Histogram, Stats
 
-PARTS = ("prefill", "decode", "mask", "sample", "schedule")
+PARTS = ("prefill", "decode", "mask", "sample", "schedule", "draft")
 Series = Mapping[str, float]  # labels, as they are written, to value
 
 
@@ -24,6 +24,8 @@ def _lines(s: Stats) -> Iterator[str]:
     yield from _family("prompt_tokens_computed_total", "counter", "Not from cache.", {"": s.prompt_tokens_computed})
     tokens = {"sampled": s.sampled, "forced": s.forced}
     yield from _family("output_tokens_total", "counter", "Tokens of results.", _labelled("kind", tokens))
+    drafts = {"accepted": s.accepted, "rejected": s.drafted - s.accepted}
+    yield from _family("drafted_tokens_total", "counter", "Computed ahead of time.", _labelled("fate", drafts))
     yield from _family("cache_hit_ratio", "gauge", "Share of prompt tokens not computed.", {"": s.hit_rate})
     yield from _family("evicted_tokens_total", "counter", "Cached tokens given up for room.", {"": s.evicted})
     yield from _family("preemptions_total", "counter", "Running requests sent back to wait.", {"": s.preempted})

@@ -24,6 +24,7 @@ class Constraint(Protocol):
     def advance(self, state: int, token: int) -> int | None: ...
     def accepting(self, state: int) -> bool: ...
     def finished(self, state: int) -> bool: ...
+    def forced(self, state: int) -> bytes: ...
     def forced_tokens(self, state: int) -> list[int]: ...
     def distance(self, state: int) -> int: ...
     def fits(self, state: int, budget: int) -> bool: ...
@@ -53,6 +54,7 @@ class Request:
     Requests of a higher `priority` go first, and may send running ones of a lower priority back to wait. `group` says
     whose request it is, a program's or a user's: groups get equal shares of the engine, counted in tokens. After
     `timeout` seconds from its submission the request fails with DeadlineExceeded, which holds what there was.
+    With speculate=False nothing is drafted for it; where an engine has drafters, that changes its speed only.
     `on_tokens` is called on the engine's thread with the new tokens of each step; it must be quick, and an exception
     in it ends this request.
     """
@@ -71,6 +73,7 @@ class Request:
     group: Hashable = None
     timeout: float | None = None
     on_tokens: Callable[[list[int]], object] | None = None
+    speculate: bool = True
 
     @property
     def scored(self) -> bool:

@@ -35,6 +35,7 @@ class Stats:
     cached                   tokens found in the prefix cache at admission
     sampled, forced          tokens sampled (stop tokens included) and tokens appended without sampling
     narrow                   those of `sampled` for which only the allowed columns of the logits were computed
+    drafted, accepted        tokens that went through the model ahead of their time, and those that turned out right
     evicted, preempted       cached tokens given up for room; requests sent back to wait for room
     running, waiting         requests, now
     free, held, slots        KV slots: free, in the prefix cache, all there are; the rest belong to running requests
@@ -52,6 +53,8 @@ class Stats:
     cached: int = 0
     sampled: int = 0
     narrow: int = 0
+    drafted: int = 0
+    accepted: int = 0
     forced: int = 0
     evicted: int = 0
     preempted: int = 0
@@ -65,6 +68,7 @@ class Stats:
     mask_seconds: float = 0.0
     sample_seconds: float = 0.0
     schedule_seconds: float = 0.0
+    draft_seconds: float = 0.0
     latency: Histogram = field(default_factory=Histogram)
     first_token: Histogram = field(default_factory=Histogram)
 

@@ -41,11 +41,11 @@ class Tree:
             self.kinds.append(kind)
         return node
 
-    def chain(self, tokens: Items[int], kinds: Items[int], parent: int = ROOT) -> int:
-        """Add tokens one below the other. Returns the last node."""
+    def chain(self, tokens: Items[int], kinds: Items[int]) -> None:
+        """Add tokens one below the other."""
+        node = ROOT
         for token, kind in zip(tokens, kinds, strict=True):
-            parent = self.add(token, parent, kind)
-        return parent
+            node = self.add(token, node, kind)
 
     def child(self, node: int, token: int) -> int | None:
         return self._children.get((node, token))
@@ -59,9 +59,10 @@ class Draft:
     slots    of each node, owned by the draft until the step is settled
     places   of each node: where its row stands among the step's samples; -1 if none is wanted
     path     the nodes that were accepted so far
+    strides  how many tokens each sampled one brought along, itself and what it forces
     """
 
-    __slots__ = ("_children", "columns", "parents", "path", "places", "slots", "tokens", "wanted")
+    __slots__ = ("_children", "columns", "parents", "path", "places", "slots", "strides", "tokens", "wanted")
 
     def __init__(
         self, tokens: list[int], parents: list[int], wanted: list[bool], columns: list[NDArray[np.int32] | None]
@@ -70,6 +71,7 @@ class Draft:
         self.slots: Slots = np.zeros(0, np.int64)
         self.places = [-1] * len(tokens)
         self.path: list[int] = []
+        self.strides: list[int] = []
         self._children = {edge: node for node, edge in enumerate(zip(parents, tokens, strict=True))}
 
     def __len__(self) -> int:
@@ -78,6 +80,7 @@ class Draft:
     def follow(self, tokens: Items[int]) -> int:
         """Accept these tokens as far as they are in the tree. Returns the place of the row after all of them, or -1."""
         node = self.path[-1] if self.path else ROOT
+        self.strides.append(len(tokens))
         for token in tokens:
             child = self._children.get((node, token))
             if child is None:

@@ -178,6 +178,9 @@ class Broken:
     def finished(self, state: int) -> bool:
         return False
 
+    def forced(self, state: int) -> bytes:
+        return b""
+
     def forced_tokens(self, state: int) -> list[int]:
         return []
 

@@ -66,7 +66,8 @@ def _step(a: Stats, b: Stats) -> str:
     steps = b.steps - a.steps
     if not steps:
         return "idle"
-    parts = {part: getattr(b, f"{part}_seconds") - getattr(a, f"{part}_seconds") for part in PARTS}
+    shown = PARTS if b.draft_seconds else PARTS[:-1]
+    parts = {part: getattr(b, f"{part}_seconds") - getattr(a, f"{part}_seconds") for part in shown}
     total = sum(parts.values())
     shares = ", ".join(f"{part} {value / total if total else 0:.0%}" for part, value in parts.items())
     return f"{total / steps * 1e3:.1f} ms: {shares}"

@@ -166,3 +166,16 @@ def test_rates_of_the_live_view() -> None:
         "requests  3 running, 4 waiting, 6 ended, 1 failed, 2 preempted",
         "step      idle",
     ]
+
+
+def test_drafts_in_the_live_view() -> None:
+    a = Stats(steps=10, drafted=10, accepted=10, slots=10)
+    b = Stats(steps=20, drafted=50, accepted=40, slots=10, decode_seconds=0.9, draft_seconds=0.1)
+    console = Console(file=io.StringIO(), width=120)
+    with console.capture() as capture:
+        console.print(render((1.0, a), (3.0, b)))
+
+    assert [line.rstrip() for line in capture.get().splitlines()][3:] == [
+        "drafts    4.0 tokens a step, 75% of them right",
+        "step      100.0 ms: prefill 0%, decode 90%, mask 0%, sample 0%, schedule 0%, draft 10%",
+    ]

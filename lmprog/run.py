@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .events import Event, Span
@@ -116,6 +117,24 @@ class Run(Generic[T]):
         from .show import show
 
         show(self)
+
+    def html(self, path: str | Path | None = None) -> str:
+        """The run as a page that needs nothing else, not even a network; written to `path`, if one is given.
+
+        With the records of `trace=True` it shows for each token how likely it was, how many others were allowed, and
+        the likeliest ones; and when each request ran.
+        """
+        from .html import page
+
+        text = page(self)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _repr_html_(self) -> str:
+        from .html import fragment
+
+        return fragment(self)
 
 
 class Recorder:

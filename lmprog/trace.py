@@ -69,6 +69,7 @@ class RequestRecord:
     prompt_tokens      tokens sent, of which `cached_tokens` came from the prefix cache
     cached_to          the characters of the run's text that the cached ones cover; None in a chat, whose template has
                        tokens that are not in the text
+    retracted          the hole's value was dropped again
     """
 
     hole: str
@@ -79,6 +80,7 @@ class RequestRecord:
     prompt_tokens: int
     cached_tokens: int
     cached_to: int | None
+    retracted: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,162 @@
+"""A run as a page: one file that needs no network, and of which nothing that the model wrote can run.
+
+Every text goes through `visible` and the template's escaping; the records that the page's script reads are JSON in a
+data block; and a content policy allows only the one script, by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template
+
+from .run import Run
+from .trace import Candidate, RequestRecord, TokenRecord
+from .view import Piece, percent, pieces
+from .visible import inline, token_text, visible
+
+ROWS = 300  # requests in the timeline; a run of more shows its first ones
+TICKS = 500  # tokens that a row of the timeline marks
+
+
+def page(run: Run[Any]) -> str:
+    """The whole page."""
+    script = _file("run.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template("page.html.j2").render(
+        run=run,
+        pieces=[_piece(run, piece) for piece in pieces(run)],
+        bars=_bars(run),
+        data=_data(run),
+        script=script,
+        digest=digest,
+        style=_file("run.css"),
+        omitted=max(0, len(run.requests) - ROWS),
+    )
+
+
+def fragment(run: Run[Any]) -> str:
+    """The text, the captures and the usage, without a script, to be put into another page."""
+    shown = [_piece(run, piece) for piece in pieces(run)]
+    return _template("fragment.html.j2").render(run=run, pieces=shown, style=_file("run.css"))
+
+
+@cache
+def _file(name: str) -> str:
+    return (files("lmprog") / "pages" / name).read_text(encoding="utf-8")
+
+
+class _Pages(BaseLoader):
+    def get_source(self, environment: Environment, template: str) -> tuple[str, None, None]:
+        return _file(template), None, None
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=_Pages(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"visible": visible, "inline": inline, "percent": percent, "value": _value}
+    return environment
+
+
+@cache
+def _template(name: str) -> Template:
+    return _environment().get_template(name)
+
+
+def _value(value: object, limit: int = 500) -> str:
+    text = inline(repr(value))
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _piece(run: Run[Any], piece: Piece) -> dict[str, Any]:
+    """What the template needs; `colours` are shares between 0 and 1, of what there is a colour for."""
+    token = None if piece.token is None else run.tokens[piece.token]
+    return {
+        "text": visible(piece.text),
+        "kind": piece.kind,
+        "token": piece.token,
+        "note": _KINDS.get(piece.kind, "") + inline(piece.note) if token is None else summary(token),
+        "colours": None if token is None or token.forced else _colours(run, token),
+    }
+
+
+_KINDS = {
+    "cached": "program text; came from the prefix cache",
+    "computed": "program text; computed for this run",
+    "role": "the beginning or end of a message",
+    "retracted": "taken back: ",
+}
+
+
+def summary(token: TokenRecord) -> str:
+    """A token in a line."""
+    text = token_text(token.data)
+    if token.forced:
+        return f"{text} · forced: nothing else was possible"
+    allowed = f"{token.allowed:,} tokens allowed" if token.allowed else "mask size not known"
+    return f"{text} · {percent(token.masked)} of what was allowed, {percent(token.logprob)} by itself · {allowed}"
+
+
+def _colours(run: Run[Any], token: TokenRecord) -> dict[str, str]:
+    widest = max([t.allowed for t in run.tokens])
+    narrow = 1 - math.log(max(1, token.allowed)) / math.log(max(2, widest))
+    shares = {"raw": _share(token.logprob), "masked": _share(token.masked), "narrow": narrow}
+    return {name: f"{share:.3f}" for name, share in shares.items()}
+
+
+def _share(logprob: float) -> float:
+    return 0.0 if math.isnan(logprob) else min(1.0, math.exp(logprob))
+
+
+def _bars(run: Run[Any]) -> list[dict[str, Any]]:
+    """The rows of the timeline; places in percent of its width."""
+    end = max([run.usage.seconds, 1e-9, *[request.end for request in run.requests]])
+    ticks: dict[int, list[tuple[int, TokenRecord]]] = {}
+    for i, token in enumerate(run.tokens):
+        ticks.setdefault(token.request, []).append((i, token))
+    return [_bar(request, ticks.get(i, []), 100 / end) for i, request in enumerate(run.requests[:ROWS])]
+
+
+def _bar(request: RequestRecord, tokens: list[tuple[int, TokenRecord]], scale: float) -> dict[str, Any]:
+    first = tokens[0][1].seconds if tokens else request.end
+    marks = [{"left": f"{t.seconds * scale:.3f}", "forced": t.forced, "token": i} for i, t in tokens[:TICKS]]
+    cached = f"{request.cached_tokens} of {request.prompt_tokens} prompt tokens cached"
+    return {
+        "hole": inline(request.hole),
+        "note": f"{inline(request.language)} · {cached} · {1e3 * (request.end - request.begin):.1f} ms",
+        "left": f"{request.begin * scale:.3f}",
+        "prompt": f"{(first - request.begin) * scale:.3f}",
+        "width": f"{(request.end - request.begin) * scale:.3f}",
+        "ticks": marks,
+        "retracted": request.retracted,
+    }
+
+
+def _data(run: Run[Any]) -> str:
+    """What the script reads, as JSON that cannot end its block: every `<` is written as an escape."""
+    tokens = [_record(token) for token in run.tokens]
+    requests = [[inline(r.hole), inline(r.language), r.prompt_tokens, r.cached_tokens] for r in run.requests]
+    text = json.dumps({"tokens": tokens, "requests": requests}, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _record(t: TokenRecord) -> list[Any]:
+    likely = _likely(t.top), _likely(t.top_masked)
+    place = t.id, t.request, t.retracted, round(t.seconds, 6), *t.span
+    return [token_text(t.data), t.forced, t.allowed, _number(t.logprob), _number(t.masked), *likely, *place]
+
+
+def _likely(top: tuple[Candidate, ...]) -> list[list[Any]]:
+    return [[token_text(c.data), _number(c.logprob), c.id] for c in top]
+
+
+def _number(logprob: float) -> float | None:
+    return round(logprob, 4) if math.isfinite(logprob) else None

@@ -246,9 +246,11 @@ class Engine:
 
     def _enter(self, request: Request) -> Sequence:
         seq = Sequence(request)
-        longest = seq.prompt + request.max_tokens
-        if seq.prompt == 0 or request.max_tokens < 1:
+        longest = seq.prompt + max(1, request.max_tokens)
+        if seq.prompt == 0 or request.max_tokens < (not request.asks):
             raise RequestError("a request needs at least one prompt token (the BOS, say) and max_tokens of 1 or more")
+        if request.asks:
+            _check_asks(request, self.runner.width)
         if int(seq.ids[: seq.prompt].min()) < 0 or int(seq.ids[: seq.prompt].max()) >= self.runner.width:
             raise RequestError(f"prompt ids must lie in [0, {self.runner.width})")
         if request.timeout is not None and not 0 < request.timeout < math.inf:
@@ -400,6 +402,16 @@ class Engine:
             seq.error = error
             self._settle(seq)
         self._courses.fail_all(error)
+
+
+def _check_asks(request: Request, width: int) -> None:
+    if request.max_tokens or request.constraint is not None:
+        raise RequestError("a request with asks generates nothing: it has max_tokens=0 and no constraint")
+    for ask in request.asks:
+        if not 1 <= ask.after <= len(request.ids):
+            raise RequestError(f"an ask is about what comes after 1 to {len(request.ids)} ids, not {ask.after}")
+        if not len(ask.tokens) or int(ask.tokens.min()) < 0 or int(ask.tokens.max()) >= width:
+            raise RequestError(f"an ask names tokens, of which the ids lie in [0, {width})")
 
 
 def _exceeded(seq: Sequence) -> DeadlineExceeded:

@@ -27,7 +27,7 @@ from .request import UNKNOWN, Scores, Vocab
 from .runner import Runner, pack
 from .sampler import pick
 from .scheduler import Scheduler
-from .scores import scores_of
+from .scores import answer, scores_of
 from .sequence import Sequence
 from .speculation.drafter import Drafter
 from .speculation.speculator import Speculator
@@ -83,7 +83,8 @@ class Loop:
             heapq.heappush(self._deadlines, (seq.started + seq.request.timeout, stats.requests, seq))
         with stats.timed("mask_seconds"):
             try:
-                prepare(seq, self.eos)
+                if not seq.asks:
+                    prepare(seq, self.eos)
                 tell(seq)
             except BaseException as error:
                 seq.error = error
@@ -167,18 +168,37 @@ class Loop:
         with self.stats.timed("schedule_seconds"):
             self.scheduler.commit(step)
         self.stats.steps += 1
-        roots = [sample.seq for sample in step.samples if sample.node == ROOT]
+        roots = [sample.seq for sample in step.samples if sample.last]
         self._sample(roots, rows)
         if self.speculator is not None:
             with self.stats.timed("draft_seconds"):
                 self.speculator.learn()
+        asking = self._answer(step, rows)
         with self.stats.timed("schedule_seconds"):
             self.scheduler.settle(step)
         for seq in roots:
             self._tell(seq)
             if seq.error is not None or seq.finish is not None:
                 self._leave(seq)
+        for seq in asking:
+            if seq.error is not None or seq.finish is not None:
+                self._leave(seq)
         self._fresh = False
+
+    def _answer(self, step: Step, rows: list[Row]) -> list[Sequence]:
+        """Answer what can be answered. Returns the sequences that asked."""
+        asked = [(sample, row) for sample, row in zip(step.samples, rows, strict=True) if sample.ask is not None]
+        with self.stats.timed("sample_seconds"):
+            for (seq, *_, ask), row in asked:
+                assert ask is not None
+                try:
+                    seq.answers[ask] = answer(ask, row)
+                    seq.asks.remove(ask)
+                except BaseException as error:
+                    seq.error = error
+                if not seq.asks:
+                    seq.finish = "length"
+        return list(dict.fromkeys(sample.seq for sample, _ in asked))
 
     def _sample(self, seqs: list[Sequence], rows: list[Row]) -> None:
         """A token for each of the sequences, whose rows come first; then, for those whose token was drafted, one more

@@ -39,9 +39,27 @@ class Vocab(Protocol):
     def eos(self) -> frozenset[int]: ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """Something a request wants to know of given text: the log-probabilities of `tokens` as what comes behind its first
+    `after` ids, under the whole, unmasked distribution at temperature 1.
+
+    relative   they need be right only up to a number that all of them share: no other logits are computed then
+    """
+
+    after: int
+    tokens: NDArray[np.int32]
+    relative: bool = False
+
+
+def asks_of(ids: Sequence[int], start: int) -> tuple[Ask, ...]:
+    """What to ask for the log-probability of each of ids[start:], given all before it; `start` is 1 or more."""
+    return tuple([Ask(i, np.array([ids[i]], np.int32)) for i in range(start, len(ids))])
+
+
 @dataclass
 class Request:
-    """Continue `ids` by at most `max_tokens` tokens.
+    """Continue `ids` by at most `max_tokens` tokens, or answer what is asked about them.
 
     Without a constraint the end comes at an EOS id of the vocabulary (unless `ignore_eos`) or at one of `stop_ids`.
     With a constraint the result is always one of its complete values: it ends at EOS (where the constraint allows it),
@@ -50,6 +68,10 @@ class Request:
     `constraint.start()`). `logprobs=True` asks for the log-probabilities of the tokens, `top_logprobs=k` also for
     those of the k likeliest at each place; either also for how many tokens could come there, and for when each came.
     The full row of logits is then computed for every sampled token, also where a mask would allow a narrow one.
+
+    With `asks` nothing is generated (max_tokens=0): the request ends when all of them are answered. Prompt
+    log-probabilities from the n-th id on: `Request(ids, 0, asks=asks_of(ids, n))`. Ids behind the last place that is
+    asked about are not computed.
 
     Requests of a higher `priority` go first, and may send running ones of a lower priority back to wait. `group` says
     whose request it is, a program's or a user's: groups get equal shares of the engine, counted in tokens. After
@@ -69,6 +91,7 @@ class Request:
     logprobs: bool = False
     top_logprobs: int = 0
     ignore_eos: bool = False
+    asks: Sequence[Ask] = ()
     priority: int = 0
     group: Hashable = None
     timeout: float | None = None
@@ -116,6 +139,7 @@ class Result:
     allowed         how many tokens of the vocabulary, ends included, the constraint let come at each place; 1 for
                     forced tokens, for others 0 unless the request asked for logprobs
     times           seconds from submission to each token; nan unless the request asked for logprobs
+    answers         for each of the request's asks the log-probabilities of its tokens, in their order
     """
 
     ids: list[int]
@@ -132,3 +156,4 @@ class Result:
     top_masked_logprobs: list[dict[int, float]] = field(default_factory=list)
     allowed: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    answers: list[NDArray[np.float64]] = field(default_factory=list)

@@ -66,7 +66,7 @@ def pack(step: Step) -> tuple[Batch, list[int]]:
     counts = [s.end - s.start for s in segments]
     ids = [s.seq.ids[s.start : s.end] for s in segments]
     positions = [np.arange(sum(counts), dtype=np.int32) + np.repeat(starts - rows, counts)]
-    spans = [Span(s.row, n, s.seq.table[: s.end]) for s, n in zip(segments, counts, strict=True)]
+    spans = [Span(s.row, n, s.table) for s, n in zip(segments, counts, strict=True)]
     for branch in step.branches:
         span, tokens = _drafted(branch)
         spans.append(span)

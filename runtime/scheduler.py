@@ -17,7 +17,8 @@ What a slot holds (`stage`):
 Along a sequence's table the stages are READY… row… EMPTY…, in this order: nothing is computed before its prefix.
 
 An exact repeat of a cached prompt still computes one token, its last, in a slot of its own: the logits are needed.
-Repeats that are under way together share that last token's row of logits.
+Repeats that are under way together share that last token's row of logits. In the same way, what a sequence asks about
+tokens that are cached is answered by computing just those again, in slots that are given back after the step.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from numpy.typing import NDArray
 from .pool import SlotPool, Slots
 from .radix import Node, RadixTree
 from .sequence import Sequence
-from .speculation.tree import ROOT, Draft
+from .speculation.tree import Draft
 from .step import Branch, Sample, Segment, Step
 from .waiting import Waiting
 
 EMPTY, READY = -2, -1
+WIDE = 64  # most full rows of logits for asks in a step: in a large vocabulary one is a megabyte
 GROWTH = 64  # steps after which a limit that memory has halved is doubled again
 
 
@@ -112,7 +114,8 @@ class Scheduler:
                 seq.computed += min(segment.end, seq.prompt) - segment.start
             if segment.end > seq.done:
                 seq.done = segment.end
-        for seq in [sample.seq for sample in step.samples if sample.node == ROOT]:
+        self._return_spare(step)
+        for seq in [sample.seq for sample in step.samples if sample.last]:
             seq.done = seq.length
             if seq.group is not None:
                 seq.group.served += 1
@@ -124,7 +127,7 @@ class Scheduler:
         """The step failed: nothing of it counts. Its sequences are then run one at a time, to find the culprit."""
         self._undo(step)
         if step.culprit is None:
-            self._suspects = [segment.seq for segment in step.segments]
+            self._suspects = list(dict.fromkeys(segment.seq for segment in step.segments))
 
     def shrink(self, step: Step) -> bool:
         """The step did not fit in memory: nothing of it counts, and the next ones are of half its size, for a while.
@@ -135,6 +138,7 @@ class Scheduler:
 
     def _undo(self, step: Step) -> None:
         self._stage[np.concatenate(step.slots)] = EMPTY
+        self._return_spare(step)
         for seq in step.drafted:
             assert seq.draft is not None
             self._free(seq.draft.slots)
@@ -241,7 +245,7 @@ class Scheduler:
         decodes: list[Sequence] = []
         rest: list[Sequence] = []
         for seq in self.running:
-            (decodes if seq.done == seq.held == seq.length - 1 else rest).append(seq)
+            (decodes if seq.done == seq.held == seq.length - 1 and not seq.asks else rest).append(seq)
         del decodes[self._limit :]
         while len(decodes) > self.pool.free + self.tree.evictable:
             victim = self.running[-1]
@@ -264,19 +268,22 @@ class Scheduler:
         for seq in seqs:
             if seq.node is not None:  # not preempted meanwhile
                 self._plan(seq, step)
-        rows = [(seq, self._last_row(seq)) for seq in seqs if seq.node is not None]
+        rows = [(seq, self._last_row(seq)) for seq in seqs if seq.node is not None and not seq.asks]
         step.samples += [Sample(seq, row) for seq, row in rows if row >= 0]
+        for seq in seqs:
+            if seq.node is not None:
+                self._plan_asks(seq, step)
         return step
 
     def _plan(self, seq: Sequence, step: Step) -> None:
         start, room = self._first_empty(seq), self._limit - step.tokens
         if start == seq.length:
-            if self._last_row(seq) >= 0:
+            if seq.asks or self._last_row(seq) >= 0:
                 return  # someone else computes the last token in this step
             start = seq.done = seq.length - 1  # all of it is cached
             if seq.shared > start:
                 seq.shared = seq.held = start
-        end = min(seq.length, start + room)
+        end = min(seq.length, start + room, self._far(seq, start))
         if start >= end or not self._reserve(seq, end, step):
             return
         self._stage[seq.table[start:end]] = np.arange(step.tokens, step.tokens + end - start)
@@ -284,6 +291,66 @@ class Scheduler:
         step.prompt += max(0, min(end, seq.prompt) - start)
         step.segments.append(Segment(seq, start, end, step.tokens))
         step.tokens += end - start
+
+    def _far(self, seq: Sequence, start: int) -> int:
+        """How far a segment may reach, so that what is asked about its tokens can be answered in this step."""
+        asked = [ask.after for ask in seq.asks if ask.after > start]
+        return asked[WIDE - 1] if len(asked) > WIDE else seq.length
+
+    def _plan_asks(self, seq: Sequence, step: Step) -> None:
+        """Find rows for what a sequence asks, as far as there is room."""
+        for ask in seq.asks:
+            sample = Sample(seq, -1, ask=ask)
+            wide = sample.columns is None
+            if ask.after > seq.held or step.wide + wide > WIDE:
+                return
+            row = self._row(seq, ask.after - 1, step)
+            if row < 0:
+                return
+            step.samples.append(sample._replace(row=row))
+            step.wide += wide
+
+    def _row(self, seq: Sequence, at: int, step: Step) -> int:
+        """The row of a token, which is computed again if need be; a negative number if this step has none."""
+        stage = int(self._stage[seq.table[at]])
+        if stage != READY:
+            return stage
+        last = step.segments[-1] if step.segments else None
+        if last is None or last.seq is not seq or last.spare is None or last.end < at:
+            last = Segment(seq, at, at, step.tokens, [])
+        if at == last.end:
+            if step.tokens >= self._limit or not self._has_spare(seq, step):
+                return EMPTY
+            self._add_spare(last, step)
+        return last.row + at - last.start
+
+    def _has_spare(self, seq: Sequence, step: Step) -> bool:
+        while not self.pool.free + self.tree.evictable:
+            if step.tokens:  # others go on, and this one later
+                return False
+            victim = self._victim(step)
+            self._preempt(victim)
+            if victim is seq:
+                return False
+        return True
+
+    def _add_spare(self, segment: Segment, step: Step) -> None:
+        """One more token for a segment of tokens that are computed again."""
+        assert segment.spare is not None
+        self._make_room(1)
+        slot = self.pool.take(1)
+        if not segment.spare:
+            step.segments.append(segment)
+        segment.spare.append(int(slot[0]))
+        segment.end += 1
+        step.slots.append(slot)
+        step.tokens += 1
+        step.prompt += 1
+
+    def _return_spare(self, step: Step) -> None:
+        for segment in step.segments:
+            if segment.spare is not None:
+                self._free(np.array(segment.spare))
 
     def _first_empty(self, seq: Sequence) -> int:
         """How many leading tokens are ready or planned; moves `done` on to those that are ready."""

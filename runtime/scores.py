@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import SamplingError
 from .exponentials import COLDEST, Row, exponentials, masked
 from .filters import kept, largest, weights
-from .request import Scores
+from .request import Ask, Scores
 from .sampler import candidates
 from .sampling import Sampling
 from .sequence import Sequence
@@ -32,6 +33,18 @@ def scores_of(token: int, logits: Row, size: int, seq: Sequence) -> Scores:
     if columns is not None:
         top_masked = {int(columns[i]): p for i, p in top_masked.items()}
     return Scores(raw, chance, top_raw, top_masked, seq.choice.size(size), time.perf_counter())
+
+
+def answer(ask: Ask, logits: Row) -> NDArray[np.float64]:
+    """`logits`: the full row, or the columns of a relative ask."""
+    narrow = ask.relative and len(logits) == len(ask.tokens)
+    wanted = (logits if narrow else logits[ask.tokens]).astype(np.float64)
+    if np.isnan(wanted).any():
+        raise SamplingError("the model gave NaN logits")
+    if ask.relative:
+        return wanted
+    top = float(logits.max())
+    return wanted - top - _log_total(logits, None, top, 1.0)
 
 
 def _scored(logits: Row, sampling: Sampling, at: int, k: int, size: int) -> tuple[float, dict[int, float]]:

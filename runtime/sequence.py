@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .pool import Slots
 from .radix import Ids, Node
-from .request import UNKNOWN, Finish, Request, Result, Scores
+from .request import UNKNOWN, Ask, Finish, Request, Result, Scores
 
 if TYPE_CHECKING:
     from .choice import Choice
@@ -34,13 +34,13 @@ class Sequence:
     """
 
     __slots__ = (
-        "arrival", "choice", "computed", "done", "draft", "due", "error", "finish", "first", "forced", "group", "held",
-        "ids", "length", "node", "passed_over", "penalties", "placed", "prompt", "request", "rng", "sampled", "scores",
-        "shared", "started", "state", "table", "told", "watchers",
+        "answers", "arrival", "asks", "choice", "computed", "done", "draft", "due", "error", "finish", "first",
+        "forced", "group", "held", "ids", "length", "node", "passed_over", "penalties", "placed", "prompt", "request",
+        "rng", "sampled", "scores", "shared", "started", "state", "table", "told", "watchers",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
-        prompt = np.asarray(request.ids, np.int32)
+        prompt = np.asarray(request.ids[: max((ask.after for ask in request.asks), default=None)], np.int32)
         self.request = request
         self.prompt = self.length = len(prompt)
         self.ids = np.empty(len(prompt) + min(request.max_tokens, 64), np.int32)
@@ -61,6 +61,8 @@ class Sequence:
         self.told = 0  # tokens that `on_tokens` has been given
         self.computed = self.sampled = self.forced = 0
         self.scores: list[Scores] = []
+        self.asks = sorted(request.asks, key=lambda ask: ask.after)  # those without an answer
+        self.answers: dict[Ask, NDArray[np.float64]] = {}
         self.started = self.first = time.perf_counter()
 
     def release(self) -> None:
@@ -127,6 +129,7 @@ class Sequence:
             top_masked_logprobs=[s.top_masked or {} for s in self.scores],
             allowed=[s.allowed for s in self.scores],
             times=[s.at - self.started for s in self.scores],
+            answers=[self.answers[ask] for ask in self.request.asks if ask in self.answers],
         )
 
 

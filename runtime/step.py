@@ -8,19 +8,33 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .choice import NARROW
 from .pool import Slots
+from .request import Ask
 from .sequence import Sequence
 from .speculation.tree import ROOT
 
 
 @dataclass(slots=True)
 class Segment:
-    """The tokens [start, end) of a sequence, at rows [row, row + end - start) of the step."""
+    """The tokens [start, end) of a sequence, at rows [row, row + end - start) of the step.
+
+    spare   they were computed before and are computed again for their rows of logits: in these slots, which are given
+            back after the step
+    """
 
     seq: Sequence
     start: int
     end: int
     row: int
+    spare: list[int] | None = None
+
+    @property
+    def table(self) -> Slots:
+        """The slots of all tokens up to `end`."""
+        if self.spare is None:
+            return self.seq.table[: self.end]
+        return np.append(self.seq.table[: self.start], self.spare)
 
 
 @dataclass(slots=True)
@@ -35,7 +49,7 @@ class Branch:
 
 
 class Sample(NamedTuple):
-    """A row of logits that a sequence wants: after its last token or, with a node, after that node of its draft.
+    """A row of logits that a sequence wants: after its last token, or after a node of its draft, or for an `ask`.
 
     A sequence may want any number of rows.
     """
@@ -43,10 +57,18 @@ class Sample(NamedTuple):
     seq: Sequence
     row: int
     node: int = ROOT
+    ask: Ask | None = None
+
+    @property
+    def last(self) -> bool:
+        """It is the row after the sequence's last token."""
+        return self.node == ROOT and self.ask is None
 
     @property
     def columns(self) -> NDArray[np.int32] | None:
         """Which of the row's logits are wanted; None: all."""
+        if self.ask is not None:
+            return self.ask.tokens if self.ask.relative and len(self.ask.tokens) <= NARROW else None
         if self.seq.request.scored:
             return None
         if self.node != ROOT:
@@ -60,7 +82,8 @@ class Sample(NamedTuple):
 class Step:
     """One forward pass.
 
-    samples   those after last tokens first, then those of drafts
+    samples   those after last tokens first, then those for asks, then those of drafts
+    wide      how many of those for asks take all of a row
     slots     where keys and values go, in pieces, in the order of the rows
     drafted   the sequences with drafts
     admitted  sequences that began to run with this step
@@ -76,9 +99,11 @@ class Step:
     admitted: list[Sequence] = field(default_factory=list)
     tokens: int = 0
     prompt: int = 0
+    wide: int = 0
     trial: bool = False
 
     @property
     def culprit(self) -> Sequence | None:
         """Whose fault it must be if this step fails; None: it could be several sequences', or the drafts'."""
-        return self.segments[0].seq if len(self.segments) == 1 and not self.drafted else None
+        seqs = {segment.seq for segment in self.segments}
+        return seqs.pop() if len(seqs) == 1 and not self.drafted else None

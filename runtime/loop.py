@@ -31,7 +31,6 @@ from .scores import answer, scores_of
 from .sequence import Sequence
 from .speculation.drafter import Drafter
 from .speculation.speculator import Speculator
-from .speculation.tree import ROOT
 from .stats import Stats
 from .step import Step
 from .uniforms import rewound

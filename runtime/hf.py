@@ -157,7 +157,7 @@ def _stand_ins(
         project = HalfLinear(head, deterministic).forward if type(head) is nn.Linear else project
     elif packed:
         body += [PackedLinear(layer, deterministic) for layer in layers if layer is not head]
-        project = PackedHead(head).forward if packable(head, least) else project
+        project = PackedHead(head, deterministic).forward if packable(head, least) else project
     if deterministic:
         body += stand_ins(model, {id(head), *(id(layer.module) for layer in body)})
     return body, project

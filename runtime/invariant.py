@@ -2,10 +2,11 @@
 
 A sum of floats depends on its order, and libraries choose the order by the shape of the whole product, so that a
 request alone and in company differ in the last bits, and now and then in a token. What depends on the shape was
-measured (torch 2.13, AVX2, 1 to 3 threads), and what takes its place here:
+measured (torch 2.13, AVX2 and AVX-512, 1 to 3 threads), and what takes its place here:
 
-    linear layers, MKL        rows alone, in pairs, or not a multiple of 4   oneDNN-packed weights: no dependence
-                                                                             else tiles of a fixed number of rows
+    linear layers, MKL        rows alone, in pairs, or not a multiple of 4   oneDNN-packed weights: no dependence from
+                                                                             two rows on (see packed.Product); else
+                                                                             tiles of a fixed number of rows
     GELU, SiLU                the elements that fill no vector register      pieces that all threads cut alike
     attention                 the number of keys, what is shared             blocks of 64 keys counted from position 0,
                                                                              summed up one after the other
@@ -30,7 +31,7 @@ from .views import BLOCK, Short
 
 CPU_TILE, GPU_TILE = 8, 64  # rows
 LANES = 32  # elements after which a vectorised loop begins anew, at most
-PIECE = 1 << 15  # elements that torch does not divide among threads
+PIECE = 1 << 14  # elements that torch does not divide among threads (GELU is divided from there on)
 _ACTIVATIONS: Any = tuple({c[0] if isinstance(c, tuple) else c for c in ACT2CLS.values()})
 
 

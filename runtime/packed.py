@@ -29,13 +29,13 @@ class PackedLinear:
 
     def __init__(self, module: nn.Linear, always: bool = False) -> None:
         self.module: nn.Module = module
-        self._plain, self._bias, self._weight = module.weight, module.bias, _packed(module.weight)
+        self._plain, self._bias, self._product = module.weight, module.bias, Product(module.weight, module.bias, always)
         self._always = always
 
     def forward(self, x: Tensor) -> Tensor:
         if not self._always and x.numel() // x.shape[-1] not in BODY_ROWS:
             return F.linear(x, self._plain, self._bias)
-        return _product(x, self._weight, self._bias)
+        return self._product(x)
 
 
 class PackedHead:
@@ -45,35 +45,52 @@ class PackedHead:
     copy from block to buffer costs a tenth of that. The result is valid until the next call.
     """
 
-    def __init__(self, module: nn.Linear) -> None:
+    def __init__(self, module: nn.Linear, invariant: bool = False) -> None:
         weight, bias = module.weight, module.bias
         self._width = weight.shape[0]
         self._blocks = [
-            (slice(i, i + BLOCK), _packed(weight[i : i + BLOCK]), None if bias is None else bias[i : i + BLOCK].clone())
-            for i in range(0, self._width, BLOCK)
+            (part, Product(weight[part], None if bias is None else bias[part].clone(), invariant))
+            for part in (slice(i, i + BLOCK) for i in range(0, self._width, BLOCK))
         ]
         self._buffer = torch.empty(0, self._width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[R, D] → [R, V]"""
         if len(self._blocks) == 1:
-            return _product(x, *self._blocks[0][1:])
+            return self._blocks[0][1](x)
         if len(x) > len(self._buffer):
             self._buffer = torch.empty(len(x), self._width)
         out = self._buffer[: len(x)]
-        for columns, weight, bias in self._blocks:
-            out[:, columns] = _product(x, weight, bias)
+        for columns, product in self._blocks:
+            out[:, columns] = product(x)
         return out
 
 
-def _packed(weight: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), 16)
-    return packed
+class Product:
+    """x [..., D] → [..., N] by a packed copy of a weight [N, D].
 
+    invariant: a row's result never depends on the rows beside it. That holds for two rows and more; one row alone is
+    summed in another order by AVX-512 kernels (D above 1,024, oneDNN 3), and then gets a row of zeros beside it.
+    """
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return out
+    def __init__(self, weight: Tensor, bias: Tensor | None, invariant: bool = False) -> None:
+        self._packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), 16)
+        self._bias = bias
+        self._never_alone = False
+        self._never_alone = invariant and self._differs_alone(weight.shape[1])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._never_alone and x.numel() == x.shape[-1]:
+            return self._of(F.pad(x.view(1, -1), (0, 0, 0, 1)))[:1].view(*x.shape[:-1], -1)
+        return self._of(x)
+
+    def _of(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
+        return out
+
+    def _differs_alone(self, width: int) -> bool:
+        row = torch.rand(1, width, generator=torch.Generator().manual_seed(0))
+        return not torch.equal(self._of(row), self._of(F.pad(row, (0, 0, 0, 1)))[:1])
 
 
 def packable(module: nn.Module, least: int = LEAST) -> TypeGuard[nn.Linear]:

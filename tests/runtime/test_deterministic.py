@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import nn
 
 from lmprog.grammars import compile
 from lmprog.grammars.regex import regex
@@ -19,6 +20,7 @@ from lmprog.runtime.errors import ModelMismatch
 from lmprog.runtime.hf import HFRunner
 from lmprog.runtime.hf_files import load_weights
 from lmprog.runtime.invariant import Elementwise
+from lmprog.runtime.packed import Product
 from lmprog.runtime.request import Request
 from lmprog.runtime.runner import Batch, Span
 
@@ -113,15 +115,34 @@ def test_mixtures_of_experts_are_refused(family: str) -> None:
         HFRunner(tiny(family), deterministic=True)
 
 
-@pytest.mark.parametrize("width", [33, 100, 2048])
-@pytest.mark.parametrize("kind", [torch.nn.SiLU, torch.nn.GELU])
-def test_activations_row_by_row(width: int, kind: type[torch.nn.Module]) -> None:
-    x = torch.randn(1, 60, width, generator=torch.Generator().manual_seed(0))
-    layer = Elementwise(kind())
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("width", [33, 96, 2048])
+@pytest.mark.parametrize("kind", [nn.SiLU(), nn.GELU(), nn.GELU("tanh")], ids=str)
+def test_activations_row_by_row(width: int, kind: nn.Module, threads: int) -> None:
+    x = torch.randn(1, 400, width, generator=torch.Generator().manual_seed(0))
+    layer = Elementwise(kind)
     together = layer.forward(x)
 
-    assert torch.equal(together, torch.cat([layer.forward(x[:, i : i + 1]) for i in range(60)], 1))
-    assert torch.allclose(together, F.silu(x) if kind is torch.nn.SiLU else F.gelu(x), atol=1e-6)
+    assert torch.equal(together, torch.cat([layer.forward(x[:, i : i + 1]) for i in range(400)], 1))
+    assert torch.allclose(together, kind(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(33, 77), (640, 1024), (2048, 640), (6912, 1152)])
+def test_packed_products_row_by_row(width: int, columns: int, threads: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(1, 64, width, generator=random), torch.randn(columns, width, generator=random)
+    product = Product(weight, None, invariant=True)
+    alone = torch.cat([product(x[:, i : i + 1]) for i in range(64)], 1)
+
+    for rows in (1, 2, 3, 8, 17, 64):
+        assert torch.equal(alone[:, :rows], product(x[:, :rows]))
 
 
 @pytest.mark.slow

@@ -6,14 +6,17 @@ import os
 import re
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import ModelNotFound
 from .load_errors import BrokenModel, InvalidOption
 from .model import Model
+from .speculation.named import NAMED, drafters
 
 DTYPES = ("float32", "bfloat16", "float16", "float64", "auto")
+Draft = str | Path | Model
 
 _loaded: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -29,6 +32,7 @@ def load(
     max_queue: int | None = None,
     deterministic: bool = False,
     weights: str | None = None,
+    draft: Draft | Sequence[Draft] | None = None,
 ) -> Model:
     """A model ready to run, from files on this machine.
 
@@ -44,6 +48,10 @@ def load(
             or without cached prefixes. Costs little on a CPU in float32, much elsewhere; see docs/runtime.md
     weights  "float16": weights rounded to float16, arithmetic in float32 (dtype must be "float32"): half the memory or
             less, and faster decode steps on a CPU; lossy, as logits are the rounded model's. None: as `dtype` says
+    draft   speculation: tokens are proposed ahead and computed in one step, as far as that is measured to pay; results
+            stay the same (see docs/runtime.md). "copy": from the text so far; "ngrams": from earlier results; "forced":
+            the spelling of what a constraint forces; "auto": all three; or a smaller model, as a path, a hub id or a
+            loaded `Model`, of whatever vocabulary; or a list of these. None: no speculation
 
     While a model is in use and open, loading the same files with the same options returns that same model, so closing
     it closes it for all.
@@ -59,13 +67,22 @@ def load(
     device = _checked(dtype, device)
     if weights not in (None, "float16") or (weights and dtype != "float32"):
         raise InvalidOption(f'weights must be None, or "float16" with dtype "float32", not {weights!r} with {dtype!r}')
+    drafts = _drafts(draft, dtype, device)
     with _lock:
-        options = dtype, device, slots, reuse, max_queue, deterministic, weights
+        options = dtype, device, slots, reuse, max_queue, deterministic, weights, drafts
         key = (folder, _fingerprint(folder), *options)
         model = _loaded.get(key)
         if model is None or model.closed:
             model = _loaded[key] = _load(folder, name, *options)
     return model
+
+
+def _drafts(draft: Draft | Sequence[Draft] | None, dtype: str, device: str) -> tuple[str | Model, ...]:
+    """Names of drafters and loaded models."""
+    if draft is None:
+        return ()
+    some = [draft] if isinstance(draft, str | Path | Model) else draft
+    return tuple([d if d in NAMED or isinstance(d, Model) else load(d, dtype=dtype, device=device) for d in some])
 
 
 def find(path: str | Path | None) -> tuple[Path, str]:
@@ -129,6 +146,7 @@ def _load(
     max_queue: int | None,
     deterministic: bool,
     kept: str | None,
+    drafts: tuple[str | Model, ...],
 ) -> Model:
     from ..grammars.plain_text import PlainText
     from ..grammars.tokenizers import token_bytes
@@ -145,4 +163,14 @@ def _load(
     eos = eos_ids(tokenizer, weights, turn_end, len(tokens))
     vocab = Vocabulary(tokens, eos, PlainText(tokenizer, tokens))
     bos = tokenizer.bos_token_id if tokenizer.encode("a")[:1] == [tokenizer.bos_token_id] else None
-    return Model(runner, vocab, name=name, tokenizer=tokenizer, bos=bos, slots=slots, reuse=reuse, max_queue=max_queue)
+    return Model(
+        runner,
+        vocab,
+        name=name,
+        tokenizer=tokenizer,
+        bos=bos,
+        slots=slots,
+        reuse=reuse,
+        max_queue=max_queue,
+        drafters=drafters(drafts, vocab),
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .request import Request
     from .routine import Routine
     from .runner import Runner
+    from .speculation.drafter import Drafter
 
 T = TypeVar("T")
 
@@ -42,10 +43,11 @@ class Model:
         slots: int | None = None,
         reuse: bool = True,
         max_queue: int | None = None,
+        drafters: Sequence[Drafter] = (),
     ) -> None:
         self.name, self.vocab, self.tokenizer, self.bos = name, vocab, tokenizer, bos
         self.context = runner.context
-        self.engine = Engine(runner, vocab, slots=slots, reuse=reuse, max_queue=max_queue)
+        self.engine = Engine(runner, vocab, slots=slots, reuse=reuse, max_queue=max_queue, drafters=drafters)
 
     def encode(self, text: str) -> list[int]:
         """Ids of text alone: no BOS, and what looks like a special token is text like any other.

@@ -31,6 +31,7 @@ from .plant import Guess, Planter, Source, Unit, draft_of
 from .tree import ROOT, Draft
 
 DEPTH = 32
+FIRST_DEPTH = 4  # as long as a drafter's price is not known
 CHEAP = 0.02  # share of a step's time up to which a drafter is always asked
 PAUSE, LONGEST_PAUSE = 8, 1024  # steps without drafts after a step with drafts has failed
 log = logging.getLogger("lmprog")
@@ -49,13 +50,14 @@ class Open:
 
 @dataclass(slots=True)
 class Price:
-    """Seconds that a drafter takes for each token that it proposes."""
+    """Seconds that a drafter takes for each token that it proposes. Sinks at once and rises slowly: a time may be that
+    of a prompt that a model saw for the first time."""
 
     seconds: float = 0.0
     known: bool = False
 
     def observe(self, seconds: float) -> None:
-        self.seconds = seconds if not self.known else 0.8 * self.seconds + 0.2 * seconds
+        self.seconds = min(seconds, 1.1 * self.seconds) if self.known else seconds
         self.known = True
 
 
@@ -123,6 +125,8 @@ class Speculator:
     def _depth(self, seq: Sequence, number: int, batch: int, wide: int) -> int:
         """How far a drafter is to look ahead; 0: not worth its time."""
         price = self._prices[number]
+        if not price.known:
+            return FIRST_DEPTH
         whole = self.costs.step(batch, wide) / batch
         if price.seconds * DEPTH <= CHEAP * whole:
             return DEPTH

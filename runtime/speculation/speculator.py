@@ -80,20 +80,19 @@ class Speculator:
 
     def draft(self, step: Step, scheduler: Scheduler) -> None:
         """Add drafts to a planned step."""
-        roots = [sample.seq for sample in step.samples]
-        wide = sum(sample.columns is None for sample in step.samples)
+        lasts = [sample for sample in step.samples if sample.last]
+        batch, wide = len(lasts), sum(sample.columns is None for sample in lasts)
         room = scheduler.room(step)
         self._open = []
         if self._rest:
             self._rest -= 1
         elif room > 0:
-            seqs = [seq for seq in roots if seq.request.speculate and seq.remaining > 1]
-            self._open = self._guessed(seqs, len(roots), wide)
+            seqs = [seq for seq, *_ in lasts if seq.request.speculate and seq.remaining > 1]
+            self._open = self._guessed(seqs, batch, wide)
             self._plant()
-            chosen = self._chosen(len(roots), wide, room)
+            chosen = self._chosen(batch, wide, room)
             scheduler.graft(step, [(o.seq, o.draft) for o in chosen if o.draft is not None])
-        added = sum(sample.columns is None for sample in step.samples[len(roots) :])
-        self._size = step.tokens, wide + added
+        self._size = step.tokens, sum(sample.columns is None for sample in step.samples)
 
     def _guessed(self, seqs: list[Sequence], batch: int, wide: int) -> list[Open]:
         opened = [Open(seq, Guess(), seq.length) for seq in seqs]

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .errors import RoleError as RoleError
     from .errors import RoutineCancelled as RoutineCancelled
     from .errors import RunCancelled as RunCancelled
+    from .errors import RunError as RunError
     from .errors import SamplingError as SamplingError
     from .errors import ScriptError as ScriptError
     from .errors import TemplateError as TemplateError
@@ -85,8 +86,8 @@ if TYPE_CHECKING:
 _ERRORS = """
 BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError
 HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError
-ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled SamplingError ScriptError TemplateError
-UnsupportedConstraint
+ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError
+TemplateError UnsupportedConstraint
 """
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",

@@ -77,6 +77,34 @@ def extract(
     raise typer.Exit(1 if failed else 0)
 
 
+@app.command()
+def show(
+    run: Annotated[Path, typer.Argument(help="A run that Run.save wrote.")],
+    html: Annotated[Path | None, typer.Option(help="Write it as a page instead.")] = None,
+) -> None:
+    """Show a saved run: its text, captures and usage."""
+    from .run import Run
+
+    with _errors():
+        loaded = Run.load(run)
+        if html is None:
+            loaded.show()
+        else:
+            loaded.html(html)
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="A run that Run.save wrote, of a program run with trace=True.")],
+    at: Annotated[str, typer.Option(help="A character (57), a token (token:12) or the name of a capture.")],
+) -> None:
+    """Say why a token of a saved run is there: what was allowed, what the model wanted, how likely it was."""
+    from .run import Run
+
+    with _errors():
+        Run.load(run).explain(at)
+
+
 class Engine(NamedTuple):
     """What `lp.load` is to load."""
 
@@ -126,6 +154,6 @@ def _errors() -> Iterator[None]:
 
     try:
         yield
-    except LmprogError as error:
+    except (LmprogError, OSError) as error:
         typer.echo(f"lmprog: {type(error).__name__}: {error}", err=True)
         raise typer.Exit(2) from None

@@ -23,6 +23,7 @@ LmprogError
 ├── JobError                 (jobs) an extraction job cannot start or go on
 │   ├── InputError              one input record cannot be read
 │   └── OutputError             one answer is not accepted
+├── RunError                 a file is not a saved run, or a run does not hold what was asked of it
 └── ProgramError             the program itself
     ├── HoleError               a hole is described wrongly
     │   └── HoleInString        a hole inside an f-string, or joined to a string
@@ -85,11 +86,16 @@ __all__ = [
     "RoleError",
     "RoutineCancelled",
     "RunCancelled",
+    "RunError",
     "SamplingError",
     "ScriptError",
     "TemplateError",
     "UnsupportedConstraint",
 ]
+
+
+class RunError(LmprogError):
+    """A file is not a saved run, or a run does not hold what was asked of it."""
 
 
 class ProgramError(LmprogError):

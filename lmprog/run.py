@@ -118,6 +118,29 @@ class Run(Generic[T]):
 
         show(self)
 
+    def explain(self, at: int | str) -> None:
+        """Print why the token at a place is there: what the mask allowed, what the model wanted, how likely it was.
+
+        at: a character of the run's text, as a number; a token, as in "token:12"; or a capture's name, for all of its
+        tokens. Raises RunError where there is nothing, or no records (`trace=True` makes them).
+        """
+        from .explain import explain
+
+        explain(self, at)
+
+    def save(self, path: str | Path) -> None:
+        """Write the run as JSON, for `Run.load`, `lmprog show` and `lmprog explain`; see `lmprog.saved`."""
+        from .saved import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Run[Any]:
+        """Read a run that `save` wrote. Values are what JSON can say of them. Raises RunError, OSError."""
+        from .saved import load
+
+        return load(path)
+
     def html(self, path: str | Path | None = None) -> str:
         """The run as a page that needs nothing else, not even a network; written to `path`, if one is given.
 

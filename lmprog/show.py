@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Console, Group
@@ -9,34 +10,58 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .events import RoleBegin
 from .run import Run
+from .trace import TokenRecord
+from .view import Piece, percent, pieces
+from .visible import inline, visible
+
+STYLES = {
+    "cached": "blue",
+    "role": "bold dim",
+    "value": "bold green",
+    "forced": "bold underline",
+    "retracted": "red strike",
+}
+LEVELS = ((0.5, "bold green"), (0.1, "bold yellow"), (0.0, "bold red"))  # of a token's own probability
 
 
 def show(run: Run[Any], console: Console | None = None) -> None:
-    """Print the text with its holes marked, a table of the captures, and the usage."""
-    (console or Console()).print(Group(Panel(_text(run), title="text", title_align="left"), _table(run), _usage(run)))
+    """Print the text with its holes marked, a table of the captures, and the usage.
+
+    With the records of `trace=True`, tokens are coloured by the probability that the model gave them by itself (green
+    from a half on, yellow, red below a tenth), forced ones are underlined, and text from the prefix cache is blue.
+    """
+    text = Panel(marked(run), title="text", title_align="left")
+    (console or Console()).print(Group(text, captures(run), usage(run)))
 
 
-def _text(run: Run[Any]) -> Text:
-    text = Text(run.text)
-    for capture in run.captures.all():
-        text.stylize("bold green", *capture.span)
-    for event in run.trace:
-        if isinstance(event, RoleBegin):
-            text.stylize("dim", *event.span)
-    return text
+def marked(run: Run[Any]) -> Text:
+    """The text with its tokens in their colours."""
+    return Text.assemble(*[(visible(piece.text), _style(run, piece)) for piece in pieces(run)])
 
 
-def _table(run: Run[Any]) -> Table:
-    table = Table("hole", "value", "tokens", "end", "log p", box=None, header_style="bold")
+def _style(run: Run[Any], piece: Piece) -> str:
+    if piece.token is None or piece.kind != "sampled":
+        return STYLES.get(piece.kind, "")
+    return level(run.tokens[piece.token])
+
+
+def level(token: TokenRecord) -> str:
+    """The colour of a token."""
+    if token.forced or math.isnan(token.logprob):
+        return STYLES["forced" if token.forced else "value"]
+    return next(style for least, style in LEVELS if math.exp(token.logprob) >= least)
+
+
+def captures(run: Run[Any]) -> Table:
+    table = Table("hole", "value", "tokens", "end", "p", box=None, header_style="bold")
     for c in run.captures.all():
-        logprob = "" if c.logprob is None else f"{c.logprob:.2f}"
-        table.add_row(Text(c.name), Text(repr(c.value)), str(len(c.tokens)), c.finish, logprob)
+        likely = "" if c.logprob is None else percent(c.logprob)
+        table.add_row(Text(inline(c.name)), Text(inline(repr(c.value))), str(len(c.tokens)), c.finish, likely)
     return table
 
 
-def _usage(run: Run[Any]) -> Text:
+def usage(run: Run[Any]) -> Text:
     u = run.usage
     computed = f"{u.prompt_tokens_computed} of {u.prompt_tokens} prompt tokens computed"
     generated = f"{u.sampled_tokens} sampled, {u.forced_tokens} forced"

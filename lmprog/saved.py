@@ -1,0 +1,154 @@
+"""Runs in files: JSON, one record a line, readable and versioned.
+
+    {"format": "lmprog run", "version": 1, "text": ..., "value": ..., "usage": {...}, "messages": [...],
+     "captures": [...], "trace": [...], "requests": [...], "tokens": [...]}
+
+Records are the fields of their dataclasses; fields that have their default are left out. Bytes of tokens are text, or
+{"hex": ...} where they are not UTF-8; numbers that JSON does not have are null. Python values become what JSON can say
+of them, or else their repr, and are read back as that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import events
+from .errors import RunError
+from .run import Capture, Captures, Run, Usage
+from .trace import Candidate, RequestRecord, TokenRecord
+
+FORMAT, VERSION = "lmprog run", 1
+EVENTS = {kind.__name__: kind for kind in events.Event.__subclasses__() if kind is not events.Done}
+LISTS: dict[str, Any] = {"captures": Capture, "trace": EVENTS, "requests": RequestRecord, "tokens": TokenRecord}
+
+
+def save(run: Run[Any], path: str | Path) -> None:
+    """Write the run. Raises OSError."""
+    head = {"format": FORMAT, "version": VERSION, "text": run.text, "value": run.value, "usage": run.usage}
+    lines = [f"{json.dumps(key)}: {_json(value)}" for key, value in (head | {"messages": run.messages}).items()]
+    lists = {"captures": run.captures.all(), "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
+    for key, records in lists.items():
+        lines.append(f"{json.dumps(key)}: [" + ",".join([f"\n  {_json(record)}" for record in records]) + "\n ]")
+    Path(path).write_text("{" + ",\n ".join(lines) + "}\n", encoding="utf-8")
+
+
+def load(path: str | Path) -> Run[Any]:
+    """Read a run that `save` wrote. Raises RunError for anything else, OSError."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is not a saved run: {error}") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise RunError(f'{path} is not a saved run: it does not say "format": "{FORMAT}"')
+    if data.get("version") != VERSION:
+        raise RunError(f"{path} has version {data.get('version')!r} of the format; this lmprog reads {VERSION}")
+    lists = {key: _records(data, key, kind, path) for key, kind in LISTS.items()}
+    messages = tuple(data.get("messages", ()))
+    captures, usage = Captures(lists.pop("captures")), _read(Usage, data.get("usage"), f"{path}: usage")
+    return Run(data.get("value"), str(data.get("text", "")), captures, usage, messages=messages, **lists)
+
+
+# -- writing -----------------------------------------------------------------------------------------------------
+
+
+def _json(record: Any) -> str:
+    return json.dumps(_plain(record), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Candidate):
+        return [value.id, _plain(value.data), _plain(value.logprob)]
+    if isinstance(value, RECORDS):
+        kind = {"event": type(value).__name__} if isinstance(value, events.Event) else {}
+        return kind | {name: _plain(field) for name, field in _told(value)}
+    if isinstance(value, bytes):
+        return _text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, str | int | bool) else _jsonable(value)
+
+
+RECORDS = (Capture, Usage, RequestRecord, TokenRecord, events.Event)
+
+
+def _told(record: Any) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if field.default is dataclasses.MISSING or value != field.default:
+            yield field.name, value
+
+
+def _text(data: bytes) -> Any:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"hex": data.hex()}
+
+
+def _jsonable(value: object) -> Any:
+    """The inner part of a value, such as a model, a set or a date."""
+    from pydantic_core import to_jsonable_python
+
+    try:
+        return _plain(to_jsonable_python(value, fallback=repr, bytes_mode="base64"))
+    except ValueError:  # it contains itself
+        return repr(value)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------
+
+
+def _records(data: dict[str, Any], key: str, kind: Any, path: object) -> tuple[Any, ...]:
+    records = data.get(key, [])
+    if not isinstance(records, list):
+        raise RunError(f"{path}: {key} is not a list")
+    return tuple([_read(kind, record, f"{path}: {key}[{i}]") for i, record in enumerate(records)])
+
+
+def _read(kind: Any, data: Any, place: str) -> Any:
+    try:
+        if kind is EVENTS:
+            data = dict(data)
+            kind = EVENTS[data.pop("event")]
+        return _as(kind, data)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise RunError(f"{place} cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """The value of a field, by its type."""
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, value)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple([_as(k, v) for k, v in zip(kinds, value, strict=True)])
+    if origin in (types.UnionType, typing.Union):
+        return None if value is None else _as(arguments[0], value)
+    if kind is bytes:
+        return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value.encode()
+    if kind is float:
+        return math.nan if value is None else float(value)
+    if kind in (int, str, bool) and not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _record(kind: Any, value: Any) -> Any:
+    hints = typing.get_type_hints(kind)
+    if isinstance(value, list):
+        value = dict(zip(hints, value, strict=True))
+    if unknown := [name for name in value if name not in hints]:
+        raise ValueError(f"unknown field {unknown[0]!r}")
+    return kind(**{name: _as(hints[name], field) for name, field in value.items()})

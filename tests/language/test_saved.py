@@ -1,0 +1,150 @@
+"""Runs in files, and what the command line says of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from lmprog import Run, RunError, Sample, gen, program, select
+from lmprog.cli import app
+from lmprog.testing import RandomModel
+
+
+@dataclass
+class Pair:
+    left: int
+    right: bytes
+
+
+@program(trace=True)
+def card(p: Any) -> Any:
+    kind = p("Thema:\nKind: ", select(["math", "poem"], name="kind"), "\n")
+    return {"kind": kind, "pair": Pair(p("é", gen(regex="[ab]{9}é|日", name="é")), b"\xff"), "self": p}
+
+
+@pytest.fixture(scope="module")
+def run(model: RandomModel) -> Run[Any]:
+    return card.run(model=model, decoder=Sample(), seed=5)
+
+
+@pytest.fixture
+def saved(run: Run[Any], tmp_path: Path) -> Path:
+    run.save(tmp_path / "run.json")
+    return tmp_path / "run.json"
+
+
+def test_a_run_comes_back(run: Run[Any], saved: Path) -> None:
+    back = Run.load(saved)
+
+    for name in ("text", "usage", "trace", "requests", "messages"):
+        assert getattr(run, name) == getattr(back, name), name
+    assert run.captures.all() == back.captures.all()
+    assert repr(run.tokens) == repr(back.tokens)  # nan is not equal to itself
+    assert run.value["kind"] == back.value["kind"]
+    assert run.value["pair"].left == back.value["pair"]["left"]
+    assert run.html()[-500:] == back.html()[-500:]
+
+
+def test_it_is_read_by_people_and_by_other_programs(run: Run[Any], saved: Path) -> None:
+    lines = saved.read_text(encoding="utf-8").splitlines()
+    data = json.loads(saved.read_text(encoding="utf-8"))
+
+    assert '{"format": "lmprog run",' == lines[0]
+    assert len(run.tokens) == len(data["tokens"])
+    assert len(lines) == 6 + 4 * 2 + sum(len(data[key]) for key in ("captures", "trace", "requests", "tokens"))
+    assert run.tokens[0].data.decode() == data["tokens"][0]["data"]
+
+
+def test_bytes_that_are_no_text(model: RandomModel, tmp_path: Path) -> None:
+    half = next(i for i, b in enumerate(model.vocab.token_bytes) if b == "日".encode()[:2])
+    hole = gen(regex="日|旦", temperature=1, logit_bias={half: 100.0})
+    run = program(lambda p: p(hole)).run(model=model, trace=True)
+    run.save(tmp_path / "run.json")
+
+    assert '"data": {"hex": "e697"}' in (tmp_path / "run.json").read_text()
+    assert run.text.encode() == b"".join(token.data for token in Run.load(tmp_path / "run.json").tokens)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: "no", "is not a saved run"),
+        (lambda data: json.dumps([]), "is not a saved run"),
+        (lambda data: json.dumps(data | {"format": "x"}), '"format": "lmprog run"'),
+        (lambda data: json.dumps(data | {"version": 2}), "version 2"),
+        (lambda data: json.dumps(data | {"tokens": 3}), "tokens is not a list"),
+        (lambda data: json.dumps(data | {"tokens": [{"id": 3}]}), r"tokens\[0\] cannot be read"),
+        (lambda data: json.dumps(data | {"trace": [{"event": "Done"}]}), r"trace\[0\] cannot be read"),
+        (lambda data: json.dumps(data | {"captures": [{"odd": 1}]}), r"captures\[0\] cannot be read: .*'odd'"),
+        (lambda data: json.dumps(data | {"usage": {"requests": "many"}}), "usage cannot be read: .*'many'"),
+    ],
+)
+def test_other_files_are_refused(saved: Path, change: Any, message: str) -> None:
+    saved.write_text(change(json.loads(saved.read_text(encoding="utf-8"))))
+
+    with pytest.raises(RunError, match=message):
+        Run.load(saved)
+
+
+def lmprog(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return f"{done.exit_code} {done.output}"
+
+
+def test_explanations(run: Run[Any], saved: Path) -> None:
+    first = run.tokens[0]
+    begin = first.span[0]
+    forced = next(i for i, token in enumerate(run.tokens) if token.forced)
+
+    whole = lmprog("explain", saved, "--at", "kind")
+    one = lmprog("explain", saved, "--at", begin)
+
+    assert "one of 'math', 'poem'" in whole
+    assert "forced" in whole
+    assert one == lmprog("explain", saved, "--at", "token:0")
+    assert f"{first.allowed} tokens were allowed" in one
+    assert "model alone" in one
+    assert "Forced" in lmprog("explain", saved, "--at", f"token:{forced}")
+    assert "program's own text" in lmprog("explain", saved, "--at", 2)
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [("9999", "characters: there is none"), ("token:999", "no token 999"), ("nobody", "there are: kind, é")],
+)
+def test_nothing_to_explain(saved: Path, at: str, message: str) -> None:
+    assert lmprog("explain", saved, "--at", at).startswith("2 lmprog: RunError: ")
+    assert message in lmprog("explain", saved, "--at", at)
+
+
+def test_without_records(model: RandomModel) -> None:
+    run = card.run(model=model, trace=False)
+
+    run.explain("kind")
+    with pytest.raises(RunError, match="trace=True"):
+        run.explain("token:0")
+
+
+def test_show(run: Run[Any], saved: Path, tmp_path: Path) -> None:
+    text = lmprog("show", saved)
+    page = lmprog("show", saved, "--html", tmp_path / "out.html")
+
+    assert text.startswith("0 ")
+    assert run.captures["kind"].text in text
+    assert "0 " == page
+    assert "<!DOCTYPE html>" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert lmprog("show", tmp_path / "none.json").startswith("2 lmprog: FileNotFoundError")
+
+
+def test_a_terminal_is_not_steered_by_a_model(capsys: pytest.CaptureFixture[str], model: RandomModel) -> None:
+    run = program(lambda p: p("\x1b]0;owned\x07", gen(choices=["\x1b[2J"], name="\x1b[1m"))).run(model=model)
+    run.show()
+    run.explain("\x1b[1m")
+    run.explain(0)
+
+    assert "\x1b" not in capsys.readouterr().out

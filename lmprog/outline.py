@@ -80,6 +80,13 @@ class Outline:
         self.roles.end()
         self.pieces.append("\n\n")
 
+    def mark(self) -> tuple[int, int]:
+        return len(self.pieces), self.holes
+
+    def reset(self, to: tuple[int, int]) -> None:
+        del self.pieces[to[0] :]
+        self.holes = to[1]
+
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:
         yield

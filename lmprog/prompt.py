@@ -20,6 +20,8 @@ class Session(Protocol):
     def open(self, role: str, name: str | None) -> None: ...
     def close(self) -> None: ...
     def decoding(self, decoder: Decoder) -> AbstractContextManager[None]: ...
+    def mark(self) -> Any: ...
+    def reset(self, to: Any) -> None: ...
 
 
 class Prompt:
@@ -83,6 +85,23 @@ class Prompt:
         check_decoder(decoder)
         return self._session.decoding(decoder)
 
+    def mark(self) -> Any:
+        """This point of the run, for `reset`."""
+        self._check()
+        return self._session.mark()
+
+    def reset(self, mark: Any) -> None:
+        """Go back to a mark: text, captures, messages and the model's context are what they were there.
+
+        What was computed stays in the prefix cache, and `usage` counts on. Holes that sample draw anew; under Argmax
+        the same text gets the same answers (see `attempts`).
+
+        Raises ProgramError for a mark of another prompt, or of text that was taken back; RoleError when mark and reset
+        are not in the same role block.
+        """
+        self._check()
+        self._session.reset(mark)
+
     def _check(self) -> None:
         if self._over:
             raise ProgramError("this run is over: p cannot be used after its program has returned")
@@ -99,6 +118,7 @@ class Roles:
     def __init__(self) -> None:
         self.kind = ""  # "plain" or "chat" from the first text or role on
         self.open = ""
+        self.begun = 0  # how many there were, to tell one block from another
 
     def begin(self, role: str) -> None:
         if self.kind == "plain":
@@ -108,7 +128,7 @@ class Roles:
             )
         if self.open:
             raise RoleError(f"the {role} role begins inside of the {self.open} role: end that one first")
-        self.kind, self.open = "chat", role
+        self.kind, self.open, self.begun = "chat", role, self.begun + 1
 
     def end(self) -> None:
         self.open = ""

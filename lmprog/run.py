@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .events import Event, Span
+from .events import Event, Retract, Span
 
 if TYPE_CHECKING:
     from .trace import RequestRecord, TokenRecord
@@ -161,24 +161,43 @@ class Run(Generic[T]):
 
 
 class Recorder:
-    """Collects the text, captures and events of a run while it goes on."""
+    """Collects the text, captures and events of a run while it goes on.
 
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._length = 0
-        self.captures: list[Capture] = []
+    `line` are the events that make up the text; `events` are all, with those of what was taken back.
+    """
+
+    def __init__(self, listen: Callable[[Event], object] | None = None) -> None:
+        self.length = 0
+        self.line: list[Event] = []
         self.events: list[Event] = []
+        self.captures: list[Capture] = []
         self.usage = Usage()
+        self._listen = listen
 
     @property
     def text(self) -> str:
-        return "".join(self._pieces)
+        return self.text_since(0)
+
+    def text_since(self, count: int) -> str:
+        """The text of the line but for its first `count` events."""
+        return "".join([event.text for event in self.line[count:]])
 
     def add(self, kind: type[E], text: str = "", /, **fields: Any) -> E:
         """Append text, and the event that says so."""
-        begin = self._length
-        self._pieces.append(text)
-        self._length += len(text)
-        event = kind(span=(begin, self._length), text=text, **fields)
-        self.events.append(event)
+        event = kind(span=(self.length, self.length + len(text)), text=text, **fields)
+        self.length += len(text)
+        self.line.append(event)
+        self._tell(event)
         return event
+
+    def retract(self, line: int, captures: int, reason: str) -> None:
+        """Take back all but the first events of the line, and the first captures."""
+        removed = self.text_since(line)
+        self.length -= len(removed)
+        del self.line[line:], self.captures[captures:]
+        self._tell(Retract(span=(self.length, self.length), removed=removed, reason=reason))
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        if self._listen is not None:
+            self._listen(event)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .chat import Chat
+from .checkpoints import Mark, go_back, mark
 from .decoders import Argmax, Decoder, derive_seed
 from .errors import LmprogError
 from .events import Close, Open, RoleBegin, RoleEnd, Text
@@ -54,7 +55,8 @@ class Live:
         self.transcript = Transcript(model.vocab, [] if model.bos is None else [model.bos])
         self.recorder = Recorder()
         self.roles = Roles()
-        self.chat = Chat(model)
+        self.chat = Chat(model, self.transcript)
+        self._resets = 0
         self._decoders: list[tuple[Decoder, int | None]] = [(options.decoder or Argmax(), options.base_seed())]
         self._began = time.perf_counter()
         self.tracer = Tracer(model.vocab.token_bytes, self._began)
@@ -70,11 +72,13 @@ class Live:
         self.roles.hole()
         index = len(self.recorder.captures)
         name = hole.name or str(index)
+        before = mark(self)
         self.recorder.add(Open, name=name, kind=hole.kind)
         try:
             return self._fill(hole, name, self._task(hole, index, follow))
         except Exception as error:  # a validator of the value's type may raise anything
             error.add_note(f"in the hole {name!r}: {hole.kind}")
+            go_back(self, before, str(error))
             raise
 
     def _fill(self, hole: Hole, name: str, task: Task) -> Any:
@@ -105,23 +109,30 @@ class Live:
         merged = hole.settings.over(decoder)
         if not hole.settings.fixes_seed():
             merged = replace(merged, seed=derive_seed(seed, index))
+        if self._resets:  # what was taken back is not to be drawn again
+            merged = replace(merged, seed=derive_seed(merged.seed, "reset", self._resets))
         return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)
 
     def open(self, role: str, name: str | None) -> None:
         self.roles.begin(role)
         try:
-            ids = self.chat.begin(role, name)
+            self.chat.begin(role, name)
         except LmprogError:
             self.roles.end()
             raise
         self.recorder.add(RoleBegin, f"[{role}]\n", role=role, name=name or "")
-        if ids is not None:
-            self.transcript.restart(ids)
 
     def close(self) -> None:
         self.recorder.add(RoleEnd, "\n\n", role=self.roles.open)
-        self.chat.end(self.transcript)
+        self.chat.end()
         self.roles.end()
+
+    def mark(self) -> Mark:
+        return mark(self)
+
+    def reset(self, to: Mark) -> None:
+        go_back(self, to)
+        self._resets += 1
 
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:
@@ -141,7 +152,7 @@ class Live:
             Captures(recorder.captures),
             usage,
             tuple(recorder.events),
-            tuple(self.chat.messages),
+            self.chat.messages,
             tuple(self.tracer.tokens),
             tuple(self.tracer.requests),
         )

@@ -8,7 +8,7 @@ of the same bytes is another context. `ids` is therefore what was sent or genera
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Spelling(Protocol):
@@ -18,6 +18,14 @@ class Spelling(Protocol):
     def token_bytes(self) -> Sequence[bytes | None]: ...
     def encode(self, data: bytes) -> list[int]: ...
     def extendable(self, tail: bytes) -> bool: ...
+
+
+class Place(NamedTuple):
+    """Where a transcript stands. Its ids are shared, never changed: to remember a place costs nothing."""
+
+    ids: Sequence[int]
+    pending: bytes
+    written: int
 
 
 class Transcript:
@@ -69,9 +77,58 @@ class Transcript:
         self.ids = [*sent, *generated[:kept]]
         self.pending = spell(self.vocab, generated[kept:])[: end - at]
 
+    def place(self) -> Place:
+        return Place(self.ids, self.pending, self._written)
+
+    def go_to(self, place: Place) -> None:
+        self.ids, self.pending, self._written = list(place.ids), place.pending, place.written
+
+    def settle(self) -> None:
+        """Fix the pending text as ids."""
+        self.ids, _ = self.border()
+        self.pending = b""
+
+    def take_over(self, begin: Place, end: Place) -> None:
+        """Append what another transcript of the same model got between two places, in its own spelling.
+
+        A token that reaches over `begin` is kept when this text ends with the same bytes before it; otherwise what
+        came is appended as text.
+        """
+        same = _common(begin.ids, end.ids)
+        before = spell(self.vocab, begin.ids[same:]) + begin.pending
+        first, at = same, 0
+        while first < len(end.ids) and at + (size := len(self.vocab.token_bytes[end.ids[first]] or b"")) <= len(before):
+            first, at = first + 1, at + size
+        if first < len(end.ids) and self._take_back(before[at:]):
+            self.ids = [*self.ids, *end.ids[first:]]
+            self.pending = end.pending
+        else:
+            self.pending += (spell(self.vocab, end.ids[same:]) + end.pending)[len(before) :]
+        self._written = end.written
+
+    def _take_back(self, tail: bytes) -> bool:
+        """Fix all ids but for the last bytes, `tail`, which go. False: there is no border between tokens before it."""
+        if self.pending.endswith(tail):
+            self.pending = self.pending[: len(self.pending) - len(tail)]
+            self.settle()
+            return True
+        ids, _ = self.border()
+        count = 0
+        while spell(self.vocab, ids[len(ids) - count :]) != tail:
+            count += 1
+            if count > len(tail):
+                return False
+        self.ids, self.pending = ids[: len(ids) - count], b""
+        return True
+
 
 def spell(vocab: Spelling, ids: Sequence[int]) -> bytes:
     return b"".join([vocab.token_bytes[i] or b"" for i in ids])
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many ids two sequences begin with in common."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def backed_up(vocab: Spelling, ids: Sequence[int]) -> int:

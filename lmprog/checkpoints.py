@@ -1,0 +1,67 @@
+"""Marks: a run goes back to what it was. Token ids come back as they were, so the prefix cache knows them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .chat import ChatPlace
+from .errors import ProgramError, RoleError
+from .events import Event
+from .transcript import Place
+
+if TYPE_CHECKING:
+    from .session import Live
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mark:
+    """A point of a run, from `p.mark()`."""
+
+    owner: Live
+    place: Place
+    chat: ChatPlace
+    line: int
+    last: Event | None  # of the line
+    captures: int
+    roles: tuple[str, str, int]  # kind, open, begun
+
+    def __repr__(self) -> str:
+        return f"<mark after {self.captures} holes>"
+
+
+def mark(live: Live) -> Mark:
+    recorder, roles = live.recorder, live.roles
+    last = recorder.line[-1] if recorder.line else None
+    return Mark(
+        live,
+        live.transcript.place(),
+        live.chat.place(),
+        len(recorder.line),
+        last,
+        len(recorder.captures),
+        (roles.kind, roles.open, roles.begun),
+    )
+
+
+def go_back(live: Live, to: Mark, reason: str = "") -> None:
+    """Restore everything but usage and the log of events.
+
+    Raises ProgramError for a mark of another run or of text that was taken back, RoleError across a role's block.
+    """
+    _check(live, to)
+    live.transcript.go_to(to.place)
+    live.chat.go_to(to.chat)
+    live.roles.kind = to.roles[0]
+    live.recorder.retract(to.line, to.captures, reason)
+
+
+def _check(live: Live, to: Mark) -> None:
+    line, roles = live.recorder.line, live.roles
+    if to.owner is not live:
+        raise ProgramError("the mark is of another prompt: p.reset(mark) goes with the p.mark() of the same p")
+    if len(line) < to.line or (to.line > 0 and line[to.line - 1] is not to.last):
+        raise ProgramError("the mark lies in text that was taken back since")
+    if (roles.open, roles.begun if roles.open else 0) != (to.roles[1], to.roles[2] if to.roles[1] else 0):
+        here, there = (f"in the {role} role" if role else "outside of roles" for role in (roles.open, to.roles[1]))
+        raise RoleError(f"the mark was set {there}, but p.reset(mark) is called {here}: both belong into one block")

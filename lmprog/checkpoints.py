@@ -54,6 +54,7 @@ def go_back(live: Live, to: Mark, reason: str = "") -> None:
     live.chat.go_to(to.chat)
     live.roles.kind = to.roles[0]
     live.recorder.retract(to.line, to.captures, reason)
+    live.page.holes = to.captures
 
 
 def _check(live: Live, to: Mark) -> None:

@@ -19,10 +19,11 @@ from .decoders import Decoder, check_decoder
 from .errors import ProgramError
 from .holes import Boundary, check_boundary
 from .models import Canceller, LanguageModel, around, choose
+from .options import Options
 from .outline import outline
 from .prompt import Prompt, finish
 from .run import Run
-from .session import Live, Options
+from .session import Live
 
 P = ParamSpec("P")
 T = TypeVar("T")

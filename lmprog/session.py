@@ -5,46 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from .chat import Chat
 from .checkpoints import Mark, go_back, mark
-from .decoders import Argmax, Decoder, derive_seed
+from .decoders import Decoder
 from .errors import LmprogError
 from .events import Close, Open, RoleBegin, RoleEnd, Text
 from .fill import Answer, Task, filling
-from .holes import Boundary, Hole
+from .holes import Hole
 from .models import Canceller, LanguageModel
+from .options import Options
+from .page import Page
 from .prompt import Roles
 from .run import Capture, Captures, Recorder, Run
-from .runtime.sampling import Sampling
 from .trace import Tracer
-from .transcript import Transcript
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a program runs: from its decorator, laid over by the call."""
-
-    decoder: Decoder | None = None
-    seed: int | None = None
-    boundary: Boundary = "heal"
-    logprobs: bool = False
-    trace: bool = False
-    arithmetic: tuple[int, int] | None = None
-
-    def base_seed(self) -> int | None:
-        if self.seed is not None or self.decoder is None:
-            return self.seed
-        return self.decoder.sampling().seed
-
-    def for_row(self, index: int) -> Options:
-        return replace(self, seed=derive_seed(self.base_seed(), "row", index))
-
-    def for_sample(self, index: int, n: int) -> Options:
-        """Of n samples that spread evenly; they share the seed, which must be there."""
-        return replace(self, arithmetic=(index, n))
 
 
 class Live:
@@ -52,30 +27,25 @@ class Live:
 
     def __init__(self, model: LanguageModel, options: Options, canceller: Canceller) -> None:
         self.model, self.options, self.canceller = model, options, canceller
-        self.transcript = Transcript(model.vocab, [] if model.bos is None else [model.bos])
+        self.page = Page(model, options)
+        self.transcript, self.chat = self.page.transcript, self.page.chat
         self.recorder = Recorder()
         self.roles = Roles()
-        self.chat = Chat(model, self.transcript)
-        self._resets = 0
-        self._decoders: list[tuple[Decoder, int | None]] = [(options.decoder or Argmax(), options.base_seed())]
         self._began = time.perf_counter()
         self.tracer = Tracer(model.vocab.token_bytes, self._began)
 
     def text(self, text: str) -> None:
         self.roles.text()
         self.recorder.add(Text, text)
-        if self.roles.open in ("", "assistant"):
-            self.transcript.append(text)
-        self.chat.add(text)
+        self.page.text(text)
 
     def fill(self, hole: Hole, follow: str) -> Any:
         self.roles.hole()
-        index = len(self.recorder.captures)
-        name = hole.name or str(index)
+        name = hole.name or str(self.page.holes)
         before = mark(self)
         self.recorder.add(Open, name=name, kind=hole.kind)
         try:
-            return self._fill(hole, name, self._task(hole, index, follow))
+            return self._fill(hole, name, self.page.task(hole, follow))
         except Exception as error:  # a validator of the value's type may raise anything
             error.add_note(f"in the hole {name!r}: {hole.kind}")
             go_back(self, before, str(error))
@@ -83,7 +53,6 @@ class Live:
 
     def _fill(self, hole: Hole, name: str, task: Task) -> Any:
         answer = self.canceller.run(self.model, filling(task, self.transcript, self.model))
-        self.transcript.skip(answer.followed)
         self.recorder.usage += answer.usage
         at = len(self.recorder.text)
         for attempt in answer.attempts:
@@ -94,29 +63,15 @@ class Live:
         text = answer.value.decode()
         value = hole.parse(text)
         closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
-        self.chat.add(text)
+        self.page.filled(answer)
         capture = Capture(name, value, text, closed.span, answer.tokens, answer.finish, answer.logprob)
         self.recorder.captures.append(capture)
         return capture
 
-    def _task(self, hole: Hole, index: int, follow: str) -> Task:
-        heal = (hole.boundary or self.options.boundary) == "heal"
-        sampling, options = self._sampling(hole, index), self.options
-        return Task(hole, end_mark(follow), heal, sampling, options.logprobs, options.trace)
-
-    def _sampling(self, hole: Hole, index: int) -> Sampling:
-        decoder, seed = self._decoders[-1]
-        merged = hole.settings.over(decoder)
-        if not hole.settings.fixes_seed():
-            merged = replace(merged, seed=derive_seed(seed, index))
-        if self._resets:  # what was taken back is not to be drawn again
-            merged = replace(merged, seed=derive_seed(merged.seed, "reset", self._resets))
-        return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)
-
     def open(self, role: str, name: str | None) -> None:
         self.roles.begin(role)
         try:
-            self.chat.begin(role, name)
+            self.page.begin(role, name)
         except LmprogError:
             self.roles.end()
             raise
@@ -124,7 +79,7 @@ class Live:
 
     def close(self) -> None:
         self.recorder.add(RoleEnd, "\n\n", role=self.roles.open)
-        self.chat.end()
+        self.page.end()
         self.roles.end()
 
     def mark(self) -> Mark:
@@ -132,16 +87,15 @@ class Live:
 
     def reset(self, to: Mark) -> None:
         go_back(self, to)
-        self._resets += 1
+        self.page.resets += 1
 
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:
-        seed = decoder.sampling().seed
-        self._decoders.append((decoder, self._decoders[-1][1] if seed is None else seed))
+        self.page.decode(decoder)
         try:
             yield
         finally:
-            self._decoders.pop()
+            self.page.decode(None)
 
     def finished(self, value: Any) -> Run[Any]:
         recorder = self.recorder
@@ -156,15 +110,3 @@ class Live:
             tuple(self.tracer.tokens),
             tuple(self.tracer.requests),
         )
-
-
-def end_mark(follow: str) -> bytes:
-    """The part of the following text that ends a value: its first line with the line break, or the line breaks that
-    it begins with. A model writes that much when it ends a value; the rest of a long text it would seldom repeat.
-    """
-    body = follow.lstrip("\n")
-    breaks = follow[: len(follow) - len(body)]
-    if breaks:
-        return breaks.encode()
-    line, newline, _ = follow.partition("\n")
-    return (line + newline).encode()

@@ -13,9 +13,9 @@ from ..decoders import Decoder, check_decoder
 from ..errors import ProgramError, TemplateError
 from ..holes import Boundary, Hole, check_boundary
 from ..models import LanguageModel
+from ..options import Options
 from ..programs import Program
 from ..prompt import Prompt
-from ..session import Options
 from .environment import FILLED, Prompts
 from .loaders import Sources, loader_of
 from .render import Pieces, Rendering

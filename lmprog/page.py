@@ -1,0 +1,95 @@
+"""What the model is given in a run, and how its holes are to be decoded: a live run has one, and a plan's walk another,
+so that both ask the model for the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .chat import Chat
+from .decoders import Argmax, Decoder, derive_seed
+from .fill import Answer, Task
+from .holes import Hole
+from .models import LanguageModel
+from .options import Options
+from .runtime.sampling import Sampling
+from .transcript import Transcript
+
+
+class Page:
+    """The model's context as it grows.
+
+    role     that is open, "" for none
+    holes    that were filled so far
+    resets   how often something was taken back
+    """
+
+    def __init__(self, model: LanguageModel, options: Options) -> None:
+        self.model, self.options = model, options
+        self.transcript = Transcript(model.vocab, [] if model.bos is None else [model.bos])
+        self.chat = Chat(model, self.transcript)
+        self.role = ""
+        self.holes = self.resets = 0
+        self._decoders: list[tuple[Decoder, int | None]] = [(options.decoder or Argmax(), options.base_seed())]
+
+    def copy(self) -> Page:
+        """The same again, to go on from here by itself."""
+        page = Page(self.model, self.options)
+        page.transcript.go_to(self.transcript.place())
+        page.chat.go_to(self.chat.place())
+        page.role, page.holes, page.resets = self.role, self.holes, self.resets
+        page._decoders = [*self._decoders]
+        return page
+
+    def text(self, text: str) -> None:
+        if self.role in ("", "assistant"):
+            self.transcript.append(text)
+        self.chat.add(text)
+
+    def begin(self, role: str, name: str | None) -> None:
+        self.chat.begin(role, name)
+        self.role = role
+
+    def end(self) -> None:
+        self.chat.end()
+        self.role = ""
+
+    def decode(self, decoder: Decoder | None) -> None:
+        """Decode by `decoder` from here on, or (None) as before."""
+        if decoder is None:
+            self._decoders.pop()
+        else:
+            seed = decoder.sampling().seed
+            self._decoders.append((decoder, self._decoders[-1][1] if seed is None else seed))
+
+    def task(self, hole: Hole, follow: str) -> Task:
+        """What is to be done for a hole that stands here."""
+        heal = (hole.boundary or self.options.boundary) == "heal"
+        return Task(hole, end_mark(follow), heal, self._sampling(hole), self.options.logprobs, self.options.trace)
+
+    def filled(self, answer: Answer) -> None:
+        """The transcript holds the value already."""
+        self.transcript.skip(answer.followed)
+        self.chat.add(answer.value.decode())
+        self.holes += 1
+
+    def _sampling(self, hole: Hole) -> Sampling:
+        decoder, seed = self._decoders[-1]
+        merged = hole.settings.over(decoder)
+        if not hole.settings.fixes_seed():
+            merged = replace(merged, seed=derive_seed(seed, self.holes))
+        if self.resets:  # what was taken back is not to be drawn again
+            merged = replace(merged, seed=derive_seed(merged.seed, "reset", self.resets))
+        return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)
+
+
+def end_mark(follow: str) -> bytes:
+    """The part of the following text that ends a value: its first line with the line break, or the line breaks that
+    it begins with. A model writes that much when it ends a value; the rest of a long text it would seldom repeat.
+    """
+    body = follow.lstrip("\n")
+    breaks = follow[: len(follow) - len(body)]
+    if breaks:
+        return breaks.encode()
+    line, newline, _ = follow.partition("\n")
+    return (line + newline).encode()

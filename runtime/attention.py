@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from . import invariant
+from .device_masks import to_device
 from .errors import ModelMismatch
 from .runner import Batch
 from .views import Long, Short, View, view
@@ -56,7 +57,7 @@ class Plan:
     def __init__(
         self, batch: Batch, pool: KVPool, dtype: torch.dtype, device: torch.device, invariant: bool = False
     ) -> None:
-        self.pool, self.slots = pool, torch.from_numpy(batch.slots).to(device)
+        self.pool, self.slots = pool, to_device(batch.slots, device)
         self.invariant = invariant
         self._spans, self._dtype, self._device = batch.spans, dtype, device
         self._views: dict[int | None, View] = {}

@@ -76,9 +76,9 @@ class Ahead(NamedTuple):
     finish: Finish | None
 
 
-def look_ahead(request: Request, state: int | None, remaining: int, eos: frozenset[int]) -> Ahead:
+def look_ahead(request: Request, state: int | None, remaining: int, eos: frozenset[int], later: bool = False) -> Ahead:
     """From a state of the request's constraint, with `remaining` tokens left. Forced tokens are taken in as far as the
-    value can still be completed after them."""
+    value can still be completed after them. `later`: leave out the choice, and what only its mask can say."""
     constraint = request.constraint
     if constraint is None:
         return Ahead((), None, ANYTHING, None) if remaining > 0 else Ahead((), None, None, "length")
@@ -92,6 +92,8 @@ def look_ahead(request: Request, state: int | None, remaining: int, eos: frozens
             return Ahead(forced, state, None, "length")
         tokens, after = _forced(constraint, state, left)
         if not tokens:
+            if later:
+                return Ahead(forced, state, None, None)
             choice = _choice(request, constraint, state, left)
             only = _only(choice, eos)
             if only is None:
@@ -103,9 +105,13 @@ def look_ahead(request: Request, state: int | None, remaining: int, eos: frozens
         state = after
 
 
-def prepare(seq: Sequence, eos: frozenset[int]) -> None:
-    """Append what is forced; then set `choice`, or `finish` when nothing is left to choose."""
-    ahead = look_ahead(seq.request, seq.state, seq.remaining, eos)
+def prepare(seq: Sequence, eos: frozenset[int], later: bool = False) -> None:
+    """Append what is forced; then set `choice`, or `finish` when nothing is left to choose. `later`: not the choice."""
+    take(seq, look_ahead(seq.request, seq.state, seq.remaining, eos, later))
+
+
+def take(seq: Sequence, ahead: Ahead) -> None:
+    """Go on to what comes."""
     top, at = seq.request.top_logprobs, time.perf_counter() if seq.request.scored else math.nan
     for token in ahead.forced:
         seq.append(token, Scores(masked=0.0, top_masked={token: 0.0} if top else None, allowed=1, at=at))
@@ -113,8 +119,8 @@ def prepare(seq: Sequence, eos: frozenset[int]) -> None:
     seq.state, seq.choice, seq.finish = ahead.state, ahead.choice, ahead.finish
 
 
-def accept(seq: Sequence, token: int, scores: Scores, eos: frozenset[int]) -> None:
-    """Take a sampled token in, and whatever it forces."""
+def accept(seq: Sequence, token: int, scores: Scores, eos: frozenset[int], later: bool = False) -> None:
+    """Take a sampled token in, and whatever it forces. `later`: as for `prepare`."""
     request = seq.request
     if request.constraint is None:
         stopped = (token in eos and not request.ignore_eos) or token in request.stop_ids
@@ -130,7 +136,7 @@ def accept(seq: Sequence, token: int, scores: Scores, eos: frozenset[int]) -> No
         return
     seq.append(token, scores)
     seq.sampled += 1
-    prepare(seq, eos)
+    prepare(seq, eos, later)
 
 
 def _forced(constraint: Constraint, state: int, budget: int) -> tuple[list[int], int | None]:

@@ -76,6 +76,11 @@ def finite(logits: Row, best: int) -> int:
     top = logits.item(best)
     if math.isfinite(top):
         return best
+    raise unusable(top)
+
+
+def unusable(top: float) -> SamplingError:
+    """The error of a row whose largest logit is no finite number."""
     if math.isnan(top):
-        raise SamplingError("the model gave NaN logits")
-    raise SamplingError(f"the largest logit of the allowed tokens is {top}: nothing can be sampled")
+        return SamplingError("the model gave NaN logits")
+    return SamplingError(f"the largest logit of the allowed tokens is {top}: nothing can be sampled")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,25 +18,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .attention import NAME, KVPool, Plan, planned
+from .device import Device, Running
+from .device_masks import to_device
 from .errors import ModelMismatch
 from .half import HalfLinear, halvable, release, round_weights
 from .head import Head
 from .invariant import stand_ins, tiled
-from .memory import available, fits
+from .memory import available, fits, log
 from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
-from .runner import Batch
+from .patching import StandIn, replaced, replaced_all
+from .runner import Batch, Span
 from .verify import check_invariance, compare_with_stock
 
 POOL_BYTES = 1 << 30  # default size of the KV pool on a CPU
 LEAST_SLOTS, MOST_SLOTS = 1 << 8, 1 << 16
-
-
-class StandIn(Protocol):
-    """Whose forward takes the place of a module's during a step."""
-
-    module: nn.Module
-
-    def forward(self, x: Tensor) -> Tensor: ...
 
 
 class HFRunner:
@@ -51,6 +46,7 @@ class HFRunner:
             ModelMismatch where that fails, as it does for mixtures of experts. Packs float32 layers unless told not to
     half    round the weights of a float32 model to float16 and keep only those; arithmetic stays float32 (see half.py).
             Logits are compared with those of the rounded model, which cannot be used by itself any more
+    on_device  leave logits on the device and draw tokens there (see device.py); None: on a GPU, if the model allows it
 
     The logits that `forward` returns are valid until the next call.
     """
@@ -63,6 +59,7 @@ class HFRunner:
         verify: bool = True,
         deterministic: bool = False,
         half: bool = False,
+        on_device: bool | None = None,
     ) -> None:
         self.model = model.eval()
         self.device, self.dtype = model.device, model.dtype
@@ -73,17 +70,40 @@ class HFRunner:
             raise ValueError(f"half=True rounds the weights of a float32 model, this one is {self.dtype}")
         self.deterministic = deterministic
         self._body, project = _stand_ins(model, head, packed, half, deterministic)
-        self._head = Head(head, project, tiled if deterministic else None)
+        apart = tiled if deterministic else None
+        self._head = Head(head, project, apart)
+        self._device: Device | None = None
+        if on_device or (on_device is None and self.device.type == "cuda"):
+            self._device = Device(model, head, project, apart)
         self._configs = _configs(model)
         self.width = self._head.width
         self.context = _context(model)
         self._pool, self._slot_bytes = KVPool(0), 0
         if verify:
-            compare_with_stock(self)
+            self._compare(on_device is None)
             if deterministic:
                 check_invariance(self)
         if half:
             self._body += release(model)
+
+    def _compare(self, lenient: bool) -> None:
+        """With the stock model. `lenient`: a model whose body cannot run by itself gives its logits to the host."""
+        try:
+            compare_with_stock(self)
+        except ModelMismatch as error:
+            if self._device is None or not lenient:
+                raise
+            self._device = None
+            compare_with_stock(self)
+            log.warning("tokens are drawn on the host: %s", error)
+        if self._device is not None:
+            one = np.zeros(1, np.int64)
+            self._device.measure(self._body_output(Batch(one, one, one, [Span(0, 1, one)], one[:0], [])))  # type: ignore[arg-type]
+
+    @property
+    def on_device(self) -> bool:
+        """Whether tokens are drawn where the logits are."""
+        return self._device is not None
 
     @property
     def slot_bytes(self) -> int:
@@ -118,23 +138,40 @@ class HFRunner:
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
+        if self._device is not None:
+            rows = self.launch(batch).rows(batch.rows, batch.columns, range(len(batch.rows)))
+            return [rows[i] for i in range(len(batch.rows))]
+        with replaced(self._head.module, partial(self._head.forward, batch)):
+            return self._head.split(batch, self._run(self.model, batch).logits)
+
+    def launch(self, batch: Batch) -> Running:
+        """Begin a step whose tokens are drawn on the device."""
+        assert self._device is not None, "on_device is not set"
+        return Running(self._device, self._body_output(batch))
+
+    @torch.inference_mode()
+    def _body_output(self, batch: Batch) -> Any:
+        assert self._device is not None
+        return self._run(self._device.body, batch)
+
+    def _run(self, module: Any, batch: Batch) -> Any:
+        """The model, or its body, under our attention."""
         plan = Plan(batch, self._pool, self.dtype, self.device, self.deterministic)
-        with self._ours(batch), planned(plan):
-            logits = self.model(
-                input_ids=torch.from_numpy(batch.ids.astype(np.int64))[None].to(self.device),
-                position_ids=torch.from_numpy(batch.positions.astype(np.int64))[None].to(self.device),
+        with self._ours(), planned(plan):
+            return module(
+                input_ids=to_device(batch.ids.astype(np.int64), self.device)[None],
+                position_ids=to_device(batch.positions.astype(np.int64), self.device)[None],
                 use_cache=False,
-            ).logits
-        return self._head.split(batch, logits)
+            )
 
     @contextmanager
-    def _ours(self, batch: Batch) -> Iterator[None]:
-        """Attention and head are ours inside."""
+    def _ours(self) -> Iterator[None]:
+        """Attention and linear layers are ours inside."""
         stock = [(config, config._attn_implementation) for config in self._configs]
         for config, _ in stock:
             config._attn_implementation = NAME
         try:
-            with replaced(self._head.module, partial(self._head.forward, batch)), replaced_all(self._body):
+            with replaced_all(self._body):
                 yield
         finally:
             for config, name in stock:
@@ -161,33 +198,6 @@ def _stand_ins(
     if deterministic:
         body += stand_ins(model, {id(head), *(id(layer.module) for layer in body)})
     return body, project
-
-
-@contextmanager
-def replaced(module: nn.Module, forward: Callable[..., Tensor]) -> Iterator[None]:
-    """A module with another forward."""
-    before = module.__dict__.get("forward")
-    module.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        if before is None:
-            del module.__dict__["forward"]
-        else:
-            module.__dict__["forward"] = before
-
-
-@contextmanager
-def replaced_all(layers: list[StandIn]) -> Iterator[None]:
-    """Layers with the forward of their stand-ins; those with a forward of their own (hooks) are left alone."""
-    layers = [layer for layer in layers if "forward" not in layer.module.__dict__]
-    for layer in layers:
-        layer.module.__dict__["forward"] = layer.forward
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.module.__dict__["forward"]
 
 
 def _configs(model: Any) -> list[Any]:

@@ -17,15 +17,16 @@ import logging
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Items
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .choice import accept, prepare
+from .choice import Ahead, accept, look_ahead, prepare, take
 from .errors import EngineFault
 from .request import UNKNOWN, Scores, Vocab
-from .runner import Runner, pack
-from .sampler import pick
+from .runner import DeviceRows, DeviceRunner, Runner, pack, pack_tokens, wanted
+from .sampler import Pick, pick
 from .scheduler import Scheduler
 from .scores import answer, scores_of
 from .sequence import Sequence
@@ -59,6 +60,8 @@ class Loop:
         drafters: Items[Drafter] = (),
     ) -> None:
         self.runner, self.size, self.eos, self.scheduler = runner, vocab.size, vocab.eos, scheduler
+        self.device = cast(DeviceRunner, runner) if getattr(runner, "on_device", False) else None
+        self._late: list[tuple[Sequence, Ahead]] = []
         self.stats = Stats()
         self.speculator = Speculator(drafters, vocab, self.stats) if drafters else None
         self.live: dict[Sequence, None] = {}  # started and not ended, oldest first
@@ -184,14 +187,14 @@ class Loop:
                 self._leave(seq)
         self._fresh = False
 
-    def _answer(self, step: Step, rows: list[Row]) -> list[Sequence]:
+    def _answer(self, step: Step, rows: list[Row] | DeviceRows) -> list[Sequence]:
         """Answer what can be answered. Returns the sequences that asked."""
-        asked = [(sample, row) for sample, row in zip(step.samples, rows, strict=True) if sample.ask is not None]
+        asked = [(sample, at) for at, sample in enumerate(step.samples) if sample.ask is not None]
         with self.stats.timed("sample_seconds"):
-            for (seq, *_, ask), row in asked:
+            for (seq, *_, ask), at in asked:
                 assert ask is not None
                 try:
-                    seq.answers[ask] = answer(ask, row)
+                    seq.answers[ask] = answer(ask, rows[at])
                     seq.asks.remove(ask)
                 except BaseException as error:
                     seq.error = error
@@ -199,21 +202,25 @@ class Loop:
                     seq.finish = "length"
         return list(dict.fromkeys(sample.seq for sample, _ in asked))
 
-    def _sample(self, seqs: list[Sequence], rows: list[Row]) -> None:
+    def _sample(self, seqs: list[Sequence], rows: list[Row] | DeviceRows) -> None:
         """A token for each of the sequences, whose rows come first; then, for those whose token was drafted, one more
         from the row behind it, and so on. So a draft decides which rows there are, and never which token."""
-        places = list(zip(seqs, range(len(seqs)), strict=True))
+        places = [(seq, at) for at, seq in enumerate(seqs) if seq.choice is not None]
+        if self._late:
+            places += [(seq, at) for seq, ahead in self._late if (at := self._take(seq, ahead)) >= 0]
         while places:
             with self.stats.timed("sample_seconds"):
-                picked = [self._pick(seq, rows[at]) for seq, at in places]
+                picked = self._pick_all(places, rows)
             with self.stats.timed("mask_seconds"):
                 further = [self._accept(seq, *pick) for (seq, _), pick in zip(places, picked, strict=True)]
             places = [(seq, at) for (seq, _), at in zip(places, further, strict=True) if at >= 0]
 
-    def _forward(self, step: Step) -> list[Row] | None:
+    def _forward(self, step: Step) -> list[Row] | DeviceRows | None:
         """Logits for each sample; None when the model failed, which ends the request at fault."""
-        start = time.perf_counter()
+        start, masks = time.perf_counter(), self.stats.mask_seconds
         try:
+            if self.device is not None:
+                return self._launch(self.device, step, start)
             batch, where = pack(step)
             rows = self.runner.forward(batch)
             if self.speculator is not None:
@@ -223,9 +230,41 @@ class Loop:
             self._undo(step, error)
             return None
         finally:
-            seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start - (self.stats.mask_seconds - masks)
             self.stats.prefill_seconds += seconds * step.prompt / step.tokens
             self.stats.decode_seconds += seconds * (1 - step.prompt / step.tokens)
+
+    def _launch(self, device: DeviceRunner, step: Step, start: float) -> DeviceRows:
+        """The model starts, and while it runs come the masks that were put off."""
+        running = device.launch(pack_tokens(step))
+        with self.stats.timed("mask_seconds"):
+            self._choose([sample.seq for sample in step.samples if sample.last])
+        rows = running.rows(*wanted(step))
+        if self.speculator is not None:
+            rows.wait()
+            self.speculator.computed(step, time.perf_counter() - start)
+        return rows
+
+    def _choose(self, seqs: list[Sequence]) -> None:
+        """What was put off: choices, or else what turns out to be forced, which waits until the step is committed."""
+        self._late = []
+        for seq in seqs:
+            if seq.choice is None:
+                try:
+                    ahead = look_ahead(seq.request, seq.state, seq.remaining, self.eos)
+                except BaseException as error:
+                    seq.error = error
+                    continue
+                if ahead.forced or ahead.finish is not None:
+                    self._late.append((seq, ahead))
+                else:
+                    seq.choice = ahead.choice
+
+    def _take(self, seq: Sequence, ahead: Ahead) -> int:
+        """Go on without sampling. Returns a place as `_accept` does."""
+        before = seq.length
+        take(seq, ahead)
+        return self._follow(seq, before)
 
     def _undo(self, step: Step, error: BaseException) -> None:
         if self.speculator is not None:
@@ -239,24 +278,44 @@ class Loop:
             seq.error = error
             self._leave(seq)
 
-    def _pick(self, seq: Sequence, logits: Row) -> tuple[int, Scores]:
-        request, choice, stats = seq.request, seq.choice, self.stats
-        assert choice is not None
+    def _pick_all(self, places: list[tuple[Sequence, int]], rows: list[Row] | DeviceRows) -> list[tuple[int, Scores]]:
+        for seq, _ in places:
+            self._begin(seq)
+        if isinstance(rows, list):
+            return [self._pick(seq, rows[at]) for seq, at in places]
+        picks = [_token(seq, at) for seq, at in places if not seq.request.scored]
+        drawn = iter(rows.draw(self.size, picks) if picks else ())
+        return [
+            self._pick(seq, rows[at]) if seq.request.scored else self._drawn(seq, next(drawn)) for seq, at in places
+        ]
+
+    def _begin(self, seq: Sequence) -> None:
+        """A token is about to be sampled."""
         if not seq.sampled:
             seq.first = time.perf_counter()
-            stats.first_token.add(seq.first - seq.started)
-        stats.sampled += 1
+            self.stats.first_token.add(seq.first - seq.started)
+        self.stats.sampled += 1
+        if seq.penalties is not None:
+            seq.penalties.count(seq.generated)
+
+    def _pick(self, seq: Sequence, logits: Row) -> tuple[int, Scores]:
+        request, choice = seq.request, seq.choice
+        assert choice is not None
         try:
-            if seq.penalties is not None:
-                seq.penalties.count(seq.generated)
             token = pick(logits, self.size, choice, request.sampling, seq.rng, seq.penalties)
             if request.scored:
                 return token, scores_of(token, logits, self.size, seq)
-            stats.narrow += choice.columns is not None
+            self.stats.narrow += choice.columns is not None
             return token, UNKNOWN
         except BaseException as error:
             seq.error = error
             return -1, UNKNOWN
+
+    def _drawn(self, seq: Sequence, token: int | Exception) -> tuple[int, Scores]:
+        if isinstance(token, int):
+            return token, UNKNOWN
+        seq.error = token
+        return -1, UNKNOWN
 
     def _accept(self, seq: Sequence, token: int, scores: Scores) -> int:
         """Take a token in. Returns the place of the row that the next one may be sampled from, or -1."""
@@ -264,9 +323,13 @@ class Loop:
             return -1
         before = seq.length
         try:
-            accept(seq, token, scores, self.eos)
+            accept(seq, token, scores, self.eos, later=self.device is not None and self.speculator is None)
         except BaseException as error:
             seq.error = error
+        return self._follow(seq, before)
+
+    def _follow(self, seq: Sequence, before: int) -> int:
+        """The place of the row after the tokens from `before` on, if all of them were drafted; else -1."""
         if seq.draft is None:
             return -1
         further = seq.draft.follow(seq.ids[before : seq.length].tolist())
@@ -278,6 +341,11 @@ class Loop:
                 tell(seq)
             except BaseException as error:
                 seq.error = error
+
+
+def _token(seq: Sequence, at: int) -> Pick:
+    assert seq.choice is not None
+    return Pick(at, seq.choice, seq.request.sampling, seq.rng, seq.penalties)
 
 
 def tell(seq: Sequence) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,16 @@ from .radix import Ids
 from .sampling import Sampling
 
 Row = NDArray[np.floating]
+
+
+class Terms(NamedTuple):
+    """The logits `at` some columns get `bias`; then they are divided by `scale`, or multiplied if negative; then `less`
+    is subtracted."""
+
+    at: NDArray[np.int64]
+    bias: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    less: NDArray[np.float64]
 
 
 class Penalties:
@@ -51,27 +62,28 @@ class Penalties:
             self._bias, self._seen = (np.append(a, np.zeros(len(new), a.dtype)) for a in (self._bias, self._seen))
             self._counts = np.append(self._counts, np.zeros(len(new), np.int64))
 
-    @contextmanager
-    def changing(self, logits: Row, columns: NDArray[np.int32] | None = None) -> Iterator[Row]:
-        """The changed logits: of all tokens (their old values come back at the end), or a copy of some columns."""
+    def terms(self, columns: NDArray[np.int32] | None = None) -> Terms:
+        """What changes in a row of all tokens, or of some columns in ascending order."""
         at = self._ids
         of: slice | NDArray[np.intp] = slice(None)
         if columns is not None:
             at = np.searchsorted(columns, self._ids)
-            found = np.flatnonzero(columns[np.minimum(at, len(columns) - 1)] == self._ids)
-            at, of = at[found], found
+            of = np.flatnonzero(columns[np.minimum(at, len(columns) - 1)] == self._ids)
+            at = at[of]
+        s, counts = self._sampling, self._counts[of]
+        scale = np.where(self._seen[of] | (counts > 0), s.repetition_penalty, 1.0)
+        return Terms(at, self._bias[of], scale, s.frequency_penalty * counts + s.presence_penalty * (counts > 0))
+
+    @contextmanager
+    def changing(self, logits: Row, columns: NDArray[np.int32] | None = None) -> Iterator[Row]:
+        """The changed logits: of all tokens (their old values come back at the end), or a copy of some columns."""
+        at, bias, scale, less = self.terms(columns)
         if columns is not None or not logits.flags.writeable:
             logits = logits.copy()
         old = logits[at]
         try:
-            logits[at] = self._changed(old, of)
+            new = old.astype(np.float64) + bias
+            logits[at] = np.where(new < 0, new * scale, new / scale) - less
             yield logits
         finally:
             logits[at] = old
-
-    def _changed(self, old: Row, of: slice | NDArray[np.intp]) -> NDArray[np.float64]:
-        s, counts = self._sampling, self._counts[of]
-        new = old.astype(np.float64) + self._bias[of]
-        scale = np.where(self._seen[of] | (counts > 0), s.repetition_penalty, 1.0)
-        new = np.where(new < 0, new * scale, new / scale)
-        return np.asarray(new - s.frequency_penalty * counts - s.presence_penalty * (counts > 0))

@@ -12,7 +12,8 @@ another segment of the same batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence as Items
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,10 @@ from numpy.typing import NDArray
 
 from .pool import Slots
 from .radix import Ids
+from .sampler import Pick
 from .step import Branch, Step
+
+Columns = list[NDArray[np.int32] | None]
 
 
 @dataclass(slots=True)
@@ -41,7 +45,7 @@ class Batch:
     slots: Slots
     spans: list[Span]
     rows: NDArray[np.int64]
-    columns: list[NDArray[np.int32] | None]
+    columns: Columns
 
 
 class Runner(Protocol):
@@ -59,8 +63,51 @@ class Runner(Protocol):
         ...
 
 
+class DeviceRows(Protocol):
+    """Logits on a device, by the samples of a step."""
+
+    def __getitem__(self, at: int) -> NDArray[np.floating]:
+        """The logits of a sample, copied to the host."""
+        ...
+
+    def wait(self) -> None:
+        """Until they are computed."""
+        ...
+
+    def draw(self, size: int, picks: Items[Pick]) -> list[int | Exception]:
+        """A token, of the first `size`, for each pick; an exception for a row that nothing can be drawn from."""
+        ...
+
+
+class Running(Protocol):
+    """A step that is under way on a device."""
+
+    def rows(self, rows: NDArray[np.int64], columns: Columns, where: list[int]) -> DeviceRows:
+        """Logits as for `Batch`; sample i takes the row number `where[i]` of these. Valid until the next launch."""
+        ...
+
+
+class DeviceRunner(Runner, Protocol):
+    """A runner that draws tokens where the logits are.
+
+    on_device  whether it does now; else it is a runner like any other
+    """
+
+    on_device: bool
+
+    def launch(self, batch: Batch) -> Running:
+        """Begin a step. The batch's own rows and columns are not looked at: they need not be known yet."""
+        ...
+
+
 def pack(step: Step) -> tuple[Batch, list[int]]:
     """The batch of a step, and for each of its samples which of the batch's rows of logits it takes."""
+    rows, columns, where = wanted(step)
+    return replace(pack_tokens(step), rows=rows, columns=columns), where
+
+
+def pack_tokens(step: Step) -> Batch:
+    """The batch of a step, with no rows of logits."""
     segments = step.segments
     starts, rows = np.array([(s.start, s.row) for s in segments], np.int32).T
     counts = [s.end - s.start for s in segments]
@@ -72,16 +119,8 @@ def pack(step: Step) -> tuple[Batch, list[int]]:
         spans.append(span)
         ids.append(tokens)
         positions.append(np.arange(len(span.table) - span.n, len(span.table), dtype=np.int32))
-    wanted, columns, where = _wanted(step)
-    batch = Batch(
-        np.concatenate(ids),
-        np.concatenate(positions),
-        np.concatenate(step.slots),
-        spans,
-        np.array(wanted, np.int64),
-        columns,
-    )
-    return batch, where
+    slots = np.concatenate(step.slots)
+    return Batch(np.concatenate(ids), np.concatenate(positions), slots, spans, np.zeros(0, np.int64), [])
 
 
 def _drafted(branch: Branch) -> tuple[Span, Ids]:
@@ -91,10 +130,11 @@ def _drafted(branch: Branch) -> tuple[Span, Ids]:
     return Span(branch.row, len(branch.nodes), table), np.array([draft.tokens[i] for i in branch.nodes], np.int32)
 
 
-def _wanted(step: Step) -> tuple[list[int], list[NDArray[np.int32] | None], list[int]]:
-    """Rows and columns without repetition (repeats of a prompt share a row; states of a constraint share columns)."""
+def wanted(step: Step) -> tuple[NDArray[np.int64], Columns, list[int]]:
+    """Rows and columns without repetition (repeats of a prompt share a row; states of a constraint share columns), and
+    which of them each sample takes."""
     rows: list[int] = []
-    columns: list[NDArray[np.int32] | None] = []
+    columns: Columns = []
     where: list[int] = []
     seen: dict[tuple[int, int], int] = {}
     for sample in step.samples:
@@ -105,4 +145,4 @@ def _wanted(step: Step) -> tuple[list[int], list[NDArray[np.int32] | None], list
             rows.append(sample.row)
             columns.append(narrow)
         where.append(seen[key])
-    return rows, columns, where
+    return np.array(rows, np.int64), columns, where

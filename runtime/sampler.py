@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,16 @@ from .filters import kept, weights
 from .penalties import Penalties
 from .sampling import Sampling
 from .uniforms import CodePoint, Uniforms
+
+
+class Pick(NamedTuple):
+    """A token wanted from the row of the sample number `at` of a step."""
+
+    at: int
+    choice: Choice
+    sampling: Sampling
+    uniforms: Uniforms | None
+    penalties: Penalties | None
 
 
 def pick(

@@ -14,6 +14,8 @@ from .request import Ask
 from .sequence import Sequence
 from .speculation.tree import ROOT
 
+NOTHING = np.zeros(0, np.int32)
+
 
 @dataclass(slots=True)
 class Segment:
@@ -74,8 +76,7 @@ class Sample(NamedTuple):
         if self.node != ROOT:
             assert self.seq.draft is not None
             return self.seq.draft.columns[self.node]
-        assert self.seq.choice is not None
-        return self.seq.choice.columns
+        return NOTHING if self.seq.choice is None else self.seq.choice.columns
 
 
 @dataclass(slots=True)

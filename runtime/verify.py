@@ -58,10 +58,11 @@ def _ours(runner: HFRunner, batch: Batch) -> list[Logits]:
 
 
 def _steps(a: Ids, b: Ids, shared: int, width: int) -> list[tuple[Batch, list[tuple[int, int]]]]:
-    """Two steps, each with the (sequence, position) of its rows of logits.
+    """Three steps, each with the (sequence, position) of its rows of logits.
 
     The first computes most of a, and of b what is not in a's first `shared` slots, but for one token; the second the
-    rest: of a more tokens than are attended to together, of b a single one.
+    rest: of a more tokens than are attended to together, of b a single one. The third computes the last token of both
+    once more, and few columns.
     """
     n, m, cut = len(a), len(b), len(a) * 3 // 5
     columns = np.arange(0, width, max(1, width // 7), dtype=np.int32)
@@ -69,7 +70,8 @@ def _steps(a: Ids, b: Ids, shared: int, width: int) -> list[tuple[Batch, list[tu
     tb = np.concatenate([ta[:shared], np.arange(n, n + m - shared)])
     first = _batch((a, ta, 0, cut), (b, tb, shared, m - 1), [cut - 1], [None])
     second = _batch((a, ta, cut, n), (b, tb, m - 1, m), [n - cut - 1, n - cut], [None, columns])
-    return [(first, [(0, cut - 1)]), (second, [(0, n - 1), (1, m - 1)])]
+    third = _batch((a, ta, n - 1, n), (b, tb, m - 1, m), [0, 1], [columns, columns[1:]])
+    return [(first, [(0, cut - 1)]), (second, [(0, n - 1), (1, m - 1)]), (third, [(0, n - 1), (1, m - 1)])]
 
 
 def _batch(x: Part, y: Part, rows: list[int], columns: list[NDArray[np.int32] | None]) -> Batch:

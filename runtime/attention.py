@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -29,8 +29,10 @@ Pair = tuple[Tensor, Tensor]
 
 
 class KVPool:
-    """Keys and values [slots, Hkv, D] of every layer, allocated when a layer is first seen: configurations do not
-    agree on the names of these sizes, and values may be narrower than keys."""
+    """Keys and values [slots + 1, Hkv, D] of every layer, the last a spare for tokens that nobody wants. Allocated when
+    a layer is first seen: configurations do not agree on the names of these sizes, and values may be narrower than
+    keys.
+    """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -43,7 +45,11 @@ class KVPool:
         return self._layers[index]
 
     def _empty(self, x: Tensor) -> Tensor:
-        return x.new_empty(self.slots, x.shape[1], x.shape[3])
+        return x.new_empty(self.slots + 1, x.shape[1], x.shape[3])
+
+    @property
+    def spare(self) -> int:
+        return self.slots
 
     @property
     def slot_bytes(self) -> int:
@@ -51,8 +57,18 @@ class KVPool:
         return sum(x[0].numel() * x.element_size() for pair in self._layers.values() for x in pair)
 
 
+class AnyPlan(Protocol):
+    """What the attention of one step needs to know; invariant: see invariant.py."""
+
+    pool: KVPool
+    slots: Tensor
+    invariant: bool
+
+    def view(self, window: int | None) -> View: ...
+
+
 class Plan:
-    """What the attention of one step needs to know. invariant: see invariant.py."""
+    """The plan of any batch."""
 
     def __init__(
         self, batch: Batch, pool: KVPool, dtype: torch.dtype, device: torch.device, invariant: bool = False
@@ -68,11 +84,11 @@ class Plan:
         return self._views[window]
 
 
-_plan: ContextVar[Plan | None] = ContextVar("lmprog_plan", default=None)
+_plan: ContextVar[AnyPlan | None] = ContextVar("lmprog_plan", default=None)
 
 
 @contextmanager
-def planned(plan: Plan) -> Iterator[None]:
+def planned(plan: AnyPlan) -> Iterator[None]:
     """Run a model under this plan."""
     token = _plan.set(plan)
     try:
@@ -161,7 +177,7 @@ def _attend_short(
         common = q.transpose(0, 1).reshape(heads, b * group * n, -1) @ ks.mT
         scores = torch.cat([scores, common.view(heads, b, group * n, -1).transpose(0, 1)], -1)
     scores = _capped(scores, softcap).view(b, heads, group, n, -1)
-    scores[..., :width] += part.bias[:, None]
+    scores[..., : part.bias.shape[-1]] += part.bias[:, None]
     weights = _softmax(scores, sinks).view(b, heads, group * n, -1)
     o = weights[..., :width] @ v
     if part.shared is not None:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .attention import NAME, KVPool, Plan, planned
+from .attention import NAME, AnyPlan, KVPool, Plan, planned
 from .device import Device, Running
 from .device_masks import to_device
 from .errors import ModelMismatch
@@ -28,6 +28,7 @@ from .memory import available, fits, log
 from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
 from .patching import StandIn, replaced, replaced_all
 from .runner import Batch, Span
+from .static_decode import StaticDecode
 from .verify import check_invariance, compare_with_stock
 
 POOL_BYTES = 1 << 30  # default size of the KV pool on a CPU
@@ -46,6 +47,8 @@ class HFRunner:
             ModelMismatch where that fails, as it does for mixtures of experts. Packs float32 layers unless told not to
     half    round the weights of a float32 model to float16 and keep only those; arithmetic stays float32 (see half.py).
             Logits are compared with those of the rounded model, which cannot be used by itself any more
+    graphs  run decodes as CUDA graphs (see static_decode.py), which are captured when they first come up; None: on a
+            GPU, if the model allows it and need not be deterministic. True on a CPU: the same, without graphs
     on_device  leave logits on the device and draw tokens there (see device.py); None: on a GPU, if the model allows it
 
     The logits that `forward` returns are valid until the next call.
@@ -60,6 +63,7 @@ class HFRunner:
         deterministic: bool = False,
         half: bool = False,
         on_device: bool | None = None,
+        graphs: bool | None = None,
     ) -> None:
         self.model = model.eval()
         self.device, self.dtype = model.device, model.dtype
@@ -68,34 +72,45 @@ class HFRunner:
             raise ModelMismatch(f"{type(model).__name__} has no output matrix: it is not a causal language model")
         if half and self.dtype != torch.float32:
             raise ValueError(f"half=True rounds the weights of a float32 model, this one is {self.dtype}")
+        if deterministic and graphs:
+            raise ValueError("graphs=True pads batches, on which results depend then: it excludes deterministic=True")
         self.deterministic = deterministic
         self._body, project = _stand_ins(model, head, packed, half, deterministic)
         apart = tiled if deterministic else None
         self._head = Head(head, project, apart)
         self._device: Device | None = None
-        if on_device or (on_device is None and self.device.type == "cuda"):
+        if on_device or graphs or (on_device is None and self.device.type == "cuda"):
             self._device = Device(model, head, project, apart)
+        self._static: StaticDecode | None = None
+        if graphs or (graphs is None and self._device and self.device.type == "cuda" and not deterministic):
+            self._static = StaticDecode(self._run_body, self.dtype, self.device)
         self._configs = _configs(model)
         self.width = self._head.width
         self.context = _context(model)
         self._pool, self._slot_bytes = KVPool(0), 0
         if verify:
-            self._compare(on_device is None)
+            self._compare(on_device is None and not graphs, graphs is None)
             if deterministic:
                 check_invariance(self)
         if half:
             self._body += release(model)
 
-    def _compare(self, lenient: bool) -> None:
-        """With the stock model. `lenient`: a model whose body cannot run by itself gives its logits to the host."""
+    def _compare(self, host: bool, dynamic: bool) -> None:
+        """With the stock model; one that fails only with graphs, or only when its body runs by itself, goes without, if
+        `dynamic` or `host` say that it may."""
         try:
             compare_with_stock(self)
         except ModelMismatch as error:
-            if self._device is None or not lenient:
+            if self._static is not None and dynamic:
+                log.warning("decode steps run without CUDA graphs: %s", error)
+                self._static = None
+            elif self._device is not None and host:
+                log.warning("tokens are drawn on the host: %s", error)
+                self._device = None
+            else:
                 raise
-            self._device = None
-            compare_with_stock(self)
-            log.warning("tokens are drawn on the host: %s", error)
+            self._compare(host, dynamic)
+            return
         if self._device is not None:
             one = np.zeros(1, np.int64)
             self._device.measure(self._body_output(Batch(one, one, one, [Span(0, 1, one)], one[:0], [])))  # type: ignore[arg-type]
@@ -128,6 +143,8 @@ class HFRunner:
             slots = self._fitting(room)
         fits(slots, self._slot_bytes, room, str(self.device))
         self._pool = KVPool(slots)
+        if self._static is not None:
+            self._static.reset(self._pool)
         return slots
 
     def _fitting(self, room: int) -> int:
@@ -142,7 +159,7 @@ class HFRunner:
             rows = self.launch(batch).rows(batch.rows, batch.columns, range(len(batch.rows)))
             return [rows[i] for i in range(len(batch.rows))]
         with replaced(self._head.module, partial(self._head.forward, batch)):
-            return self._head.split(batch, self._run(self.model, batch).logits)
+            return self._head.split(batch, self._run(self.model, *self._inputs(batch)).logits)
 
     def launch(self, batch: Batch) -> Running:
         """Begin a step whose tokens are drawn on the device."""
@@ -151,18 +168,23 @@ class HFRunner:
 
     @torch.inference_mode()
     def _body_output(self, batch: Batch) -> Any:
-        assert self._device is not None
-        return self._run(self._device.body, batch)
+        output = None if self._static is None else self._static.run(batch)
+        return self._run_body(*self._inputs(batch)) if output is None else output
 
-    def _run(self, module: Any, batch: Batch) -> Any:
-        """The model, or its body, under our attention."""
+    def _inputs(self, batch: Batch) -> tuple[Plan, Tensor, Tensor]:
+        """Plan, ids and positions."""
         plan = Plan(batch, self._pool, self.dtype, self.device, self.deterministic)
+        ids, positions = (to_device(x.astype(np.int64), self.device)[None] for x in (batch.ids, batch.positions))
+        return plan, ids, positions
+
+    def _run_body(self, plan: AnyPlan, ids: Tensor, positions: Tensor) -> Any:
+        assert self._device is not None
+        return self._run(self._device.body, plan, ids, positions)
+
+    def _run(self, module: Any, plan: AnyPlan, ids: Tensor, positions: Tensor) -> Any:
+        """The model, or its body, under our attention."""
         with self._ours(), planned(plan):
-            return module(
-                input_ids=to_device(batch.ids.astype(np.int64), self.device)[None],
-                position_ids=to_device(batch.positions.astype(np.int64), self.device)[None],
-                use_cache=False,
-            )
+            return module(input_ids=ids, position_ids=positions, use_cache=False)
 
     @contextmanager
     def _ours(self) -> Iterator[None]:

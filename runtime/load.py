@@ -33,6 +33,7 @@ def load(
     deterministic: bool = False,
     weights: str | None = None,
     draft: Draft | Sequence[Draft] | None = None,
+    graphs: bool | None = None,
 ) -> Model:
     """A model ready to run, from files on this machine.
 
@@ -52,6 +53,8 @@ def load(
             stay the same (see docs/runtime.md). "copy": from the text so far; "ngrams": from earlier results; "forced":
             the spelling of what a constraint forces; "auto": all three; or a smaller model, as a path, a hub id or a
             loaded `Model`, of whatever vocabulary; or a list of these. None: no speculation
+    graphs  run decode steps as CUDA graphs, captured as they come up; not with `deterministic`, as batches are padded.
+            None: on a GPU, where the model allows it. True on a CPU: padded as well, which is only good for tests
 
     While a model is in use and open, loading the same files with the same options returns that same model, so closing
     it closes it for all.
@@ -61,15 +64,17 @@ def load(
         BrokenModel: there is something, but not a causal language model that can be loaded.
         ModelMismatch: the architecture does not run exactly under lmprog's attention, or not deterministically.
         CacheError: the default model cannot be converted for want of space or permission.
-        InvalidOption: an unknown dtype, kind of weights or device.
+        InvalidOption: an unknown dtype, kind of weights or device, or options that exclude each other.
     """
     folder, name = find(path)
     device = _checked(dtype, device)
     if weights not in (None, "float16") or (weights and dtype != "float32"):
         raise InvalidOption(f'weights must be None, or "float16" with dtype "float32", not {weights!r} with {dtype!r}')
+    if graphs and deterministic:
+        raise InvalidOption("graphs=True pads batches, on which results depend then: it excludes deterministic=True")
     drafts = _drafts(draft, dtype, device)
     with _lock:
-        options = dtype, device, slots, reuse, max_queue, deterministic, weights, drafts
+        options = dtype, device, slots, reuse, max_queue, deterministic, weights, drafts, graphs
         key = (folder, _fingerprint(folder), *options)
         model = _loaded.get(key)
         if model is None or model.closed:
@@ -147,6 +152,7 @@ def _load(
     deterministic: bool,
     kept: str | None,
     drafts: tuple[str | Model, ...],
+    graphs: bool | None,
 ) -> Model:
     from ..grammars.plain_text import PlainText
     from ..grammars.tokenizers import token_bytes
@@ -157,7 +163,7 @@ def _load(
 
     tokenizer = load_tokenizer(folder)
     weights = load_weights(folder, dtype, device)
-    runner = HFRunner(weights, deterministic=deterministic, half=kept == "float16")
+    runner = HFRunner(weights, deterministic=deterministic, half=kept == "float16", graphs=graphs)
     tokens = token_bytes(tokenizer)[: runner.width]  # some tokenizers have image tokens that the model has no row for
     turn_end = ChatFormat(tokenizer, lambda text: []).turn_end() if tokenizer.chat_template else None
     eos = eos_ids(tokenizer, weights, turn_end, len(tokens))

@@ -43,7 +43,8 @@ class Long:
 @dataclass(frozen=True, slots=True)
 class Short:
     """B segments of up to Q queries: rows [B * Q] (None: they are the rows 0 … B - 1, Q = 1), real [B * Q] (False:
-    padding; None: no padding), keys [B * W], bias [B, 1, Q, W] (0 or -inf), shared: the keys that all queries see."""
+    padding; None: no padding), keys [B * W], bias [B, 1, Q, W] (0 or -inf), shared: the S keys that all queries see, or
+    not quite all: then bias is [B, 1, Q, W + S]."""
 
     size: tuple[int, int, int]
     rows: torch.Tensor | None
@@ -119,7 +120,7 @@ def _short(
         c0 = c1 = 0
         first -= first % whole
     else:
-        c0, c1 = _shared(spans, total - count, 0 if window is None else max(0, int(total.max()) - window))
+        c0, c1 = shared_keys(spans, total - count, 0 if window is None else max(0, int(total.max()) - window))
     before = np.maximum(0, np.minimum(c0, total) - first) if c1 > c0 else np.zeros(b, np.int64)
     start = np.maximum(c1, first) if c1 > c0 else first
     width = int((before + total - start).max())
@@ -148,18 +149,21 @@ def _short(
     )
 
 
-def _shared(spans: list[Span], queries: NDArray[np.int64], c0: int) -> tuple[int, int]:
-    """The keys [c0, c1) that all spans have in the same slots, before any of their queries; (0, 0) if too few."""
+def shared_keys(
+    spans: Sequence[Span], queries: NDArray[np.int64], c0: int = 0, least: int = LEAST_SHARED
+) -> tuple[int, int]:
+    """The keys [c0, c1) that all spans have in the same slots, before any of their queries, the first of which are at
+    these positions; (0, 0) if fewer than `least`."""
     if len(spans) < 2:
         return 0, 0
     c1, head = int(queries.min()), spans[0].table
     for s in spans[1:]:
-        if c1 - c0 < LEAST_SHARED:
+        if c1 - c0 < least:
             return 0, 0
         differ = (s.table[c0:c1] != head[c0:c1]).argmax() if c1 > c0 else 0
         if s.table[c0 + differ] != head[c0 + differ]:
             c1 = c0 + int(differ)
-    return (c0, c1) if c1 - c0 >= LEAST_SHARED else (0, 0)
+    return (c0, c1) if c1 - c0 >= least else (0, 0)
 
 
 def _rows(

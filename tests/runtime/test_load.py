@@ -182,6 +182,8 @@ def test_a_file_is_no_folder(llama: Path) -> None:
 def test_options_are_checked(llama: Path) -> None:
     with pytest.raises(InvalidOption, match=r"dtype must be one of float32, .* not 'int3'"):
         load(llama, dtype="int3")
+    with pytest.raises(InvalidOption, match="excludes deterministic"):
+        load(llama, graphs=True, deterministic=True)
     with pytest.raises(InvalidOption, match="device 'gpu' cannot be used"):
         load(llama, device="gpu")
 

@@ -44,7 +44,7 @@ def floor(model: Any, n: int, slots: int, slot_bytes: int) -> Step:
     parts: list[Step] = []
     for layer in layers:
         x = torch.randn(1, n, layer.in_features)
-        ways = [partial(f, x) for f in (PackedLinear(layer, True).forward, layer.forward)]
+        ways = [partial(f, x) for f in (PackedLinear(layer).forward, layer.forward)]
         parts.append(ways[int(np.argmin(least(ways, 5)))])
     rows, kv = torch.randn(n, head.in_features), torch.ones(slots * slot_bytes // 4)
     whole = PackedHead(head).forward

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .decoders import Argmax as Argmax
     from .decoders import Decoder as Decoder
     from .decoders import Sample as Sample
+    from .errors import AttemptsExhausted as AttemptsExhausted
     from .errors import BrokenModel as BrokenModel
     from .errors import BudgetError as BudgetError
     from .errors import CacheError as CacheError
@@ -84,10 +85,10 @@ if TYPE_CHECKING:
     from .trace import TokenRecord as TokenRecord
 
 _ERRORS = """
-BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError
-HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError
-ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError
-TemplateError UnsupportedConstraint
+AttemptsExhausted BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed
+EngineFault HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel
+OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled RunError
+SamplingError ScriptError TemplateError UnsupportedConstraint
 """
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",

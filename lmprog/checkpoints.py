@@ -11,7 +11,22 @@ from .events import Event
 from .transcript import Place
 
 if TYPE_CHECKING:
+    from .feedback import Aside
+    from .run import Capture
     from .session import Live
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A hole that was filled during an attempt, and the transcript before and after it."""
+
+    kind: str
+    capture: Capture
+    before: Place
+    after: Place
+
+
+Step = Filled
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,6 +39,9 @@ class Mark:
     line: int
     last: Event | None  # of the line
     captures: int
+    requests: int  # of the tracer
+    steps: int
+    asides: tuple[Aside, ...]
     roles: tuple[str, str, int]  # kind, open, begun
 
     def __repr__(self) -> str:
@@ -40,6 +58,9 @@ def mark(live: Live) -> Mark:
         len(recorder.line),
         last,
         len(recorder.captures),
+        len(live.tracer.requests),
+        len(live.steps),
+        live.asides,
         (roles.kind, roles.open, roles.begun),
     )
 
@@ -53,8 +74,12 @@ def go_back(live: Live, to: Mark, reason: str = "") -> None:
     live.transcript.go_to(to.place)
     live.chat.go_to(to.chat)
     live.roles.kind = to.roles[0]
-    live.recorder.retract(to.line, to.captures, reason)
+    live.asides = to.asides
+    del live.steps[to.steps :]
+    if len(live.recorder.line) > to.line:
+        live.recorder.retract(to.line, to.captures, reason)
     live.page.holes = to.captures
+    live.tracer.retract(to.requests, live.recorder.length)
 
 
 def _check(live: Live, to: Mark) -> None:

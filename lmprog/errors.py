@@ -29,6 +29,7 @@ LmprogError
     │   └── HoleInString        a hole inside an f-string, or joined to a string
     ├── PartError               p(...) was given what is not text; a TypeError too
     ├── RoleError               roles mixed with plain text, or used in the wrong place
+    ├── AttemptsExhausted       no attempt was accepted; `reasons` says why
     ├── NoModel                 nothing says which model to run on
     ├── RunCancelled            the run was cancelled from outside
     ├── ScriptError             a scripted answer is not one that the hole allows
@@ -36,6 +37,8 @@ LmprogError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from .grammars.errors import (
     BudgetError,
@@ -61,6 +64,7 @@ from .runtime.errors import (
 from .runtime.load_errors import BrokenModel, CacheError, InvalidOption
 
 __all__ = [
+    "AttemptsExhausted",
     "BrokenModel",
     "BudgetError",
     "CacheError",
@@ -116,6 +120,19 @@ class PartError(ProgramError, TypeError):
 
 class RoleError(ProgramError):
     """Chat roles mixed with plain text, or text where no role is open."""
+
+
+class AttemptsExhausted(ProgramError):
+    """No attempt passed its checks (`p.attempts`), or no value of a hole its condition. `reasons`: one for each."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        count = "the only attempt was not" if len(self.reasons) == 1 else f"none of {len(self.reasons)} attempts was"
+        listed = "; ".join(f"({n}) {why or 'no reason given'}" for n, why in enumerate(self.reasons, 1))
+        super().__init__(f"{count} accepted: {listed}")
+
+    def __reduce__(self) -> tuple[type[AttemptsExhausted], tuple[tuple[str, ...]]]:
+        return type(self), (self.reasons,)
 
 
 class NoModel(ProgramError):

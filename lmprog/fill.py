@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import BudgetError
-from .grammars import Constraint, any_text, compile
+from .grammars import Constraint, any_text, compile, regex
 from .grammars.expr import ANY_CHAR, ANY_TEXT, Expr, alt, both, concat, negate, text
 from .holes import Hole
 from .models import LanguageModel
@@ -24,11 +24,12 @@ from .trace import TOP, Attempt
 from .transcript import Transcript, spell
 
 DEFAULT_TOKENS = 512  # the budget of a hole that names none; doubled until a value fits
+BLANKS = regex(r"\s*")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A hole as it stands in a run. `follow`: bytes known to come after it."""
+    """A hole as it stands in a run. `follow`: bytes known to come after it; `excluded`: values that may not come."""
 
     hole: Hole
     follow: bytes
@@ -36,6 +37,7 @@ class Task:
     sampling: Sampling
     logprobs: bool = False
     trace: bool = False
+    excluded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine
 
 class _Filling:
     def __init__(self, task: Task, transcript: Transcript, model: LanguageModel) -> None:
-        self.task, self.hole, self.transcript, self.model = task, task.hole, transcript, model
-        self.constraint: Constraint = compile(language_of(task.hole), model.vocab)
+        self.task, self.transcript, self.model = task, transcript, model
+        self.hole = narrowed(task.hole, task.excluded) if task.excluded else task.hole
+        self.constraint: Constraint = compile(language_of(self.hole), model.vocab)
         self.follow = b"" if task.hole.stop else task.follow  # a stop alone decides where the value ends
         self.usage = Usage()
         self.attempts: list[Attempt] = []
@@ -173,6 +176,13 @@ def language_of(hole: Hole) -> Expr:
         return first
     free = negate(concat(ANY_TEXT, stop, ANY_TEXT))
     return both(first, alt(both(value, free), concat(value, stop)))
+
+
+def narrowed(hole: Hole, excluded: Sequence[str]) -> Hole:
+    """Without some values; without free text that differs from one in the blanks around it only."""
+    if hole.grammar is not None:
+        return replace(hole, grammar=hole.grammar.except_(*excluded))
+    return replace(hole, grammar=any_text().except_(*[BLANKS + value.strip() + BLANKS for value in excluded]))
 
 
 def minimal(stops: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from .grammars import quote as quotes
 from .languages import language, options_language, restricted
 
 Boundary = Literal["heal", "token"]
+TRIES = 16  # of a hole with a condition that is a function
 
 IN_STRING = """\
 a hole was put into a string, where it would be lost as text. Give it to p as a part of its own:
@@ -40,12 +41,16 @@ class Hole:
     max_tokens: int | None = None
     settings: Settings = field(default=Settings())
     boundary: Boundary | None = None
+    check: Callable[[Any], object] | None = None
+    tries: int = TRIES
 
     def matches(self, text: str) -> bool:
         """Whether `text` is a value that this hole could get; needs no model."""
         if any(stop in text for stop in self.stop):
             return False
-        return (self.grammar or any_text()).matches(text)
+        if not (self.grammar or any_text()).matches(text):
+            return False
+        return self.check is None or bool(self.check(self.parse(text)))
 
     def __repr__(self) -> str:
         name = f"{self.name}: " if self.name else ""
@@ -73,7 +78,8 @@ def gen(
     json: Any = None,
     grammar: Grammar | str | None = None,
     choices: Iterable[Any] | None = None,
-    where: str | None = None,
+    where: str | Callable[[Any], object] | None = None,
+    tries: int = TRIES,
     stop: str | Sequence[str] | None = None,
     max_tokens: int | None = None,
     min_tokens: int | None = None,
@@ -102,7 +108,9 @@ def gen(
     choices   options, as in `select`
 
     `where` narrows it by a condition on the value's text `x`, exactly: `where="len(x) < 40 and 'moon' in x"`; see
-    `lmprog.grammars.where` for what it may say.
+    `lmprog.grammars.where` for what it may say. A function of the value (`where=lambda n: n % 7 == 0`) is a check that
+    only comes when the value is complete: a value that fails is taken back and excluded (under Argmax) or drawn anew,
+    up to `tries` times; then AttemptsExhausted is raised.
 
     Free text ends before the text that follows it in the same `p(...)`, before a `stop` string, at the model's end of
     text, or when `max_tokens` run out. Everything else is always complete within `max_tokens`, or it is a
@@ -131,12 +139,17 @@ def gen(
         )
     source, value = next(iter(given.items()), ("type", str))
     kind, language_, parse = language(source, value, limits)
-    if where is not None:
+    check = where if callable(where) else None
+    if where is not None and check is None:
         language_ = restricted(language_, where)
-        kind = f"{kind} where {where}"
+    if where is not None:
+        kind = f"{kind} where {getattr(where, '__name__', where)}"
+    if isinstance(tries, bool) or not isinstance(tries, int) or tries < 1:
+        raise HoleError(f"tries is a whole number of 1 or more, not {tries!r}")
     penalties = (repetition_penalty, presence_penalty, frequency_penalty, logit_bias)
     settings = Settings(decoder, temperature, top_p, top_k, min_p, seed, *penalties)
-    return Hole(kind, language_, parse, *_checked(name, stop, max_tokens), settings, check_boundary(boundary))
+    bounds = _checked(name, stop, max_tokens)
+    return Hole(kind, language_, parse, *bounds, settings, check_boundary(boundary), check, tries)
 
 
 def select(

@@ -131,8 +131,8 @@ def restricted(grammar: Grammar | None, where: Any) -> Grammar:
 
     if not isinstance(where, str):
         raise HoleError(
-            f"where= takes a condition on x as a text, such as 'len(x) < 40', not {type(where).__name__}: "
-            "check what a condition cannot say in the program itself"
+            f"where= takes a condition on x as a text, such as 'len(x) < 40', or a function of the value, "
+            f"not {type(where).__name__}"
         )
     return restrict(any_text() if grammar is None else grammar, where)
 

@@ -13,7 +13,7 @@ from .holes import Hole
 from .models import LanguageModel
 from .options import Options
 from .runtime.sampling import Sampling
-from .transcript import Transcript
+from .transcript import Place, Transcript
 
 
 class Page:
@@ -62,10 +62,10 @@ class Page:
             seed = decoder.sampling().seed
             self._decoders.append((decoder, self._decoders[-1][1] if seed is None else seed))
 
-    def task(self, hole: Hole, follow: str) -> Task:
-        """What is to be done for a hole that stands here."""
-        heal = (hole.boundary or self.options.boundary) == "heal"
-        return Task(hole, end_mark(follow), heal, self._sampling(hole), self.options.logprobs, self.options.trace)
+    def task(self, hole: Hole, follow: str, tries: int = 0) -> Task:
+        """What is to be done for a hole that stands here. `tries`: how many values of it were refused."""
+        heal, options = (hole.boundary or self.options.boundary) == "heal", self.options
+        return Task(hole, end_mark(follow), heal, self._sampling(hole, tries), options.logprobs, options.trace)
 
     def filled(self, answer: Answer) -> None:
         """The transcript holds the value already."""
@@ -73,13 +73,19 @@ class Page:
         self.chat.add(answer.value.decode())
         self.holes += 1
 
-    def _sampling(self, hole: Hole) -> Sampling:
+    def take_over(self, begin: Place, end: Place, value: str) -> None:
+        """A value that was generated elsewhere, between two places."""
+        self.transcript.take_over(begin, end)
+        self.chat.add(value)
+        self.holes += 1
+
+    def _sampling(self, hole: Hole, tries: int) -> Sampling:
         decoder, seed = self._decoders[-1]
         merged = hole.settings.over(decoder)
         if not hole.settings.fixes_seed():
             merged = replace(merged, seed=derive_seed(seed, self.holes))
-        if self.resets:  # what was taken back is not to be drawn again
-            merged = replace(merged, seed=derive_seed(merged.seed, "reset", self.resets))
+        if self.resets or tries:  # what was taken back is not to be drawn again
+            merged = replace(merged, seed=derive_seed(merged.seed, "again", self.resets, tries))
         return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)
 
 

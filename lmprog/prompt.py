@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .decoders import Decoder, check_decoder
 from .errors import ProgramError, RoleError
 from .holes import Hole, text_of
+
+if TYPE_CHECKING:
+    from .attempts import Attempt, Otherwise
+    from .feedback import Mode
+
+NOTE = "(Not accepted: {why})"
 
 
 class Session(Protocol):
@@ -22,6 +28,7 @@ class Session(Protocol):
     def decoding(self, decoder: Decoder) -> AbstractContextManager[None]: ...
     def mark(self) -> Any: ...
     def reset(self, to: Any) -> None: ...
+    def attempts(self, times: int, **options: Any) -> Any: ...
 
 
 class Prompt:
@@ -101,6 +108,45 @@ class Prompt:
         """
         self._check()
         self._session.reset(mark)
+
+    def attempts(
+        self,
+        times: int,
+        *,
+        feedback: Mode = "hidden",
+        otherwise: Otherwise = "raise",
+        max_tokens: int | None = None,
+        retry_on: tuple[type[Exception], ...] = (),
+        note: str = NOTE,
+    ) -> Iterator[Attempt]:
+        """Up to `times` attempts at what stands in the block; the first that passes its checks is kept.
+
+            for a in p.attempts(3):
+                with a:
+                    n = p("An even number: ", gen(int, ge=0, le=99), "\\n")
+                    a.check(n % 2 == 0, f"{n} is odd")
+
+        A failed `a.check` leaves the block and goes back to where the loop began (as `reset` does); `a.suggest` asks
+        for another attempt too, but only at the end of the block, and is content with the best one when none is left.
+        Under Argmax the value that failed is excluded from its hole behind the same text; holes that sample draw anew.
+
+        feedback    "hidden": the next attempt is shown the failed one and the reason, the run's text is not;
+                    "visible": both become text of the run; "none": the model is not told
+        otherwise   after the last attempt has failed: "raise" AttemptsExhausted, take the "best" (the fewest failed
+                    checks, then the least weight of failed suggestions), or take the "last", whose checks count for
+                    nothing. Where an earlier attempt is taken, the block runs once more with its answers
+        max_tokens  no further attempt once the attempts have generated so many tokens
+        retry_on    exceptions of the block that are failures like any other; all others pass through. An
+                    AttemptsExhausted of attempts inside of the block is always a failure
+        note        how the reason is put: a text with {why} in it
+
+        Raises AttemptsExhausted, with the run as it was before the loop; ProgramError for wrong options.
+        """
+        self._check()
+        attempts: Iterator[Attempt] = self._session.attempts(
+            times, feedback=feedback, otherwise=otherwise, max_tokens=max_tokens, retry_on=retry_on, note=note
+        )
+        return attempts
 
     def _check(self) -> None:
         if self._over:

@@ -187,7 +187,7 @@ class Recorder:
         event = kind(span=(self.length, self.length + len(text)), text=text, **fields)
         self.length += len(text)
         self.line.append(event)
-        self._tell(event)
+        self.tell(event)
         return event
 
     def retract(self, line: int, captures: int, reason: str) -> None:
@@ -195,9 +195,10 @@ class Recorder:
         removed = self.text_since(line)
         self.length -= len(removed)
         del self.line[line:], self.captures[captures:]
-        self._tell(Retract(span=(self.length, self.length), removed=removed, reason=reason))
+        self.tell(Retract(span=(self.length, self.length), removed=removed, reason=reason))
 
-    def _tell(self, event: Event) -> None:
+    def tell(self, event: Event) -> None:
+        """Of what does not make up the text."""
         self.events.append(event)
         if self._listen is not None:
             self._listen(event)

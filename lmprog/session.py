@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .checkpoints import Mark, go_back, mark
+from .attempts import Attempts, Rejected, Tried
+from .checkpoints import Filled, Mark, Step, go_back, mark
 from .decoders import Decoder
-from .errors import LmprogError
+from .errors import BudgetError, EmptyLanguage, LmprogError
 from .events import Close, Open, RoleBegin, RoleEnd, Text
+from .feedback import Aside, insert
 from .fill import Answer, Task, filling
 from .holes import Hole
 from .models import Canceller, LanguageModel
@@ -20,6 +23,7 @@ from .page import Page
 from .prompt import Roles
 from .run import Capture, Captures, Recorder, Run
 from .trace import Tracer
+from .tries import fill_checked
 
 
 class Live:
@@ -31,6 +35,10 @@ class Live:
         self.transcript, self.chat = self.page.transcript, self.page.chat
         self.recorder = Recorder()
         self.roles = Roles()
+        self.tried: list[Tried] = []  # of the attempts under way
+        self.steps: list[Step] = []  # what they were answered
+        self.replay: deque[Step] = deque()
+        self.asides: tuple[Aside, ...] = ()
         self._began = time.perf_counter()
         self.tracer = Tracer(model.vocab.token_bytes, self._began)
 
@@ -45,32 +53,74 @@ class Live:
         before = mark(self)
         self.recorder.add(Open, name=name, kind=hole.kind)
         try:
-            return self._fill(hole, name, self.page.task(hole, follow))
+            filled = self._replayed(hole, name) or self._filled(hole, name, follow)
         except Exception as error:  # a validator of the value's type may raise anything
             error.add_note(f"in the hole {name!r}: {hole.kind}")
             go_back(self, before, str(error))
             raise
+        if self.tried:
+            self.steps.append(Filled(hole.kind, filled, before.place, self.transcript.place()))
+        return filled.value
 
-    def _fill(self, hole: Hole, name: str, task: Task) -> Any:
-        answer = self.canceller.run(self.model, filling(task, self.transcript, self.model))
+    def _filled(self, hole: Hole, name: str, follow: str) -> Capture:
+        if hole.check is not None:
+            return fill_checked(self, hole, name, follow)
+        answer = self.answer(name, self.task(hole, follow))
+        return self.capture(hole, name, answer, hole.parse(answer.value.decode()))
+
+    def task(self, hole: Hole, follow: str, refused: Sequence[str] = ()) -> Task:
+        """What is to be done for a hole that stands here, after values that it refused itself."""
+        task = self.page.task(hole, follow, len(refused))
+        if not (task.sampling.greedy and (refused or self.tried)):
+            return task
+        behind = [text for tried in self.tried for text in tried.behind(self.recorder.text_since(tried.line))]
+        return replace(task, excluded=tuple(dict.fromkeys([*refused, *behind])))
+
+    def answer(self, name: str, task: Task) -> Answer:
+        """Have the model fill a hole."""
+        try:
+            answer = self.canceller.run(self.model, filling(task, self.transcript, self.model))
+        except (EmptyLanguage, BudgetError) as error:
+            self._stuck(name, task, error)
+            raise
         self.recorder.usage += answer.usage
-        at = len(self.recorder.text)
         for attempt in answer.attempts:
-            self.tracer.add(attempt, name, hole.kind, at, plain=self.roles.kind == "plain")
-        return self._capture(hole, name, answer).value
+            self.tracer.add(attempt, name, task.hole.kind, self.recorder.length, plain=self.roles.kind == "plain")
+        return answer
 
-    def _capture(self, hole: Hole, name: str, answer: Answer) -> Capture:
+    def _stuck(self, name: str, task: Task, error: Exception) -> None:
+        """Leave the innermost attempt whose earlier values leave none to this hole."""
+        for tried in reversed(self.tried):
+            if task.excluded and tried.behind(self.recorder.text_since(tried.line)):
+                raise Rejected(tried.attempts, f"no other value is left for {name}", stuck=True) from error
+
+    def capture(self, hole: Hole, name: str, answer: Answer, value: Any) -> Capture:
         text = answer.value.decode()
-        value = hole.parse(text)
         closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
         self.page.filled(answer)
         capture = Capture(name, value, text, closed.span, answer.tokens, answer.finish, answer.logprob)
         self.recorder.captures.append(capture)
         return capture
 
+    def _replayed(self, hole: Hole, name: str) -> Capture | None:
+        """The answer of the attempt that is run again."""
+        if not self.replay:
+            return None
+        step = self.replay.popleft()
+        if not isinstance(step, Filled) or (step.kind, step.capture.name) != (hole.kind, name):
+            self.replay.clear()
+            return None
+        old = step.capture
+        self.page.take_over(step.before, step.after, old.text)
+        closed = self.recorder.add(Close, old.text, name=name, value=old.value, finish=old.finish)
+        self.recorder.captures.append(replace(old, span=closed.span))
+        return self.recorder.captures[-1]
+
     def open(self, role: str, name: str | None) -> None:
         self.roles.begin(role)
         try:
+            if role == "assistant":
+                insert(self)
             self.page.begin(role, name)
         except LmprogError:
             self.roles.end()
@@ -88,6 +138,9 @@ class Live:
     def reset(self, to: Mark) -> None:
         go_back(self, to)
         self.page.resets += 1
+
+    def attempts(self, times: int, **options: Any) -> Attempts:
+        return Attempts(self, times, **options)
 
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:

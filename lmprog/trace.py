@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -111,6 +111,15 @@ class Tracer:
         end = begin + result.seconds
         self.tokens += [self._token(attempt, i, span) for i, span in enumerate(self._spans(attempt, at))]
         self.requests.append(RequestRecord(hole, language, at, begin, end, result.prompt_tokens, cached, known))
+
+    def retract(self, requests: int, at: int) -> None:
+        """All but the first requests, and what came of them, are no longer part of the text, which ends `at`."""
+        for i in range(requests, len(self.requests)):
+            self.requests[i] = replace(self.requests[i], retracted=True)
+        for i in range(len(self.tokens) - 1, -1, -1):
+            if self.tokens[i].request < requests:
+                break
+            self.tokens[i] = replace(self.tokens[i], span=(at, at), retracted=True)
 
     def _token(self, attempt: Attempt, i: int, span: Span) -> TokenRecord:
         result = attempt.result

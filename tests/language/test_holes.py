@@ -38,7 +38,7 @@ WRONG: list[tuple[type[Exception], str, dict[str, Any]]] = [
     (lp.HoleError, "options are a list", {"choices": "abc"}),
     (lp.HoleError, "not bytes", {"choices": [b"abc"]}),
     (lp.HoleError, "ge= limits a type", {"regex": "[0-9]+", "ge": 1}),
-    (lp.HoleError, "where= takes a condition on x as a text", {"where": str.isdigit}),
+    (lp.HoleError, "where= takes a condition on x as a text", {"where": 3}),
     (lp.UnsupportedConstraint, "hash", {"where": "hash(x) == 3"}),
     (lp.EmptyLanguage, "exclude each other", {"regex": "[a-z]{5}", "where": "len(x) < 3"}),
     (lp.HoleError, "min_tokens", {"min_tokens": 3}),

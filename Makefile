@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
-PYTEST_ARGS ?= --durations=10
+# Two processes, each with one thread for torch: test files that load a model need up to 6 GB each.
+PYTEST_ARGS ?= -n 2 --dist loadfile --durations=10
 CODE := lmprog grammars runtime tests examples benchmarks
 
 .PHONY: install demo test lint format lock wheel clean
@@ -33,7 +34,7 @@ demo: install
 	    --examples examples/changelogs.shots.jsonl --truth-field truth --resume -o out/demo.jsonl
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: install
 	$(BIN)/ruff check $(CODE)

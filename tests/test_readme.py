@@ -1,11 +1,13 @@
 """Every code block of the README and the docs runs: Python one after the other, shell line by line."""
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +46,11 @@ def test_shell_commands(command: str) -> None:
     )
 
     assert 0 == done.returncode, done.stderr
+    if command == "make demo":
+        schema = json.loads((ROOT / "examples" / "changelogs.schema.json").read_text())
+        answers = [json.loads(line) for line in (ROOT / "out" / "demo.jsonl").read_text().splitlines()]
+        assert 96 == len(answers)
+        assert all(jsonschema_rs.is_valid(schema, answer["data"]) for answer in answers)
 
 
 def test_every_file_that_is_named_exists() -> None:

@@ -1,6 +1,5 @@
 """Killed at random moments and resumed, a job writes the same file as an undisturbed run."""
 
-import json
 import os
 import random
 import signal

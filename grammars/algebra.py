@@ -15,7 +15,7 @@ from ._native import Arena, set_error
 from .byteset import Dag
 from .dependent import Then
 from .errors import UnsupportedConstraint
-from .expr import EMPTY, INF, Expr, Kind, Lazy, Ref, concat, hole, text
+from .expr import EMPTY, INF, Expr, Kind, Lazy, Ref, both, concat, hole, text
 from .letters import CLASSES
 
 set_error(UnsupportedConstraint)
@@ -49,6 +49,10 @@ class Algebra(Protocol):
 
     def surround(self, h: int, prefix: bytes, follow: bytes) -> int:
         """`prefix`, then a value of `h`, which the literal `follow` (if any) ends."""
+        ...
+
+    def narrow(self, h: int, also: int) -> int:
+        """The texts of `h` that are also texts of `also`; of a hole, those whose value is."""
         ...
 
     def nullable(self, h: int) -> bool: ...
@@ -96,6 +100,13 @@ class Reference:
     def surround(self, h: int, prefix: bytes, follow: bytes) -> int:
         value = self._exprs[h]
         return self._number(concat(text(prefix), hole(value, follow) if follow else value))
+
+    def narrow(self, h: int, also: int) -> int:
+        e, other = self._exprs[h], self._exprs[also]
+        if e.kind is not Kind.HOLE:
+            return self._number(both(e, other))
+        value, follow, positions = e.args
+        return self._number(hole(both(value, other), follow, positions))
 
     def expand(self, h: int, byte: int) -> tuple[int, int, int]:
         e = self._exprs[h]
@@ -145,6 +156,7 @@ class Native:
         self._numbers: dict[Then, int] = {}
         self.expand = self._arena.expand
         self.parts = self._arena.parts
+        self.narrow = self._arena.narrow
         self.sketch = self._arena.sketch
         self.nullable = self._arena.nullable
         self.minlen = self._arena.minlen

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .algebra import Algebra, algebra
 from .automaton import DEAD, Automaton
-from .errors import EmptyLanguage
+from .errors import EmptyLanguage, UnsupportedConstraint
 from .expr import EPS, Expr
 from .rows import Mask, Row, Rows, State
 from .vocabulary import Vocabulary
@@ -25,6 +25,9 @@ class Constraint(Protocol):
     vocab: Vocabulary
 
     def start(self, prefix: bytes = b"", follow: bytes = b"") -> State: ...
+    def start_narrow(self, prefix: bytes, follow: bytes, also: Expr) -> State | None: ...
+    def narrow(self, s: State, also: Expr) -> State | None: ...
+    def run(self, s: State, data: bytes) -> State | None: ...
     def mask(self, s: State, budget: int | None = None) -> Mask: ...
     def allowed(self, s: State, limit: int = 256, budget: int | None = None) -> Mask | None: ...
     def advance(self, s: State, token: int) -> State | None: ...
@@ -70,6 +73,32 @@ class Automatic:
                 whole = self._algebra.surround(self._root, prefix, follow)
                 found = self._starts[prefix, follow] = self._automaton.state(whole)
         return found
+
+    def start_narrow(self, prefix: bytes, follow: bytes, also: Expr) -> State | None:
+        """`start` of the values that are texts of `also` too; None when there are none."""
+        with self._lock:
+            value = self._algebra.narrow(self._root, self._enter(also))
+            return _alive(self._automaton.state(self._algebra.surround(value, prefix, follow)))
+
+    def narrow(self, s: State, also: Expr) -> State | None:
+        """The state from which the rest of the value, as from `s`, is a text of `also` too; None when there is none.
+
+        Raises UnsupportedConstraint when `also` cannot be joined to this constraint.
+        """
+        with self._lock:
+            whole = self._algebra.narrow(self._automaton.dfa.expr(s), self._enter(also))
+            return _alive(self._automaton.state(whole))
+
+    def run(self, s: State, data: bytes) -> State | None:
+        """The state after bytes, tokens or not; None when they are not allowed."""
+        with self._lock:
+            return _alive(self._automaton.run(s, data))
+
+    def _enter(self, also: Expr) -> int:
+        try:
+            return self._algebra.enter(also)
+        except KeyError:
+            raise UnsupportedConstraint("a grammar of this kind cannot be laid over a constraint under way") from None
 
     def mask(self, s: State, budget: int | None = None) -> Mask:
         """int32 [ceil(V / 32)], read-only: bit i % 32 of word i // 32 is token i; EOS bits say that the value may end.
@@ -208,3 +237,7 @@ class Automatic:
 
     def __repr__(self) -> str:
         return f"<Constraint with {len(self._automaton)} states, {len(self._rows)} masks>"
+
+
+def _alive(state: int) -> State | None:
+    return None if state == DEAD else state

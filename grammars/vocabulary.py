@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,7 @@ class Vocabulary:
         memory: int = 1 << 30,
     ) -> None:
         self.memory = memory
+        self.variants: dict[Hashable, Any] = {}  # what others derive from it and keep as long as it
         self.token_bytes = list(token_bytes)
         self.eos = frozenset(eos)
         for i in self.eos:

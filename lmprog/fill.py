@@ -65,7 +65,7 @@ class _Filling:
     def __init__(self, task: Task, transcript: Transcript, model: LanguageModel) -> None:
         self.task, self.transcript, self.model = task, transcript, model
         self.hole = narrowed(task.hole, task.excluded) if task.excluded else task.hole
-        self.constraint: Constraint = compile(language_of(self.hole), model.vocab)
+        self.constraint = constraint_of(self.hole, transcript, model)
         self.follow = b"" if task.hole.stop else task.follow  # a stop alone decides where the value ends
         self.usage = Usage()
         self.attempts: list[Attempt] = []
@@ -160,6 +160,16 @@ class _Filling:
         if not (self.task.logprobs or self.task.trace):
             return None
         return sum(p for i in covering if not math.isnan(p := result.logprobs[i]))
+
+
+def constraint_of(hole: Hole, transcript: Transcript, model: LanguageModel) -> Constraint:
+    """What the value must be, at the end of `transcript`."""
+    if hole.monitor is None:
+        return compile(language_of(hole), model.vocab)
+    from .monitors.constraint import Monitored
+
+    prompt = spell(model.vocab, transcript.ids) + transcript.pending
+    return Monitored(language_of(hole), model.vocab, hole.monitor, prompt.decode(errors="replace"))
 
 
 def language_of(hole: Hole) -> Expr:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from .decoders import Decoder, Settings
 from .errors import HoleError, HoleInString, PartError
 from .grammars import Grammar, any_text
 from .grammars import quote as quotes
 from .languages import language, options_language, restricted
+
+if TYPE_CHECKING:
+    from .monitors.protocol import Monitor
 
 Boundary = Literal["heal", "token"]
 TRIES = 16  # of a hole with a condition that is a function
@@ -43,14 +46,24 @@ class Hole:
     boundary: Boundary | None = None
     check: Callable[[Any], object] | None = None
     tries: int = TRIES
+    monitor: Monitor | None = None
 
-    def matches(self, text: str) -> bool:
-        """Whether `text` is a value that this hole could get; needs no model."""
-        if any(stop in text for stop in self.stop):
+    def matches(self, text: str, *, before: str = "") -> bool:
+        """Whether `text` is a value that this hole could get; needs no model. `before`: the text a monitor sees."""
+        if any(stop in text for stop in self.stop) or not (self.grammar or any_text()).matches(text):
             return False
-        if not (self.grammar or any_text()).matches(text):
+        if self.check is not None and not self.check(self.parse(text)):
             return False
-        return self.check is None or bool(self.check(self.parse(text)))
+        if self.monitor is None:
+            return True
+        from .monitors.protocol import judge
+
+        return judge(self.monitor, before, text)
+
+    def fresh(self) -> Hole:
+        """This hole, with its monitor as it should be now."""
+        refresh = getattr(self.monitor, "fresh", None)
+        return self if refresh is None else replace(self, monitor=refresh())
 
     def __repr__(self) -> str:
         name = f"{self.name}: " if self.name else ""
@@ -95,6 +108,7 @@ def gen(
     logit_bias: Mapping[int, float] | None = None,
     name: str | None = None,
     boundary: Boundary | None = None,
+    monitor: Monitor | None = None,
     **limits: Any,
 ) -> Hole:
     """A hole for a value of a language. Give at most one source of the language:
@@ -111,6 +125,8 @@ def gen(
     `lmprog.grammars.where` for what it may say. A function of the value (`where=lambda n: n % 7 == 0`) is a check that
     only comes when the value is complete: a value that fails is taken back and excluded (under Argmax) or drawn anew,
     up to `tries` times; then AttemptsExhausted is raised.
+
+    `monitor` allows what knowledge from outside allows, such as the columns of a database: see `lmprog.monitors`.
 
     Free text ends before the text that follows it in the same `p(...)`, before a `stop` string, at the model's end of
     text, or when `max_tokens` run out. Everything else is always complete within `max_tokens`, or it is a
@@ -148,8 +164,12 @@ def gen(
         raise HoleError(f"tries is a whole number of 1 or more, not {tries!r}")
     penalties = (repetition_penalty, presence_penalty, frequency_penalty, logit_bias)
     settings = Settings(decoder, temperature, top_p, top_k, min_p, seed, *penalties)
+    if monitor is not None:
+        from .monitors.protocol import check_monitor
+
+        kind = f"{kind} with {check_monitor(monitor)}"
     bounds = _checked(name, stop, max_tokens)
-    return Hole(kind, language_, parse, *bounds, settings, check_boundary(boundary), check, tries)
+    return Hole(kind, language_, parse, *bounds, settings, check_boundary(boundary), check, tries, monitor)
 
 
 def select(

@@ -193,6 +193,19 @@ static PyObject *py_hole(Arena *A, PyObject *args) {
     });
 }
 
+static PyObject *py_narrow(Arena *A, PyObject *args) {
+    int e, also;
+    if (!PyArg_ParseTuple(args, "ii", &e, &also) || !known(A, e) || !known(A, also)) return NULL;
+    GUARDED(A, {
+        Node n = NODE(A, e);
+        int32_t base = A->scratch.size;
+        push(A, n.kind == HOLE ? n.a : e);
+        push(A, also);
+        Id both = make_nary(A, AND, base);
+        return number(n.kind == HOLE ? make_hole(A, both, n.b, n.c) : both);
+    });
+}
+
 int arena_expand(Arena *A, Id e, int byte, int *low, int *high, Id *after) {
     if (setjmp(A->failed)) {
         failure(A);
@@ -465,6 +478,7 @@ static PyMethodDef arena_methods[] = {
     METHOD("sketch", py_sketch,
            "sketch(e) -> (narrow, but, wide, slack, steady) where what follows a text depends on it (then.c), else None"),
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
+    METHOD("narrow", py_narrow, "narrow(e, also) -> e with its value, if it is a hole's, also one of `also`"),
     METHOD("distinct", py_distinct, "distinct(item, sep, low, high or -1, shortest items) -> expression (distinct.py)"),
     METHOD("index", py_index, "index(text, order, ends, first, last) -> number of its first suffix (suffixes.py)"),
     METHOD("span", py_span, "span(low, high) -> expression: substrings that begin like these suffixes"),

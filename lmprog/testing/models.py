@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ScriptError
-from .grammars import Vocabulary
-from .runtime.handle import Pending
-from .runtime.model import Model
-from .runtime.request import Request, Result
-from .runtime.routine import Routine, one
-from .runtime.table import TableRunner
+from ..errors import ScriptError
+from ..grammars import Vocabulary
+from ..runtime.handle import Pending
+from ..runtime.model import Model
+from ..runtime.request import Request, Result
+from ..runtime.routine import Routine, one
+from ..runtime.table import TableRunner
 
 __all__ = ["RandomModel", "Scripted", "TableModel"]
 
@@ -60,6 +60,11 @@ def _chat_vocabulary(texts: Sequence[bytes]) -> tuple[Vocabulary, int, int]:
     end = len(texts)
     special: list[bytes | None] = [None] * (2 + len(ROLES))
     return Vocabulary([*texts, *special], eos={end}), end + 1, end + 2
+
+
+def byte_vocabulary() -> Vocabulary:
+    """Every byte a token, and the end."""
+    return _chat_vocabulary([bytes((b,)) for b in range(256)])[0]
 
 
 class RandomModel(_Chats, Model):

@@ -63,12 +63,9 @@ def _from_type(tp: Any) -> Grammar:
     origin, arguments = get_origin(tp), get_args(tp)
     if origin in (Union, types.UnionType):
         return reduce(Grammar.__or__, [_typed(_from_type(member)) for member in arguments])
-    if tp is None or tp is types.NoneType:
-        return _values({None: None})
-    if origin is Literal:
-        return _values({member: member for member in arguments})
-    if isinstance(tp, type) and issubclass(tp, Enum):
-        return _values({member.value: member for member in tp})
+    values = bare_values(tp)
+    if values is not None:
+        return Grammar(choices(values).expr, values.__getitem__)
     return _read_by_pydantic(tp)
 
 
@@ -77,11 +74,24 @@ def _typed(grammar: Grammar) -> Grammar:
     return grammar if grammar.parser else Grammar(grammar.expr, str)
 
 
-def _values(named: dict[Any, Any]) -> Grammar:
+def bare_values(tp: Any) -> dict[str, Any] | None:
+    """Of `None`, `bool`, an `Enum` or a `Literal` all texts and their values; None of other types."""
+    if tp is None or tp is types.NoneType:
+        return _values({None: None})
+    if tp is bool:
+        return _values({True: True, False: False})
+    if get_origin(tp) is Literal:
+        return _values({member: member for member in get_args(tp)})
+    if isinstance(tp, type) and issubclass(tp, Enum):
+        return _values({member.value: member for member in tp})
+    return None
+
+
+def _values(named: dict[Any, Any]) -> dict[str, Any]:
     texts = {_bare(value): result for value, result in named.items()}
     if len(texts) < len(named):
         raise InvalidConstraint("two values are written alike, so that they could not be told apart")
-    return Grammar(choices(texts).expr, texts.__getitem__)
+    return texts
 
 
 def _bare(value: Any) -> str:

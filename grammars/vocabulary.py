@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -167,14 +168,27 @@ class Vocabulary:
 
     def extendable(self, tail: bytes) -> bool:
         """Whether some token starts with `tail` and is longer."""
-        from bisect import bisect_right
-
         at = bisect_right(self._sorted, tail)
         return at < len(self._sorted) and self._sorted[at].startswith(tail)
 
+    def starting_with(self, data: bytes) -> npt.NDArray[np.int32]:
+        """The ids of the tokens whose bytes begin with `data`."""
+        end = bisect_right(self._sorted, data + b"\xff" * self.longest)
+        return self._order[bisect_left(self._sorted, data) : end]
+
+    def same(self, data: bytes) -> npt.NDArray[np.int32]:
+        """The ids of the tokens whose bytes are `data`."""
+        return self._order[bisect_left(self._sorted, data) : bisect_right(self._sorted, data)]
+
+    @cached_property
+    def _order(self) -> npt.NDArray[np.int32]:
+        """The ids of text tokens, sorted by their bytes."""
+        ids = [i for i, t in enumerate(self.token_bytes) if t]
+        return np.array(sorted(ids, key=lambda i: self.token_bytes[i] or b""), np.int32)
+
     @cached_property
     def _sorted(self) -> list[bytes]:
-        return sorted({t for t in self.token_bytes if t})
+        return [self.token_bytes[i] or b"" for i in self._order.tolist()]
 
     def __repr__(self) -> str:
         return f"Vocabulary({self.size} tokens, eos={sorted(self.eos)})"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .decoders import Argmax as Argmax
     from .decoders import Decoder as Decoder
     from .decoders import Sample as Sample
+    from .dist import Dist as Dist
+    from .errors import AmbiguousOptions as AmbiguousOptions
     from .errors import AttemptsExhausted as AttemptsExhausted
     from .errors import BrokenModel as BrokenModel
     from .errors import BudgetError as BudgetError
@@ -85,13 +87,14 @@ if TYPE_CHECKING:
     from .trace import TokenRecord as TokenRecord
 
 _ERRORS = """
-AttemptsExhausted BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage EngineClosed
-EngineFault HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel
-OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled RunError
-SamplingError ScriptError TemplateError UnsupportedConstraint
+AmbiguousOptions AttemptsExhausted BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage
+EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch
+ModelNotFound NoModel OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled
+RunError SamplingError ScriptError TemplateError UnsupportedConstraint
 """
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",
+    ".dist": "Dist",
     ".errors": _ERRORS,
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Grammar any_text choices from_type json_schema literal regex",

@@ -26,7 +26,8 @@ LmprogError
 ├── RunError                 a file is not a saved run, or a run does not hold what was asked of it
 └── ProgramError             the program itself
     ├── HoleError               a hole is described wrongly
-    │   └── HoleInString        a hole inside an f-string, or joined to a string
+    │   ├── HoleInString        a hole inside an f-string, or joined to a string
+    │   └── AmbiguousOptions    an option begins another, and what follows does not tell them apart
     ├── PartError               p(...) was given what is not text; a TypeError too
     ├── RoleError               roles mixed with plain text, or used in the wrong place
     ├── AttemptsExhausted       no attempt was accepted; `reasons` says why
@@ -64,6 +65,7 @@ from .runtime.errors import (
 from .runtime.load_errors import BrokenModel, CacheError, InvalidOption
 
 __all__ = [
+    "AmbiguousOptions",
     "AttemptsExhausted",
     "BrokenModel",
     "BudgetError",
@@ -112,6 +114,10 @@ class HoleError(ProgramError):
 
 class HoleInString(HoleError):
     """A hole was put into a string, where it would be lost."""
+
+
+class AmbiguousOptions(HoleError):
+    """One option begins another, and the text that follows the hole does not tell them apart."""
 
 
 class PartError(ProgramError, TypeError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .errors import BudgetError
 from .grammars import Constraint, any_text, compile, regex
@@ -19,7 +19,8 @@ from .models import LanguageModel
 from .run import Usage
 from .runtime.request import Request, Result
 from .runtime.routine import Routine
-from .runtime.sampling import Sampling
+from .selecting import decided_by_scores, selecting
+from .task import Answer, Task, covering
 from .trace import TOP, Attempt
 from .transcript import Transcript, spell
 
@@ -27,37 +28,15 @@ DEFAULT_TOKENS = 512  # the budget of a hole that names none; doubled until a va
 BLANKS = regex(r"\s*")
 
 
-@dataclass(frozen=True)
-class Task:
-    """A hole as it stands in a run. `follow`: bytes known to come after it; `excluded`: values that may not come."""
-
-    hole: Hole
-    follow: bytes
-    heal: bool
-    sampling: Sampling
-    logprobs: bool = False
-    trace: bool = False
-    excluded: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`followed`: how many bytes of the task's `follow` the model has already written. `attempts`: for the trace."""
-
-    value: bytes
-    tokens: tuple[int, ...]
-    finish: str
-    followed: int
-    logprob: float | None
-    usage: Usage
-    attempts: tuple[Attempt, ...] = ()
-
-
 def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine[Answer]:
     """Have the model fill the hole at the end of `transcript`, which then holds the value too.
 
+    A hole with a few possible texts is filled by their exact scores (selecting.py), any other token by token.
+
     Raises BudgetError when no value fits in the hole's `max_tokens`, ContextOverflow when the text is too long.
     """
+    if decided_by_scores(task, model):
+        return selecting(task, transcript, model)
     return _Filling(task, transcript, model).run()
 
 
@@ -91,19 +70,19 @@ class _Filling:
                 raise
             return None
         value, followed = self._value(result, prefix)
-        covering = _covering(self.model.vocab.token_bytes, result.ids, len(prefix), len(value))
+        covered = covering(self.model.vocab.token_bytes, result.ids, len(prefix), len(value))
         finish = result.finish
         limit = self.hole.max_tokens
-        if backed and limit is not None and len(covering) > limit:  # the text's end took fewer tokens than before
+        if backed and limit is not None and len(covered) > limit:  # the text's end took fewer tokens than before
             if self.hole.grammar is not None:
                 self._note(sent, prefix, result, 0)
                 return None
-            covering, finish = covering[:limit], "length"
-            value, followed = self._cut(result, covering, prefix), 0
+            covered, finish = covered[:limit], "length"
+            value, followed = self._cut(result, covered, prefix), 0
         self.transcript.filled(sent, result.ids, len(prefix) + len(value) + followed)
         self._note(sent, prefix, result, len(prefix) + len(value) + followed)
-        tokens = tuple([result.ids[i] for i in covering])
-        logprob = self._logprob(result, covering)
+        tokens = tuple([result.ids[i] for i in covered])
+        logprob = self._logprob(result, covered)
         return Answer(value, tokens, finish, followed, logprob, self.usage, tuple(self.attempts))
 
     def _note(self, sent: Sequence[int], prefix: bytes, result: Result, kept: int) -> None:
@@ -151,15 +130,15 @@ class _Filling:
         followed = self.constraint.followed(result.state) if self.follow and result.state is not None else 0
         return data[: len(data) - followed], followed
 
-    def _cut(self, result: Result, covering: range, prefix: bytes) -> bytes:
-        """The value that the `covering` tokens alone give, without a code point that is cut in two."""
-        data = spell(self.model.vocab, result.ids[: covering.stop])[len(prefix) :]
+    def _cut(self, result: Result, covered: range, prefix: bytes) -> bytes:
+        """The value that the `covered` tokens alone give, without a code point that is cut in two."""
+        data = spell(self.model.vocab, result.ids[: covered.stop])[len(prefix) :]
         return data.decode(errors="ignore").encode()
 
-    def _logprob(self, result: Result, covering: range) -> float | None:
+    def _logprob(self, result: Result, covered: range) -> float | None:
         if not (self.task.logprobs or self.task.trace):
             return None
-        return sum(p for i in covering if not math.isnan(p := result.logprobs[i]))
+        return sum(p for i in covered if not math.isnan(p := result.logprobs[i]))
 
 
 def constraint_of(hole: Hole, transcript: Transcript, model: LanguageModel) -> Constraint:
@@ -205,15 +184,3 @@ def _without_stop(data: bytes, stops: Sequence[str]) -> bytes:
         if data.endswith(stop.encode()):
             return data[: -len(stop.encode())]
     return data
-
-
-def _covering(token_bytes: Sequence[bytes | None], ids: Sequence[int], begin: int, size: int) -> range:
-    """The positions of the tokens that share a byte with [begin, begin + size)."""
-    first = last = at = 0
-    for i, token in enumerate(ids):
-        if at <= begin:
-            first = i
-        if at < begin + size:
-            last = i + 1
-        at += len(token_bytes[token] or b"")
-    return range(first, last) if size else range(first, first)

@@ -33,7 +33,8 @@ class Hole:
     """A place for the model to fill. Made by `gen`, `select` and `quote`.
 
     `grammar` is the language of its value, None for free text; `kind` says it in a few words. Holes are inert: they
-    can be kept, shared and used again; equality is identity.
+    can be kept, shared and used again; equality is identity. `options` are all its texts where it is a choice between
+    a few: they are chosen by their exact probabilities.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Hole:
     max_tokens: int | None = None
     settings: Settings = field(default=Settings())
     boundary: Boundary | None = None
+    options: tuple[str, ...] | None = None
     check: Callable[[Any], object] | None = None
     tries: int = TRIES
     monitor: Monitor | None = None
@@ -154,10 +156,11 @@ def gen(
             f"a hole has one language source; {' and '.join(given)} were given (compose with lp.Grammar: a & b)"
         )
     source, value = next(iter(given.items()), ("type", str))
-    kind, language_, parse = language(source, value, limits)
+    kind, language_, parse, options = language(source, value, limits)
     check = where if callable(where) else None
     if where is not None and check is None:
         language_ = restricted(language_, where)
+        options = None if options is None else tuple(filter(language_.matches, options))
     if where is not None:
         kind = f"{kind} where {getattr(where, '__name__', where)}"
     if isinstance(tries, bool) or not isinstance(tries, int) or tries < 1:
@@ -169,7 +172,7 @@ def gen(
 
         kind = f"{kind} with {check_monitor(monitor)}"
     bounds = _checked(name, stop, max_tokens)
-    return Hole(kind, language_, parse, *bounds, settings, check_boundary(boundary), check, tries, monitor)
+    return Hole(kind, language_, parse, *bounds, settings, check_boundary(boundary), options, check, tries, monitor)
 
 
 def select(
@@ -183,14 +186,24 @@ def select(
 ) -> Hole:
     """A hole for one of `options`. Options that are not texts stand for their `str()`; the value is the option itself.
 
+    Under Argmax it is the option of the greatest total probability, whatever token it begins with; under Sample one is
+    drawn from the distribution of the options, at the decoder's temperature (top_p and its kin filter options, too).
+    The probability of an option is that of its tokens, as the tokenizer spells it together with the end of the text
+    before it; other spellings of the same text are not added. Where an option begins another ("cat", "category"),
+    each is taken together with the text that follows in the same `p(...)`; if none does, the shorter one's
+    probability is that the text does not go on to be the longer one. `captures[name].dist` has all probabilities.
+
+    The same holds for `gen(choices=...)`, bool, Literal and Enum. Of more than 2,000 options, and with penalties or a
+    logit_bias, one token is decided after the other.
+
     Raises HoleError when there are no options, or when two have the same text.
 
     >>> select([1, 2, 3]).matches("2")
     True
     """
-    kind, grammar, parse = options_language(options)
+    kind, grammar, parse, texts = options_language(options)
     settings = Settings(decoder, temperature, seed=seed)
-    return Hole(kind, grammar, parse, *_checked(name, None, None), settings, check_boundary(boundary))
+    return Hole(kind, grammar, parse, *_checked(name, None, None), settings, check_boundary(boundary), texts)
 
 
 def quote(

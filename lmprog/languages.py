@@ -8,12 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import HoleError, InvalidConstraint
 from .grammars import Grammar, choices, literal
 
-Language = tuple[str, Grammar | None, Callable[[str], Any]]
+
+class Language(NamedTuple):
+    """`grammar` is None for any text. `options`: all its texts, of a choice between a few."""
+
+    kind: str
+    grammar: Grammar | None
+    parse: Callable[[str], Any]
+    options: tuple[str, ...] | None = None
 
 
 def language(source: str, value: Any, limits: dict[str, Any]) -> Language:
@@ -25,10 +32,18 @@ def language(source: str, value: Any, limits: dict[str, Any]) -> Language:
 
 def _type(tp: Any, limits: dict[str, Any]) -> Language:
     if tp is str and not limits:
-        return "str", None, str
+        return Language("str", None, str)
     kind = ", ".join([type_name(tp), *(f"{key}={value!r}" for key, value in limits.items())])
     grammar = _from_type(tp, limits)
-    return kind, grammar, grammar.parse
+    return Language(kind, grammar, grammar.parse, None if limits else texts_of(tp))
+
+
+def texts_of(tp: Any) -> tuple[str, ...] | None:
+    """All texts of a type that has a few values; None for others."""
+    from .grammars.types import bare_values
+
+    values = bare_values(tp)
+    return None if values is None else tuple(values)
 
 
 def _from_type(tp: Any, limits: dict[str, Any]) -> Grammar:
@@ -50,7 +65,7 @@ def _known_type(tp: Any, limits: tuple[tuple[str, Any], ...]) -> Grammar:
 def _regex(pattern: Any, limits: dict[str, Any]) -> Language:
     if not isinstance(pattern, str):
         raise HoleError(f"regex= takes the pattern as a text, not {type(pattern).__name__}")
-    return f"/{pattern}/", _known_regex(pattern), str
+    return Language(f"/{pattern}/", _known_regex(pattern), str)
 
 
 @lru_cache(maxsize=1024)
@@ -66,7 +81,7 @@ def _json(schema: Any, limits: dict[str, Any]) -> Language:
     if not isinstance(schema, str | bool | dict):
         raise HoleError(f"json= takes a schema (dict, or JSON text) or a model class, not {type(schema).__name__}")
     grammar = _known_schema(schema if isinstance(schema, str) else _dumps(schema))
-    return "json", grammar, grammar.parse
+    return Language("json", grammar, grammar.parse)
 
 
 def _dumps(schema: bool | dict[str, Any]) -> str:
@@ -91,7 +106,7 @@ def _grammar(grammar: Any, limits: dict[str, Any]) -> Language:
     if not isinstance(grammar, Grammar | str):
         raise HoleError(f"grammar= takes a Grammar or a text, not {type(grammar).__name__}")
     whole = literal(grammar)
-    return whole.name or "grammar", whole, whole.parse
+    return Language(whole.name or "grammar", whole, whole.parse)
 
 
 def _choices(options: Any, limits: dict[str, Any]) -> Language:
@@ -103,6 +118,14 @@ _SOURCES = {"type": _type, "regex": _regex, "json": _json, "grammar": _grammar, 
 
 def options_language(options: Iterable[Any]) -> Language:
     """The language of a choice; a text is read as the option that it was made of."""
+    by_text = options_by_text(options)
+    texts = tuple(by_text)
+    shown = [repr(text) for text in texts[:4]] + ["…"] * (len(texts) > 4)
+    return Language(f"one of {', '.join(shown)}", _known_options(texts), by_text.__getitem__, texts)
+
+
+def options_by_text(options: Iterable[Any]) -> dict[str, Any]:
+    """The options by their texts. Raises HoleError."""
     if isinstance(options, str | bytes):
         raise HoleError(f"options are a list, not one {type(options).__name__}: write select([...])")
     by_text: dict[str, Any] = {}
@@ -115,8 +138,7 @@ def options_language(options: Iterable[Any]) -> Language:
         by_text[text] = option
     if not by_text:
         raise HoleError("there are no options to choose from: give at least one")
-    shown = [repr(text) for text in list(by_text)[:4]] + ["…"] * (len(by_text) > 4)
-    return f"one of {', '.join(shown)}", _known_options(tuple(by_text)), by_text.__getitem__
+    return by_text
 
 
 @lru_cache(maxsize=256)

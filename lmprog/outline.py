@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from .decoders import Decoder
 from .errors import ProgramError
-from .holes import Hole
+from .holes import Boundary, Hole
 from .prompt import Prompt, Roles, finish
+from .question import Question
 
 
 class Asked(BaseException):
@@ -95,6 +96,10 @@ class Outline:
     def close(self) -> None:
         self.roles.end()
         self.pieces.append("\n\n")
+
+    def score(self, question: Question, boundary: Boundary | None) -> Any:
+        self.roles.hole()
+        return Unknown("score")
 
     def mark(self) -> tuple[int, int]:
         return len(self.pieces), self.holes

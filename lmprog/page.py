@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from .chat import Chat
 from .decoders import Argmax, Decoder, derive_seed
-from .fill import Answer, Task
 from .holes import Hole
 from .models import LanguageModel
 from .options import Options
 from .runtime.sampling import Sampling
+from .task import Answer, Task
 from .transcript import Place, Transcript
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .decoders import Decoder, check_decoder
-from .errors import ProgramError, RoleError
-from .holes import Hole, text_of
+from .errors import HoleError, ProgramError, RoleError
+from .holes import Boundary, Hole, check_boundary, text_of
+from .languages import options_by_text
+from .question import NORMS, Question
 
 if TYPE_CHECKING:
     from .attempts import Attempt, Otherwise
+    from .dist import Dist
     from .feedback import Mode
 
 NOTE = "(Not accepted: {why})"
@@ -26,6 +29,7 @@ class Session(Protocol):
     def open(self, role: str, name: str | None) -> None: ...
     def close(self) -> None: ...
     def decoding(self, decoder: Decoder) -> AbstractContextManager[None]: ...
+    def score(self, question: Question, boundary: Boundary | None) -> Dist: ...
     def mark(self) -> Any: ...
     def reset(self, to: Any) -> None: ...
     def attempts(self, times: int, **options: Any) -> Any: ...
@@ -91,6 +95,50 @@ class Prompt:
         self._check()
         check_decoder(decoder)
         return self._session.decoding(decoder)
+
+    def score(
+        self,
+        options: Iterable[Any],
+        *,
+        norm: Literal["sum", "mean", "pmi"] = "sum",
+        premise: str = "",
+        none: bool = False,
+        end: str = "",
+        boundary: Boundary | None = None,
+    ) -> Dist:
+        """How probable each of `options` is as what comes next here; nothing is appended.
+
+        Options that are not texts stand for their `str()`. What is computed: the probability, under the model alone
+        (temperature 1, no mask), of the option's tokens one after the other, given all the text so far. The tokens are
+        the tokenizer's own spelling of the option together with the end of the text before it, which may be spelt anew
+        (token healing), and the result is divided by the probability of that end in any spelling along the way. A text
+        can be spelt in many ways; only this one is counted, so that the figures are a little too small, by the
+        same measure that the model itself writes unusual spellings. That an option ends is not part of it: "cat"
+        counts every text that goes on with "cat". With `end` (".", say) each option is scored together with it; where
+        one option begins another and there is no `end`, the probability of the shorter one is that the text does not
+        go on to be the longer one.
+
+        norm      "sum" compares these probabilities; "mean" the geometric means over each option's tokens, which long
+                  options gain by; "pmi" the probabilities divided by those of the same options behind `premise`
+                  alone, without the context (Holtzman et al. 2021): `premise="Answer: "`, or "" for the start of a text
+        none      `dist.none` is what is left: the probability that none of the options comes (with norm="sum")
+        boundary  "token" spells nothing anew
+
+        Raises HoleError for options that are none, alike, or no list; AmbiguousOptions when one begins another and
+        `end` does not tell them apart; ProgramError when the model cannot score (`Scripted`).
+        """
+        self._check()
+        by_text = options_by_text(options)
+        if norm not in NORMS:
+            raise HoleError(f"norm is one of {', '.join(NORMS)}, not {norm!r}")
+        if none and norm != "sum":
+            raise HoleError('none=True needs norm="sum": only those are probabilities of the text')
+        if premise and norm != "pmi":
+            raise HoleError('premise= is what norm="pmi" compares with')
+        question = Question(
+            tuple(by_text.values()), tuple(by_text), norm, text_of(premise), none, text_of(end).encode()
+        )
+        return self._session.score(question, check_boundary(boundary))
 
     def mark(self) -> Any:
         """This point of the run, for `reset`."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .dist import Dist
+from .errors import ProgramError
 from .events import Event, Retract, Span
 
 if TYPE_CHECKING:
@@ -34,6 +36,15 @@ class Capture:
     tokens: tuple[int, ...]
     finish: str
     logprob: float | None = None
+    choice: Callable[[], Dist] | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
+
+    @property
+    def dist(self) -> Dist:
+        """How probable each option was; the model is asked when this is first used, unless the run had
+        `logprobs=True`. Raises ProgramError when the hole was no choice between a few options (see `select`)."""
+        if self.choice is None:
+            raise ProgramError(f"the hole {self.name!r} was not a choice between a few options: it has no dist")
+        return self.choice()
 
 
 class Captures(Mapping[str, Capture]):

@@ -85,6 +85,8 @@ RECORDS = (Capture, Usage, RequestRecord, TokenRecord, events.Event)
 def _told(record: Any) -> Iterator[tuple[str, Any]]:
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
+        if not field.metadata.get("saved", True):
+            continue
         if field.default is dataclasses.MISSING or value != field.default:
             yield field.name, value
 

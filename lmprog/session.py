@@ -12,16 +12,20 @@ from typing import Any
 from .attempts import Attempts, Rejected, Tried
 from .checkpoints import Filled, Mark, Step, go_back, mark
 from .decoders import Decoder
-from .errors import BudgetError, EmptyLanguage, LmprogError
+from .dist import Dist
+from .errors import BudgetError, EmptyLanguage, LmprogError, ProgramError
 from .events import Close, Open, RoleBegin, RoleEnd, Text
 from .feedback import Aside, insert
-from .fill import Answer, Task, filling
-from .holes import Hole
+from .fill import filling
+from .holes import Boundary, Hole
 from .models import Canceller, LanguageModel
 from .options import Options
 from .page import Page
 from .prompt import Roles
-from .run import Capture, Captures, Recorder, Run
+from .question import Question
+from .run import Capture, Captures, Recorder, Run, Usage
+from .scoring import Place, distributing
+from .task import Answer, Task
 from .trace import Tracer
 from .tries import fill_checked
 
@@ -98,7 +102,7 @@ class Live:
         text = answer.value.decode()
         closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
         self.page.filled(answer)
-        capture = Capture(name, value, text, closed.span, answer.tokens, answer.finish, answer.logprob)
+        capture = Capture(name, value, text, closed.span, answer.tokens, answer.finish, answer.logprob, answer.choice)
         self.recorder.captures.append(capture)
         return capture
 
@@ -131,6 +135,17 @@ class Live:
         self.recorder.add(RoleEnd, "\n\n", role=self.roles.open)
         self.page.end()
         self.roles.end()
+
+    def score(self, question: Question, boundary: Boundary | None) -> Dist:
+        self.roles.hole()
+        if not self.model.scores:
+            raise ProgramError(f"{self.model.name} does not tell how probable given texts are")
+        heal = (boundary or self.page.options.boundary) == "heal"
+        place = Place.of(self.transcript, self.model, heal)
+        began = time.perf_counter()
+        dist, usage = self.canceller.run(self.model, distributing(question, place, self.model, heal))
+        self.recorder.usage += usage + Usage(1, seconds=time.perf_counter() - began)
+        return dist
 
     def mark(self) -> Mark:
         return mark(self)

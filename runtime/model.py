@@ -32,6 +32,8 @@ class Model:
     engine     runs the requests; `engine.stats` counts
     """
 
+    scores = True  # answers requests with `asks`
+
     def __init__(
         self,
         runner: Runner,

@@ -112,9 +112,12 @@ class TableModel(Model):
 class Scripted(_Chats):
     """Answers the holes with the given texts, in the order in which they are reached.
 
-    Raises ScriptError when there are no answers left, or when the hole does not allow the answer. Budgets are not
-    checked: its tokens are single bytes. `prompts` holds the text that came before each hole.
+    A choice takes the answer, too; it is not scored. Raises ScriptError when there are no answers left, or when the
+    hole does not allow the answer. Budgets are not checked: its tokens are single bytes. `prompts` holds the text
+    that came before each hole.
     """
+
+    scores = False
 
     def __init__(self, answers: Iterable[str], *, context: int = 1 << 20) -> None:
         self.name, self.context, self.tokenizer = "Scripted", context, None

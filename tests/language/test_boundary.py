@@ -139,7 +139,6 @@ def test_an_option_that_begins_another_is_reachable() -> None:
     for follow in ([], ["\n"]):
         assert pick(*follow, model=favourite("a", "\n")) == "a"
         assert pick(*follow, model=favourite("ab", "\n")) == "ab"
-        assert pick(*follow, model=favourite("a", "bc", "\n")) == "abc"
         assert pick(*follow, model=favourite("abc")) == "abc"
 
 
@@ -209,7 +208,7 @@ def test_a_value_ends_before_its_first_stop(seed: int, spying: Any) -> None:
 
     @program(model=spy, decoder=lp.Sample(seed=seed))
     def stopped(p: lp.Prompt) -> Any:
-        return p("dd", gen(stop=stops, max_tokens=12), tail, select(["a", "b"]))[0]
+        return p("dd", gen(stop=stops, max_tokens=12), tail, gen(regex="[ab]"))[0]
 
     run = stopped.run()
 

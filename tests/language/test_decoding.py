@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import lmprog as lp
-from lmprog import gen, program, select
+from lmprog import gen, program
 from lmprog.decoders import derive_seed
 from lmprog.runtime.sampling import Sampling
 from lmprog.testing import RandomModel, TableModel
@@ -19,7 +19,7 @@ def test_the_innermost_setting_wins(spy: Any) -> None:
         with p.decoding(lp.Sample(0.3, top_k=5)):
             p("c", gen(max_tokens=1), "d", gen(max_tokens=1, top_k=7), "e", gen(max_tokens=1, decoder=lp.Argmax()))
             with p.decoding(lp.Argmax()):
-                p("f", select(["x", "y"]), "g", select(["x", "y"], decoder=lp.Sample(2.0, min_p=0.1)))
+                p("f", gen(regex="[xy]"), "g", gen(regex="[xy]", decoder=lp.Sample(2.0, min_p=0.1)))
         p("h", gen(max_tokens=1, decoder=lp.Sample(1.5), temperature=0.1))
 
     settings(model=spy)

@@ -105,7 +105,7 @@ def test_explanations(run: Run[Any], saved: Path) -> None:
     one = lmprog("explain", saved, "--at", begin)
 
     assert "one of 'math', 'poem'" in whole
-    assert "forced" in whole
+    assert "forced" in lmprog("explain", saved, "--at", "é")
     assert one == lmprog("explain", saved, "--at", "token:0")
     assert f"{first.allowed} tokens were allowed" in one
     assert "model alone" in one

@@ -1,0 +1,184 @@
+"""Holes with a few possible texts: the routine that picks one by the options' exact scores."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .dist import Dist
+from .errors import BudgetError, EmptyLanguage
+from .models import LanguageModel
+from .option_tree import Node, OptionTree, nested, option_tree
+from .question import Question
+from .run import Usage
+from .runtime.request import Result
+from .runtime.routine import Routine
+from .runtime.sampling import Sampling
+from .scoring import Place, Weighed, choosing, dist_of, distributing, drawn, weighing
+from .task import Answer, Task, covering
+from .trace import TOP, Attempt
+from .transcript import Transcript, spell
+
+MANY = 2000  # options; of more, the tokens decide one after the other
+
+
+def decided_by_scores(task: Task, model: LanguageModel) -> bool:
+    """Whether the hole is a choice between options, made by their scores. Penalties, biases and monitors judge single
+    tokens."""
+    hole = task.hole
+    if hole.options is None or hole.stop or hole.monitor is not None or len(hole.options) > MANY:
+        return False
+    return model.scores and not task.sampling.changes_logits
+
+
+def selecting(task: Task, transcript: Transcript, model: LanguageModel) -> Routine[Answer]:
+    """Choose an option at the end of `transcript`, which then holds its text too.
+
+    Under Argmax that is the option of the greatest total probability; otherwise one is drawn from the distribution of
+    the options. Raises BudgetError when none fits in the hole's `max_tokens`, AmbiguousOptions.
+    """
+    return _Selecting(task, transcript, model).run()
+
+
+@dataclass
+class Choice:
+    """A choice that was made: enough to tell later how probable the options were."""
+
+    question: Question
+    place: Place
+    model: LanguageModel
+    known: Dist | None = None
+
+    def dist(self) -> Dist:
+        """Asks the model, the first time. Raises EngineClosed."""
+        if self.known is None:
+            self.known, _ = self.model.run(distributing(self.question, self.place, self.model, True)).result()
+        return self.known
+
+
+class _Selecting:
+    def __init__(self, task: Task, transcript: Transcript, model: LanguageModel) -> None:
+        self.task, self.transcript, self.model = task, transcript, model
+        self.place = Place.of(transcript, model, task.heal)
+        self.prefix = spell(model.vocab, self.place.border)
+        options = _fitting(task, self.prefix, model)
+        self.end = task.follow if nested([text.encode() for text in options]) else b""
+        self.question = Question(tuple(map(task.hole.parse, options)), options, end=self.end)
+        self.texts = options
+        self.began = time.perf_counter()
+
+    def run(self) -> Routine[Answer]:
+        choice = Choice(self.question, self.place, self.model)
+        if not (self.task.logprobs or self.task.trace):
+            at, path, usage = yield from choosing(self.texts, self.end, self.place, self.model, self.task.sampling)
+            return self._answer(at, path, None, usage, (), choice)
+        weighed = yield from weighing(self.texts, self.end, self.place, self.model)
+        choice.known = dist_of(self.question, weighed.logprobs, weighed.logprobs)
+        sampling = self.task.sampling
+        at = int(weighed.logprobs.argmax()) if sampling.greedy else drawn(weighed.logprobs, sampling)
+        tree = option_tree(self.model.vocab, self.prefix, self.texts, self.end, self.place.border)
+        path = tree.paths[at] or ()
+        attempts = (self._attempt(at, path, weighed, tree),) if self.task.trace else ()
+        return self._answer(at, path, float(weighed.logprobs[at]), weighed.usage, attempts, choice)
+
+    def _answer(
+        self,
+        at: int,
+        path: tuple[int, ...],
+        logprob: float | None,
+        usage: Usage,
+        attempts: tuple[Attempt, ...],
+        choice: Choice,
+    ) -> Answer:
+        value = self.texts[at].encode()
+        tokens = covering(self.model.vocab.token_bytes, path, len(self.prefix), len(value))
+        self.transcript.filled(self.place.sent, path, len(self.prefix) + len(value))
+        spent = Usage(1, 0, 0, 0, len(tokens), time.perf_counter() - self.began)
+        if usage.prompt_tokens:
+            spent = replace(spent, sampled_tokens=1, forced_tokens=len(tokens) - 1)
+        ids = tuple([path[i] for i in tokens])
+        return Answer(value, ids, "complete", 0, logprob, usage + spent, attempts, choice.dist)
+
+    def _attempt(self, at: int, path: tuple[int, ...], weighed: Weighed, tree: OptionTree) -> Attempt:
+        """The choice as if its tokens had been generated one after the other."""
+        size = len(self.prefix) + len(self.texts[at].encode())
+        path = path[: covering(self.model.vocab.token_bytes, path, 0, size).stop]
+        places = list(_places(tree.root, path, weighed, self.task.sampling))
+        result = Result(
+            ids=list(path),
+            finish="complete",
+            state=None,
+            prompt_tokens=len(self.place.sent),
+            prompt_tokens_computed=min(len(self.place.sent), weighed.usage.prompt_tokens_computed),
+            sampled_tokens=sum(place.allowed > 1 for place in places),
+            forced_tokens=sum(place.allowed == 1 for place in places),
+            logprobs=[place.raw for place in places],
+            seconds=time.perf_counter() - self.began,
+            masked_logprobs=[place.masked for place in places],
+            top_logprobs=[place.top_raw for place in places],
+            top_masked_logprobs=[place.top_masked for place in places],
+            allowed=[place.allowed for place in places],
+        )
+        return Attempt(self.place.sent, self.prefix, result, size, self.began)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A token of a path, as in the fields of a Result; `top_raw` is of the options' tokens only."""
+
+    raw: float
+    masked: float
+    top_raw: dict[int, float]
+    top_masked: dict[int, float]
+    allowed: int
+
+
+def _places(node: Node, path: Sequence[int], weighed: Weighed, sampling: Sampling) -> list[_Step]:
+    steps = []
+    for token in path:
+        masses = {t: _mass(kid, weighed, sampling) for t, kid in node.kids.items()}
+        whole = sum(masses.values())
+        shares = {t: math.log(m / whole) if m else -math.inf for t, m in masses.items() if whole and (m or t == token)}
+        raw, allowed = weighed.steps[node], sum(m > 0 for m in masses.values())
+        if allowed == 1:
+            steps.append(_Step(math.nan, 0.0, {}, {token: 0.0}, 1))
+        else:
+            steps.append(_Step(raw[token], shares[token], _top(raw), _top(shares), allowed))
+        node = node.kids[token]
+    return steps
+
+
+def _mass(node: Node, weighed: Weighed, sampling: Sampling) -> float:
+    """How probable the options below a node are, at the temperature of the choice."""
+    options = [found.option for found in node.walk() if found.option is not None]
+    if not options:
+        return 0.0
+    values = (weighed.logprobs[options] - weighed.logprobs.max()) / (sampling.temperature or 1.0)
+    return float(np.exp(values).sum())
+
+
+def _top(values: dict[int, float]) -> dict[int, float]:
+    return dict(sorted(values.items(), key=lambda item: -item[1])[:TOP])
+
+
+def _fitting(task: Task, prefix: bytes, model: LanguageModel) -> tuple[str, ...]:
+    """The options that are not excluded and take at most `max_tokens`."""
+    options = tuple([text for text in task.hole.options or () if text not in task.excluded])
+    limit = task.hole.max_tokens
+    if not options:
+        raise EmptyLanguage("no option is left to choose")
+    if limit is None:
+        return options
+    vocab = model.vocab
+    paths = {text: vocab.encode(prefix + text.encode()) for text in options}
+    sizes = {
+        text: len(covering(vocab.token_bytes, path, len(prefix), len(text.encode()))) for text, path in paths.items()
+    }
+    least = min(sizes.values())
+    if least > limit:
+        raise BudgetError(f"the shortest option takes {least} tokens, max_tokens is {limit}")
+    return tuple([text for text in options if sizes[text] <= limit])

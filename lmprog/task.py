@@ -1,0 +1,52 @@
+"""What is to be filled, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .dist import Dist
+from .holes import Hole
+from .run import Usage
+from .runtime.sampling import Sampling
+from .trace import Attempt
+
+
+@dataclass(frozen=True)
+class Task:
+    """A hole as it stands in a run. `follow`: bytes known to come after it; `excluded`: values that may not come."""
+
+    hole: Hole
+    follow: bytes
+    heal: bool
+    sampling: Sampling
+    logprobs: bool = False
+    trace: bool = False
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`followed`: how many bytes of the task's `follow` the model has already written. `attempts`: for the trace.
+    `choice`: where it was made between options by their scores, gives the probability of each."""
+
+    value: bytes
+    tokens: tuple[int, ...]
+    finish: str
+    followed: int
+    logprob: float | None
+    usage: Usage
+    attempts: tuple[Attempt, ...] = ()
+    choice: Callable[[], Dist] | None = None
+
+
+def covering(token_bytes: Sequence[bytes | None], ids: Sequence[int], begin: int, size: int) -> range:
+    """The positions of the tokens that share a byte with [begin, begin + size)."""
+    first = last = at = 0
+    for i, token in enumerate(ids):
+        if at <= begin:
+            first = i
+        if at < begin + size:
+            last = i + 1
+        at += len(token_bytes[token] or b"")
+    return range(first, last) if size else range(first, first)

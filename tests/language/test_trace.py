@@ -11,6 +11,7 @@ import lmprog as lp
 from lmprog import gen, program, select
 from lmprog.grammars import compile
 from lmprog.testing import RandomModel, Scripted
+from lmprog.view import pieces
 
 
 @program
@@ -123,3 +124,22 @@ def test_scripted_answers_are_recorded_too() -> None:
 
     assert "mathabcéno" == b"".join(token.data for token in run.tokens).decode()
     assert "line" == run.requests[run.tokens[5].request].hole
+
+
+def test_what_was_taken_back_is_kept(model: RandomModel) -> None:
+    @program(model=model, trace=True)
+    def twice(p: Any) -> None:
+        p("a: ", gen(regex="[a-z]{9}", temperature=1, seed=1))
+        mark = p.mark()
+        p(" b: ", gen(regex="[a-z]{9}", temperature=1), " and ", gen(regex="[a-z]{9}", temperature=1))
+        p.reset(mark)
+        p(" c: ", gen(regex="[A-Z]{9}", temperature=1, seed=1))
+
+    run = twice.run()
+
+    assert [False, True, True, False] == [request.retracted for request in run.requests]
+    assert [token.retracted for token in run.tokens] == [run.requests[t.request].retracted for t in run.tokens]
+    kept = [piece for piece in pieces(run) if piece.kind != "retracted"]
+    assert run.text == "".join(piece.text for piece in kept)
+    assert [run.trace[-4].removed] == [p.text for p in pieces(run) if p.kind == "retracted"]  # type: ignore[attr-defined]
+    assert all(not run.tokens[piece.token].retracted for piece in kept if piece.token is not None)

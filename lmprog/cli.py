@@ -105,6 +105,26 @@ def explain(
         Run.load(run).explain(at)
 
 
+@app.command()
+def repl(
+    model: Annotated[
+        str | None, typer.Option(help="Model folder, cached hub id, or random:SEED. [default: Gemma 3 270M]")
+    ] = None,
+) -> None:
+    """Write prompts and programs line by line, with a model at hand."""
+    try:
+        from .repl import Terminal
+    except ModuleNotFoundError as error:
+        typer.echo(f"lmprog: the REPL needs the extra lmprog[repl]: {error}", err=True)
+        raise typer.Exit(2) from None
+    from .commands import load_model
+
+    with _errors():
+        with console.status("loading the model"):
+            loaded = load_model(model)
+        Terminal(loaded).loop()
+
+
 class Engine(NamedTuple):
     """What `lp.load` is to load."""
 

@@ -43,7 +43,7 @@ def test_every_import_is_declared() -> None:
     }
     declared |= {"pydantic_core"}  # comes with exactly one version of pydantic
     imported = {
-        name.split(".")[0]
+        name.split(".")[0].lower()
         for top in HOMES
         for path in (ROOT / top).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))

@@ -77,11 +77,11 @@ def _dist(session: Interactive, name: str) -> Answer:
     first = next((token for token in run.tokens if _begins(token, capture)), None)
     if first is None:
         raise RunError(f"there are no probabilities for {capture.name!r}: none of its tokens was sampled")
-    table = Table("token", "p", title=f"{inline(capture.name)}: what its first token could have been", box=None)
+    table = Table("token", "p", box=None, header_style="bold")
     for candidate in first.top_masked:
         style = "bold green" if candidate.id == first.id else ""
         table.add_row(Text(token_text(candidate.data), style), percent(candidate.logprob))
-    return table
+    return Group(Text(f"What the first token of {inline(capture.name)} could have been:"), table)
 
 
 def _begins(token: TokenRecord, capture: Capture) -> bool:

@@ -41,7 +41,7 @@ def _arguments(session: Interactive, name: str, argument: str) -> list[str]:
     if asks == "capture":
         return [capture.name for capture in session.live.recorder.captures]
     if asks == "file":
-        folder = Path(argument).parent if "/" in argument else Path()
+        folder = Path(argument.rpartition("/")[0])
         return [f"{path}/" if path.is_dir() else str(path) for path in folder.glob("*")]
     return []
 

@@ -20,10 +20,11 @@ from .decoders import Decoder, Sample
 from .errors import ProgramError
 from .events import Event
 from .models import Canceller, LanguageModel, around
+from .options import Options
 from .prompt import Prompt
 from .replay import replay
 from .run import Recorder, Run
-from .session import Live, Options
+from .session import Live
 
 WORDS = ("gen", "select", "quote", "program", "Sample", "Argmax", "Template")
 _numbers = count(1)  # of inputs, in the whole process: their names are known to Python's tracebacks
@@ -42,7 +43,7 @@ class Interactive:
     """Runs inputs with the prompt `p` of a run that goes on and on.
 
     names    where the inputs run and their variables stay
-    listen   told of what happens in the run, as it happens
+    listen   told of what happens in the run, as it happens; not of what `begin` puts there
 
     An input that fails, or is interrupted, takes back what it wrote; variables that it has set stay.
     """
@@ -65,9 +66,11 @@ class Interactive:
     def begin(self, model: LanguageModel, after: Run[Any] | None = None) -> None:
         """Begin a new run, on a model; with all that is in the run `after`, if one is given."""
         live = Live(model, self.options, Canceller())
-        live.recorder = Recorder(self.listen)
+        live.recorder = Recorder(self._tell)
+        self._silent = True
         if after is not None:
             replay(after, live)
+        self._silent = False
         self.model, self.live, self.inputs = model, live, list[Input]()
         self.p = self.names["p"] = Prompt(live)
 
@@ -101,6 +104,10 @@ class Interactive:
         """Take back what the last input wrote and run it again, drawing at a temperature."""
         decoder = Sample(temperature=temperature)
         return self.execute(self.undo(), decoder)
+
+    def _tell(self, event: Event) -> None:
+        if self.listen is not None and not self._silent:
+            self.listen(event)
 
     @contextmanager
     def _kept(self, given: Input) -> Iterator[None]:

@@ -169,7 +169,7 @@ def keys() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if buffer.document.current_line_before_cursor.strip():
-            buffer.complete_next() if buffer.complete_state else buffer.start_completion(select_first=False)
+            buffer.complete_next() if buffer.complete_state else buffer.start_completion(insert_common_part=True)
         else:
             buffer.insert_text(" " * INDENT)
 

@@ -20,7 +20,6 @@ STYLES = {
     "role": "bold dim",
     "value": "bold green",
     "forced": "bold underline",
-    "retracted": "red strike",
 }
 LEVELS = ((0.5, "bold green"), (0.1, "bold yellow"), (0.0, "bold red"))  # of a token's own probability
 
@@ -37,7 +36,8 @@ def show(run: Run[Any], console: Console | None = None) -> None:
 
 def marked(run: Run[Any]) -> Text:
     """The text with its tokens in their colours."""
-    return Text.assemble(*[(visible(piece.text), _style(run, piece)) for piece in pieces(run)])
+    kept = [piece for piece in pieces(run) if piece.kind != "retracted"]
+    return Text.assemble(*[(visible(piece.text), _style(run, piece)) for piece in kept])
 
 
 def _style(run: Run[Any], piece: Piece) -> str:

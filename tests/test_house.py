@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HOMES = {"grammars": "lmprog.grammars", "runtime": "lmprog.runtime", "lmprog": "lmprog"}
-EXTRAS = ("demo", "monitors")  # that the packages import, where they need them
+EXTRAS = ("demo", "monitors", "repl")  # that the packages import, where they need them
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

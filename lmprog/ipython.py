@@ -32,6 +32,7 @@ class LmMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
+        self._names: dict[str, Any] = shell.user_ns
         self._session: Interactive | None = None
         self._models: dict[str | None, LanguageModel] = {}
 
@@ -83,7 +84,7 @@ class LmMagics(Magics):
             model = self._models.get(name) or load_model(name)
             self._models[name] = model
             if self._session is None:
-                self._session = Interactive(model, self.shell.user_ns)
+                self._session = Interactive(model, self._names)
             else:
                 self._session.begin(model)
         return self._session

@@ -11,10 +11,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import count
 from typing import Any
-
-import lmprog
 
 from .decoders import Decoder, Sample
 from .errors import ProgramError
@@ -58,8 +57,9 @@ class Interactive:
         listen: Callable[[Event], object] | None = None,
     ) -> None:
         self.names: dict[str, Any] = {"__name__": "__main__"} if names is None else names
-        self.names |= {word: getattr(lmprog, word) for word in WORDS if word not in self.names}
-        self.names.setdefault("lp", lmprog)
+        lp = import_module(__package__)
+        for name, value in {"lp": lp, **{word: getattr(lp, word) for word in WORDS}}.items():
+            self.names.setdefault(name, value)
         self.options, self.listen = Options(decoder, seed, trace=True), listen
         self.begin(model)
 

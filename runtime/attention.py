@@ -21,6 +21,8 @@ from transformers import AttentionInterface
 from . import invariant
 from .device_masks import to_device
 from .errors import ModelMismatch
+from .kernels import Library
+from .ragged import Segments
 from .runner import Batch
 from .views import Long, Short, View, view
 
@@ -63,6 +65,7 @@ class AnyPlan(Protocol):
     pool: KVPool
     slots: Tensor
     invariant: bool
+    segments: Segments | None  # for a library's kernels
 
     def view(self, window: int | None) -> View: ...
 
@@ -71,10 +74,17 @@ class Plan:
     """The plan of any batch."""
 
     def __init__(
-        self, batch: Batch, pool: KVPool, dtype: torch.dtype, device: torch.device, invariant: bool = False
+        self,
+        batch: Batch,
+        pool: KVPool,
+        dtype: torch.dtype,
+        device: torch.device,
+        invariant: bool = False,
+        library: Library | None = None,
     ) -> None:
         self.pool, self.slots = pool, to_device(batch.slots, device)
         self.invariant = invariant
+        self.segments = None if library is None else Segments.of(library, device, batch.spans)
         self._spans, self._dtype, self._device = batch.spans, dtype, device
         self._views: dict[int | None, View] = {}
 
@@ -119,9 +129,13 @@ def paged_attention(
     keys.index_copy_(0, plan.slots, key[0].transpose(0, 1))
     values.index_copy_(0, plan.slots, value[0].transpose(0, 1))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    plan.pool.windows.add(sliding_window)
+    if plan.segments is not None:
+        done = plan.segments.attend(query[0], keys, values, scale, sliding_window, softcap, s_aux)
+        if done is not None:
+            return done.unsqueeze(0), None
     out = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
     seen = plan.view(sliding_window)
-    plan.pool.windows.add(sliding_window)
     for part in seen.long:
         _attend_long(part, query[0], keys, values, scale, softcap, s_aux, out)
     attend = invariant.attend if plan.invariant else _attend_short

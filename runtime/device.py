@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,18 @@ class Device:
     """
 
     def __init__(self, model: Any, head: nn.Module, project: Project, apart: Apart | None) -> None:
-        self.model, self.body, self.device = model, model.get_decoder(), model.device
+        self.model, self.device = model, model.device
         self._module, self._project = head, project
         self._plain = type(head) is nn.Linear and apart is None
         self._columns: Tensor | None = None
         self.narrow = self.width if self._plain else 0
+        self._any_id = int(getattr(model.config, "pad_token_id", None) == 0)  # some models warn of padding
         self._masks: MaskPool | None = None
+
+    @cached_property
+    def body(self) -> nn.Module:
+        found: nn.Module = self.model.get_decoder()
+        return found
 
     @property
     def width(self) -> int:
@@ -69,7 +75,7 @@ class Device:
             replaced(self.body, lambda *_, **__: type(output)(**{**output, "last_hidden_state": picked})),
             replaced(self._module, self._head),
         ):
-            ids = torch.zeros(1, len(rows), dtype=torch.int64, device=self.device)
+            ids = torch.full((1, len(rows)), self._any_id, device=self.device)
             logits: Tensor = self.model(input_ids=ids, use_cache=False).logits
         return logits[0]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,17 @@ from .errors import ModelMismatch
 from .half import HalfLinear, halvable, release, round_weights
 from .head import Head
 from .invariant import stand_ins, tiled
+from .kernels import Library
 from .memory import available, fits, log
 from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
 from .patching import StandIn, replaced, replaced_all
 from .runner import Batch, Span
 from .static_decode import StaticDecode
 from .verify import check_invariance, compare_with_stock
+from .ways import Way, ways
 
 POOL_BYTES = 1 << 30  # default size of the KV pool on a CPU
-LEAST_SLOTS, MOST_SLOTS = 1 << 8, 1 << 16
+LEAST_SLOTS, MOST_SLOTS, MOST_SLOTS_GPU = 1 << 8, 1 << 16, 1 << 18
 
 
 class HFRunner:
@@ -49,6 +52,8 @@ class HFRunner:
             Logits are compared with those of the rounded model, which cannot be used by itself any more
     graphs  run decodes as CUDA graphs (see static_decode.py), which are captured when they first come up; None: on a
             GPU, if the model allows it and need not be deterministic. True on a CPU: the same, without graphs
+    kernels  attention by a library, see kernels.py: one, or its name; "none": by our own code; None: on a GPU in 16
+            bits the first that is installed, if results need not be deterministic
     on_device  leave logits on the device and draw tokens there (see device.py); None: on a GPU, if the model allows it
 
     The logits that `forward` returns are valid until the next call.
@@ -64,6 +69,7 @@ class HFRunner:
         half: bool = False,
         on_device: bool | None = None,
         graphs: bool | None = None,
+        kernels: Library | str | None = None,
     ) -> None:
         self.model = model.eval()
         self.device, self.dtype = model.device, model.dtype
@@ -72,48 +78,48 @@ class HFRunner:
             raise ModelMismatch(f"{type(model).__name__} has no output matrix: it is not a causal language model")
         if half and self.dtype != torch.float32:
             raise ValueError(f"half=True rounds the weights of a float32 model, this one is {self.dtype}")
-        if deterministic and graphs:
-            raise ValueError("graphs=True pads batches, on which results depend then: it excludes deterministic=True")
         self.deterministic = deterministic
         self._body, project = _stand_ins(model, head, packed, half, deterministic)
         apart = tiled if deterministic else None
         self._head = Head(head, project, apart)
-        self._device: Device | None = None
-        if on_device or graphs or (on_device is None and self.device.type == "cuda"):
-            self._device = Device(model, head, project, apart)
-        self._static: StaticDecode | None = None
-        if graphs or (graphs is None and self._device and self.device.type == "cuda" and not deterministic):
-            self._static = StaticDecode(self._run_body, self.dtype, self.device)
+        self._halves = Device(model, head, project, apart)
+        options = ways(self.device, self.dtype, deterministic, on_device, graphs, kernels)
         self._configs = _configs(model)
         self.width = self._head.width
         self.context = _context(model)
         self._pool, self._slot_bytes = KVPool(0), 0
+        self._go(options[0])
         if verify:
-            self._compare(on_device is None and not graphs, graphs is None)
+            self._settle(options)
             if deterministic:
                 check_invariance(self)
         if half:
             self._body += release(model)
 
-    def _compare(self, host: bool, dynamic: bool) -> None:
-        """With the stock model; one that fails only with graphs, or only when its body runs by itself, goes without, if
-        `dynamic` or `host` say that it may."""
-        try:
-            compare_with_stock(self)
-        except ModelMismatch as error:
-            if self._static is not None and dynamic:
-                log.warning("decode steps run without CUDA graphs: %s", error)
-                self._static = None
-            elif self._device is not None and host:
-                log.warning("tokens are drawn on the host: %s", error)
-                self._device = None
-            else:
-                raise
-            self._compare(host, dynamic)
-            return
+    def _go(self, way: Way) -> None:
+        """Run steps in this way."""
+        self._library = way.library
+        self._device = self._halves if way.device else None
+        graphs = StaticDecode(self._run_body, self.dtype, self.device, way.library) if way.graphs else None
+        self._static = graphs
+
+    def _settle(self, options: list[Way]) -> None:
+        """Go the first way that gives the stock model's logits. Raises ModelMismatch."""
+        for way, other in zip_longest(options, options[1:]):
+            self._go(way)
+            try:
+                compare_with_stock(self)
+                if self._static is not None and self._static.off:
+                    raise ModelMismatch("decode steps cannot be captured")
+                break
+            except ModelMismatch as error:
+                if other is None:
+                    raise
+                log.warning("%s; trying instead: %s", error, other)
         if self._device is not None:
             one = np.zeros(1, np.int64)
-            self._device.measure(self._body_output(Batch(one, one, one, [Span(0, 1, one)], one[:0], [])))  # type: ignore[arg-type]
+            batch = Batch(one.astype(np.int32), one.astype(np.int32), one, [Span(0, 1, one)], one[:0], [])
+            self._device.measure(self._body_output(batch))
 
     @property
     def on_device(self) -> bool:
@@ -131,7 +137,7 @@ class HFRunner:
         return self._pool.windows
 
     def reserve(self, slots: int | None) -> int:
-        """A new pool of that many slots; None: of 1 GiB (on a GPU, half of the free memory), 65,536 slots at most.
+        """A new pool of that many slots; None: of 1 GiB, 65,536 at most; on a GPU of half the free memory, 262,144.
 
         Raises:
             OutOfSlots: they do not fit into the memory that is available; the message has the numbers.
@@ -150,8 +156,9 @@ class HFRunner:
     def _fitting(self, room: int) -> int:
         if not self._slot_bytes:
             raise ValueError("without `verify` the size of a slot is not known: say how many slots")
-        room = room // 2 if self.device.type == "cuda" else min(POOL_BYTES, room // 4)
-        return max(LEAST_SLOTS, min(MOST_SLOTS, room // self._slot_bytes))
+        gpu = self.device.type == "cuda"
+        room, most = (room // 2, MOST_SLOTS_GPU) if gpu else (min(POOL_BYTES, room // 4), MOST_SLOTS)
+        return max(LEAST_SLOTS, min(most, room // self._slot_bytes))
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
@@ -173,13 +180,12 @@ class HFRunner:
 
     def _inputs(self, batch: Batch) -> tuple[Plan, Tensor, Tensor]:
         """Plan, ids and positions."""
-        plan = Plan(batch, self._pool, self.dtype, self.device, self.deterministic)
+        plan = Plan(batch, self._pool, self.dtype, self.device, self.deterministic, self._library)
         ids, positions = (to_device(x.astype(np.int64), self.device)[None] for x in (batch.ids, batch.positions))
         return plan, ids, positions
 
     def _run_body(self, plan: AnyPlan, ids: Tensor, positions: Tensor) -> Any:
-        assert self._device is not None
-        return self._run(self._device.body, plan, ids, positions)
+        return self._run(self._halves.body, plan, ids, positions)
 
     def _run(self, module: Any, plan: AnyPlan, ids: Tensor, positions: Tensor) -> Any:
         """The model, or its body, under our attention."""

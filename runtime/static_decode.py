@@ -25,6 +25,9 @@ from torch import Tensor
 
 from .attention import AnyPlan, KVPool
 from .device_masks import to_device
+from .kernels import Library
+from .pool import Slots
+from .ragged import Segments
 from .runner import Batch, Span
 from .views import Short, View, shared_keys
 
@@ -75,8 +78,12 @@ class StaticPlan:
 
     invariant = False
 
-    def __init__(self, shape: Shape, pool: KVPool, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, shape: Shape, pool: KVPool, dtype: torch.dtype, device: torch.device, library: Library | None = None
+    ) -> None:
         self.shape, self.pool = shape, pool
+        self.segments: Segments | None = None
+        self._library = library
         self._dtype, self._device = dtype, device
         rows, own, shared = shape
         self._numbers = torch.zeros(5, rows, dtype=torch.int64, device=device)
@@ -107,6 +114,19 @@ class StaticPlan:
         self._flat[shared : shared + len(tables)].copy_(to_device(tables, self._device))
         if c:
             self._flat[:c].copy_(to_device(spans[0].table[:c].astype(np.int32), self._device))
+        if self._library is not None:
+            self._fill_segments([s.table for s in spans], c)
+
+    def _fill_segments(self, tables: list[Slots], shared: int) -> None:
+        assert self._library is not None
+        rows, own, _ = self.shape
+        spare = np.concatenate([tables[0][:shared], [self.pool.spare]])
+        tables = tables + [spare] * (rows - len(tables))
+        if self.segments is None:
+            most = rows * (own + self.shape.shared), self.shape.shared
+            self.segments = Segments(self._library, self._device, tables, [1] * rows, shared, most)
+        else:
+            self.segments.fill(tables, [1] * rows, shared)
 
     def view(self, window: int | None) -> View:
         if window is not None and window >= self.shape.own + self.shape.shared:
@@ -148,8 +168,10 @@ class StaticPlan:
 class StaticDecode:
     """Runs decode steps of a runner's body: `forward(plan, ids, positions)`."""
 
-    def __init__(self, forward: Forward, dtype: torch.dtype, device: torch.device) -> None:
-        self._forward, self._dtype, self._device = forward, dtype, device
+    def __init__(
+        self, forward: Forward, dtype: torch.dtype, device: torch.device, library: Library | None = None
+    ) -> None:
+        self._forward, self._dtype, self._device, self._library = forward, dtype, device, library
         self._steps: dict[Shape, tuple[StaticPlan, Callable[[], Any]]] = {}
         self._pool = KVPool(0)
         self._memory: Any = None
@@ -174,7 +196,7 @@ class StaticDecode:
 
     def _prepare(self, step: Decodes) -> bool:
         """Capture a shape, with the numbers of this step. False: the model cannot be captured."""
-        plan = StaticPlan(step.shape, self._pool, self._dtype, self._device)
+        plan = StaticPlan(step.shape, self._pool, self._dtype, self._device, self._library)
         plan.fill(step)
 
         def run() -> Any:

@@ -21,7 +21,7 @@ from .events import Event
 from .models import Canceller, LanguageModel, around
 from .options import Options
 from .prompt import Prompt
-from .replay import replay
+from .revive import revive
 from .run import Recorder, Run
 from .session import Live
 
@@ -69,7 +69,7 @@ class Interactive:
         live.recorder = Recorder(self._tell)
         self._silent = True
         if after is not None:
-            replay(after, live)
+            revive(after, live)
         self._silent = False
         self.model, self.live, self.inputs = model, live, list[Input]()
         self.p = self.names["p"] = Prompt(live)

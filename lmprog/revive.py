@@ -10,7 +10,7 @@ from .run import Capture, Run
 from .session import Live
 
 
-def replay(run: Run[Any], live: Live) -> None:
+def revive(run: Run[Any], live: Live) -> None:
     """Write what is left of `run` into `live`, which is new. What was generated is text to the model now."""
     captures = list(run.captures.all())
     kinds = {(event.name, event.span[0]): event.kind for event in run.trace if isinstance(event, Open)}

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from .jobs import extract as extract
     from .models import LanguageModel as LanguageModel
     from .models import using as using
+    from .preview import previewing as previewing
     from .programs import Program as Program
     from .programs import program as program
     from .prompt import Prompt as Prompt
@@ -101,6 +102,7 @@ _HOMES = {
     ".holes": "Hole gen quote select",
     ".jobs": "Extraction InputError JobError OutputError extract",
     ".models": "LanguageModel using",
+    ".preview": "previewing",
     ".programs": "Program program",
     ".prompt": "Prompt",
     ".run": "Capture Captures Run Usage",

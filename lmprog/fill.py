@@ -101,6 +101,7 @@ class _Filling:
             open_end=open_end,
             logprobs=self.task.logprobs,
             top_logprobs=TOP if self.task.trace else 0,
+            on_tokens=self.task.on_tokens,
         )
         (result,) = yield [request]
         self.usage += Usage(

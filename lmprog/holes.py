@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from .decoders import Decoder, Settings
@@ -34,7 +35,8 @@ class Hole:
 
     `grammar` is the language of its value, None for free text; `kind` says it in a few words. Holes are inert: they
     can be kept, shared and used again; equality is identity. `options` are all its texts where it is a choice between
-    a few: they are chosen by their exact probabilities.
+    a few: they are chosen by their exact probabilities. `type` is that of the values, where they are plain texts,
+    numbers or dates.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class Hole:
     check: Callable[[Any], object] | None = None
     tries: int = TRIES
     monitor: Monitor | None = None
+    type: Any = None
 
     def matches(self, text: str, *, before: str = "") -> bool:
         """Whether `text` is a value that this hole could get; needs no model. `before`: the text a monitor sees."""
@@ -172,7 +175,9 @@ def gen(
 
         kind = f"{kind} with {check_monitor(monitor)}"
     bounds = _checked(name, stop, max_tokens)
-    return Hole(kind, language_, parse, *bounds, settings, check_boundary(boundary), options, check, tries, monitor)
+    plain = _plain(type if source == "type" else None, language_, parse)
+    boundary = check_boundary(boundary)
+    return Hole(kind, language_, parse, *bounds, settings, boundary, options, check, tries, monitor, plain)
 
 
 def select(
@@ -233,6 +238,13 @@ def quote(
     shown = source if len(source) <= 20 else f"{source[:19]}…"
     kind = f"a quote from {shown!r}"
     return Hole(kind, grammar, grammar.parse, *_checked(name, None, max_tokens), settings, check_boundary(boundary))
+
+
+def _plain(tp: Any, grammar: Grammar | None, parse: Callable[[str], Any]) -> Any:
+    """The type of a hole's values, if it is a plain one."""
+    if tp in (str, int, float, date):
+        return tp
+    return str if parse is str or (grammar is not None and grammar.parser is None) else None
 
 
 def _checked(

@@ -17,6 +17,7 @@ class Options:
     boundary: Boundary = "heal"
     logprobs: bool = False
     trace: bool = False
+    preview: bool = True
     arithmetic: tuple[int, int] | None = None
 
     def base_seed(self) -> int | None:

@@ -112,6 +112,9 @@ class Outline:
         """One that passes."""
         yield _Passes()
 
+    def effect(self, function: Callable[[], Any]) -> Unknown:
+        return Unknown("an effect")
+
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:
         yield

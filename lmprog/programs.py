@@ -21,22 +21,31 @@ from .holes import Boundary, check_boundary
 from .models import Canceller, LanguageModel, around, choose
 from .options import Options
 from .outline import outline
+from .preview import refuse
 from .prompt import Prompt, finish
+from .replay import Body
 from .run import Run
 from .session import Live
 
 P = ParamSpec("P")
 T = TypeVar("T")
-CALL = ("model", "decoder", "seed", "logprobs", "trace")  # what a call may say beside the function's own arguments
+CALL = (
+    "model",
+    "decoder",
+    "seed",
+    "logprobs",
+    "trace",
+    "preview",
+)  # what a call may say beside the function's own arguments
 
 
 class Program(Generic[P, T]):
     """A function that writes text with holes. Call it for its plain return value, `run` it for everything else.
 
     Beside the function's own arguments (all but the prompt), calls take `model=`, `decoder=`, `seed=`, for the
-    log-probabilities of captures `logprobs=True`, and for records of every token and request `trace=True`; such names
-    cannot be parameters of the function. Called with the prompt of a running program as first argument, it writes into
-    that run.
+    log-probabilities of captures `logprobs=True`, for records of every token and request `trace=True`, and
+    `preview=False` to do without previews, which changes nothing but the speed; such names cannot be parameters of the
+    function. Called with the prompt of a running program as first argument, it writes into that run.
 
     Programs hold no state of their own, so threads may share one.
     """
@@ -159,6 +168,9 @@ class Program(Generic[P, T]):
             return self
         return Program(MethodType(self.function, instance), self.model, self.options)
 
+    def __deepcopy__(self, memo: object) -> Program[P, T]:
+        return self  # it has no state: copies of what a program was given, for previews, share it
+
     def __repr__(self) -> str:
         return f"<program {self.__name__}{inspect.signature(self.function)}>"
 
@@ -188,7 +200,8 @@ class Program(Generic[P, T]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Run[T]:
-        live = Live(model, options, canceller)
+        refuse(f"{self.__name__} runs")
+        live = Live(model, options, canceller, Body(self.function, args, kwargs))
         p = Prompt(live)
         try:
             with around(model):
@@ -219,6 +232,7 @@ def program(
     seed: int | None = None,
     boundary: Boundary = "heal",
     trace: bool = False,
+    preview: bool = True,
 ) -> Decorator: ...
 def program(
     function: Callable[..., Any] | None = None,
@@ -229,6 +243,7 @@ def program(
     seed: int | None = None,
     boundary: Boundary = "heal",
     trace: bool = False,
+    preview: bool = True,
 ) -> Any:
     """Make a program of a function whose first parameter is the prompt `p`.
 
@@ -237,6 +252,8 @@ def program(
     boundary  "heal" (the default): at a hole the last tokens of the text are chosen anew together with the value's
               first, so that it does not matter where the text ends; "token": the text's tokens stay as they are
     trace     keep records of every token and request in the run: `Run.tokens`, `Run.requests`
+    preview   run the body without a model first, to see which holes come next and fill them in one request; False: one
+              by one, with the same results
 
     >>> from lmprog import gen, program
     >>> @program
@@ -248,7 +265,7 @@ def program(
     """
     if decoder is not None:
         check_decoder(decoder)
-    options = Options(decoder, seed, check_boundary(boundary), trace=trace)
+    options = Options(decoder, seed, check_boundary(boundary), trace=trace, preview=preview)
     if function is not None:
         return Program(_checked(function), model, options)
     return lambda function: Program(_checked(function), model, options)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from .decoders import Decoder, check_decoder
 from .errors import HoleError, ProgramError, RoleError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .dist import Dist
     from .feedback import Mode
 
+T = TypeVar("T")
 NOTE = "(Not accepted: {why})"
 
 
@@ -30,6 +31,7 @@ class Session(Protocol):
     def close(self) -> None: ...
     def decoding(self, decoder: Decoder) -> AbstractContextManager[None]: ...
     def score(self, question: Question, boundary: Boundary | None) -> Dist: ...
+    def effect(self, function: Callable[[], Any]) -> Any: ...
     def mark(self) -> Any: ...
     def reset(self, to: Any) -> None: ...
     def attempts(self, times: int, **options: Any) -> Any: ...
@@ -139,6 +141,16 @@ class Prompt:
             tuple(by_text.values()), tuple(by_text), norm, text_of(premise), none, text_of(end).encode()
         )
         return self._session.score(question, check_boundary(boundary))
+
+    def effect(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Call a function that does something outside of the program (a search, a log, a lottery), exactly once.
+
+        A body may run several times before it runs for good, to see what it is going to do (see `lp.previewing`).
+        That ends here: the function is called in the real run alone. Gives what the function returns.
+        """
+        self._check()
+        value: T = self._session.effect(lambda: function(*args, **kwargs))
+        return value
 
     def mark(self) -> Any:
         """This point of the run, for `reset`."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from .attempts import Attempts, Rejected, Tried
 from .checkpoints import Filled, Mark, Step, go_back, mark
@@ -18,22 +18,30 @@ from .events import Close, Open, RoleBegin, RoleEnd, Text
 from .feedback import Aside, insert
 from .fill import filling
 from .holes import Boundary, Hole
+from .lookahead import Lookahead
 from .models import Canceller, LanguageModel
 from .options import Options
 from .page import Page
+from .plan import Decoding, Role
+from .preview import Wrote
 from .prompt import Roles
 from .question import Question
+from .replay import Body
 from .run import Capture, Captures, Recorder, Run, Usage
+from .runtime.routine import Routine
 from .scoring import Place, distributing
 from .task import Answer, Task
 from .trace import Tracer
 from .tries import fill_checked
+from .walk import walking
+
+T = TypeVar("T")
 
 
 class Live:
     """A session on a model. Used by one thread; `canceller` may be used by any."""
 
-    def __init__(self, model: LanguageModel, options: Options, canceller: Canceller) -> None:
+    def __init__(self, model: LanguageModel, options: Options, canceller: Canceller, body: Body | None = None) -> None:
         self.model, self.options, self.canceller = model, options, canceller
         self.page = Page(model, options)
         self.transcript, self.chat = self.page.transcript, self.page.chat
@@ -43,11 +51,14 @@ class Live:
         self.steps: list[Step] = []  # what they were answered
         self.replay: deque[Step] = deque()
         self.asides: tuple[Aside, ...] = ()
+        self.lookahead = Lookahead(body if options.preview else None)
+        self._waited = 0.0
         self._began = time.perf_counter()
         self.tracer = Tracer(model.vocab.token_bytes, self._began)
 
     def text(self, text: str) -> None:
         self.roles.text()
+        self.lookahead.did(Wrote(text))
         self.recorder.add(Text, text)
         self.page.text(text)
 
@@ -61,6 +72,7 @@ class Live:
         except Exception as error:  # a validator of the value's type may raise anything
             error.add_note(f"in the hole {name!r}: {hole.kind}")
             go_back(self, before, str(error))
+            self.lookahead.failed()
             raise
         if self.tried:
             self.steps.append(Filled(hole.kind, filled, before.place, self.transcript.place()))
@@ -83,14 +95,38 @@ class Live:
     def answer(self, name: str, task: Task) -> Answer:
         """Have the model fill a hole."""
         try:
-            answer = self.canceller.run(self.model, filling(task, self.transcript, self.model))
+            answer = self._ahead(task) or self._alone(task)
         except (EmptyLanguage, BudgetError) as error:
             self._stuck(name, task, error)
             raise
-        self.recorder.usage += answer.usage
         for attempt in answer.attempts:
             self.tracer.add(attempt, name, task.hole.kind, self.recorder.length, plain=self.roles.kind == "plain")
         return answer
+
+    def _alone(self, task: Task) -> Answer:
+        """The answer to this hole, and nothing else."""
+        answer = self._wait(filling(task, self.transcript, self.model))
+        self.recorder.usage += answer.usage
+        return answer
+
+    def _ahead(self, task: Task) -> Answer | None:
+        """The answer that a plan has to this hole; a new plan fills those after it too, as far as they are known."""
+        answered = self.lookahead.answer(task)
+        if answered is None and (plan := self.lookahead.plan(task, self._waited)) is not None:
+            steps = self._wait(walking(plan, self.page.copy(), self.model))
+            self.recorder.usage += self.lookahead.extend(steps)
+            answered = self.lookahead.answer(task)
+        if answered is None:
+            return None
+        self.transcript.go_to(answered.place)
+        return answered.answer
+
+    def _wait(self, routine: Routine[T]) -> T:
+        began = time.perf_counter()
+        try:
+            return self.canceller.run(self.model, routine)
+        finally:
+            self._waited += time.perf_counter() - began
 
     def _stuck(self, name: str, task: Task, error: Exception) -> None:
         """Leave the innermost attempt whose earlier values leave none to this hole."""
@@ -102,6 +138,7 @@ class Live:
         text = answer.value.decode()
         closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
         self.page.filled(answer)
+        self.lookahead.filled(hole, text)
         capture = Capture(name, value, text, closed.span, answer.tokens, answer.finish, answer.logprob, answer.choice)
         self.recorder.captures.append(capture)
         return capture
@@ -129,9 +166,11 @@ class Live:
         except LmprogError:
             self.roles.end()
             raise
+        self.lookahead.did(Role(role, name))
         self.recorder.add(RoleBegin, f"[{role}]\n", role=role, name=name or "")
 
     def close(self) -> None:
+        self.lookahead.did(Role())
         self.recorder.add(RoleEnd, "\n\n", role=self.roles.open)
         self.page.end()
         self.roles.end()
@@ -145,6 +184,7 @@ class Live:
         began = time.perf_counter()
         dist, usage = self.canceller.run(self.model, distributing(question, place, self.model, heal))
         self.recorder.usage += usage + Usage(1, seconds=time.perf_counter() - began)
+        self.lookahead.effect(dist)
         return dist
 
     def mark(self) -> Mark:
@@ -160,10 +200,21 @@ class Live:
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:
         self.page.decode(decoder)
+        self.lookahead.did(Decoding(decoder))
         try:
             yield
         finally:
             self.page.decode(None)
+            self.lookahead.did(Decoding(None))
+
+    def effect(self, function: Callable[[], T]) -> T:
+        try:
+            value = function()
+        except BaseException:
+            self.lookahead.failed()
+            raise
+        self.lookahead.effect(value)
+        return value
 
     def finished(self, value: Any) -> Run[Any]:
         recorder = self.recorder

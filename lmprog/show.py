@@ -65,4 +65,6 @@ def usage(run: Run[Any]) -> Text:
     u = run.usage
     computed = f"{u.prompt_tokens_computed} of {u.prompt_tokens} prompt tokens computed"
     generated = f"{u.sampled_tokens} sampled, {u.forced_tokens} forced"
-    return Text(f"{u.requests} requests · {computed} · {generated} · {u.seconds:.2f} s", style="dim")
+    return Text(
+        f"{u.requests} request{'s' * (u.requests != 1)} · {computed} · {generated} · {u.seconds:.2f} s", style="dim"
+    )

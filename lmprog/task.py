@@ -23,6 +23,7 @@ class Task:
     logprobs: bool = False
     trace: bool = False
     excluded: tuple[str, ...] = ()
+    on_tokens: Callable[[list[int]], object] | None = None  # told of new tokens, on the engine's thread
 
 
 @dataclass(frozen=True)

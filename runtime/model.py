@@ -106,5 +106,8 @@ class Model:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __deepcopy__(self, memo: object) -> Model:
+        return self  # there is one engine, whoever holds the model
+
     def __repr__(self) -> str:
         return f"<lmprog model {self.name}: {self.vocab.size} tokens, context {self.context}>"

@@ -177,6 +177,9 @@ class Scripted(_Chats):
     def close(self) -> None:
         """Nothing to close."""
 
+    def __deepcopy__(self, memo: object) -> Scripted:
+        return self
+
     @property
     def left(self) -> int:
         """How many answers have not been used."""

@@ -38,7 +38,7 @@ def test_a_run_gives_everything() -> None:
         ("body", "1 cat", "1 cat"),
     ]
     assert (run.captures["kind"].span, run.captures[1].name) == ((18, 22), "body")
-    assert (run.usage.requests, run.usage.sampled_tokens) == (2, 9)
+    assert (run.usage.requests, run.usage.sampled_tokens) == (1, 9)
     assert "".join(e.text for e in run.trace) == run.text
     assert [run.text[slice(*e.span)] for e in run.trace] == [e.text for e in run.trace]
     assert [e.name for e in run.trace if isinstance(e, lp.Close)] == ["kind", "body"]
@@ -348,7 +348,7 @@ def test_show_prints_the_run(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert "Topic: cats" in printed
     assert "'[bold]1[/bold]'" in printed
-    assert "2 requests" in printed
+    assert "1 request" in printed
 
 
 def test_repr_of_a_run_is_short() -> None:

@@ -1,0 +1,131 @@
+"""A program's body as something that can run again and again without harm: previews get copies of what it was given."""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from io import BytesIO, IOBase, StringIO
+from random import Random
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+from .errors import LmprogError
+
+CONTAINERS = (list, dict, set, bytearray, deque)
+CHANGES = {
+    "add", "append", "appendleft", "clear", "difference_update", "discard", "extend", "extendleft", "insert",
+    "intersection_update", "pop", "popitem", "popleft", "remove", "reverse", "setdefault", "sort",
+    "symmetric_difference_update", "update",
+}  # fmt: skip
+HARMLESS = {  # of the module posix
+    "access", "cpu_count", "fspath", "get_terminal_size", "getcwd", "getpid", "listdir", "lstat", "scandir", "stat",
+    "urandom",
+}  # fmt: skip
+DOES = {
+    "builtins": {"breakpoint", "input", "open", "print"},
+    "io": {"open", "open_code", "read", "readline", "readlines", "write", "writelines"},
+    "_thread": {"start_new_thread", "start_joinable_thread"},
+    "time": {"sleep"},
+}  # functions of these modules, and methods of their types, that are seen outside
+OUTSIDE = {"_posixsubprocess", "_random", "_socket", "_sqlite3", "_ssl", "nt", "posix", "sqlite3"}
+
+
+class CannotCopy(LmprogError):
+    """What the program was given cannot be copied, so that it cannot be previewed."""
+
+
+def replica(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:
+        raise CannotCopy(f"{type(error).__name__}: {error}") from error
+
+
+class Body:
+    """A function and its arguments. A call runs it on copies of them, so that it cannot change the real ones."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._call = function, args, kwargs
+
+    @cached_property
+    def _near(self) -> dict[int, Any]:
+        return {id(value): value for value in _reached(self._call[0])}
+
+    def __call__(self, p: object, stop: Callable[[str], object]) -> Any:
+        """Run it on p. `stop` is called, and should raise, before it does what could be noticed outside of it."""
+        function, args, kwargs = replica(self._call)
+        if sys.getprofile() is not None:  # somebody measures: calls cannot be watched
+            return function(p, *args, **kwargs)
+        sys.setprofile(_watch(self._near, stop, sys._getframe()))
+        try:
+            return function(p, *args, **kwargs)
+        finally:
+            sys.setprofile(None)
+
+
+def _reached(value: Any, depth: int = 3) -> Iterator[Any]:
+    """What can change and is reached by functions' closures and globals, or is an attribute of an object there."""
+    value = getattr(value, "__func__", value)
+    if isinstance(value, (*CONTAINERS, Random)):
+        yield value
+    elif isinstance(value, FunctionType):
+        for inner in _closed_over(value) if depth else ():
+            yield from _reached(inner, depth - 1)
+    elif not isinstance(value, ModuleType | type):
+        yield from [inner for inner in getattr(value, "__dict__", {}).values() if isinstance(inner, CONTAINERS)]
+
+
+def _closed_over(function: FunctionType) -> Iterator[Any]:
+    names = function.__globals__.keys() & set(_names(function.__code__))
+    yield from [function.__globals__[name] for name in names]
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not set yet
+            continue
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from _names(const)
+
+
+def _watch(near: dict[int, Any], stop: Callable[[str], object], top: FrameType) -> Callable[..., None]:
+    """A profile function: calls of built-in functions are looked at before they happen."""
+
+    def look(frame: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and _shows(function, near) and not _ours(frame, top):
+            stop(getattr(function, "__qualname__", repr(function)))
+
+    return look
+
+
+def _shows(function: Any, near: dict[int, Any]) -> bool:
+    """Whether a call of this built-in function could be noticed outside of the program."""
+    owner, name = getattr(function, "__self__", None), function.__name__
+    if name in CHANGES and id(owner) in near:
+        return True
+    if isinstance(owner, IOBase):
+        return name in DOES["io"] and not isinstance(owner, StringIO | BytesIO)
+    module = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__module__
+    if module in DOES:
+        return name in DOES[module]
+    if isinstance(owner, Random):
+        return id(owner) in near or owner is getattr(random, "_inst", None)
+    return module in OUTSIDE and not (module == "posix" and name in HARMLESS)
+
+
+def _ours(frame: FrameType | None, top: FrameType) -> bool:
+    """The call comes from an import, or from code of this package, between the body and the call."""
+    while frame is not None and frame is not top:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith("importlib.") or name.partition(".")[0] == "lmprog":
+            return True
+        frame = frame.f_back
+    return False

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .errors import SamplingError as SamplingError
     from .errors import ScriptError as ScriptError
     from .errors import TemplateError as TemplateError
+    from .errors import ToolError as ToolError
     from .errors import UnsupportedConstraint as UnsupportedConstraint
     from .events import Close as Close
     from .events import Done as Done
@@ -84,6 +85,8 @@ if TYPE_CHECKING:
     from .run import Usage as Usage
     from .runtime.load import load as load
     from .templates import Template as Template
+    from .tools import ToolCall as ToolCall
+    from .tools import describe_tools as describe_tools
     from .trace import RequestRecord as RequestRecord
     from .trace import TokenRecord as TokenRecord
 
@@ -91,7 +94,7 @@ _ERRORS = """
 AmbiguousOptions AttemptsExhausted BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage
 EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch
 ModelNotFound NoModel OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled
-RunError SamplingError ScriptError TemplateError UnsupportedConstraint
+RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
 """
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",
@@ -108,6 +111,7 @@ _HOMES = {
     ".run": "Capture Captures Run Usage",
     ".runtime.load": "load",
     ".templates": "Template",
+    ".tools": "ToolCall describe_tools",
     ".trace": "RequestRecord TokenRecord",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -34,7 +34,8 @@ LmprogError
     ├── NoModel                 nothing says which model to run on
     ├── RunCancelled            the run was cancelled from outside
     ├── ScriptError             a scripted answer is not one that the hole allows
-    └── TemplateError           a template cannot be compiled, or asks for what is not there
+    ├── TemplateError           a template cannot be compiled, or asks for what is not there
+    └── ToolError               a function cannot be a tool: no types, async, ...
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ __all__ = [
     "SamplingError",
     "ScriptError",
     "TemplateError",
+    "ToolError",
     "UnsupportedConstraint",
 ]
 
@@ -151,6 +153,10 @@ class RunCancelled(ProgramError):
 
 class ScriptError(ProgramError):
     """A scripted answer is missing, or is not one that the hole allows."""
+
+
+class ToolError(ProgramError):
+    """A function cannot be a tool: a parameter without a type, an async function, two of the same name, ..."""
 
 
 class TemplateError(ProgramError):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .attempts import Attempt, Otherwise
     from .dist import Dist
     from .feedback import Mode
+    from .tools import ToolCall
 
 T = TypeVar("T")
 NOTE = "(Not accepted: {why})"
@@ -24,6 +25,8 @@ NOTE = "(Not accepted: {why})"
 
 class Session(Protocol):
     """Where the parts go: a live run, or the outline that `Program.prompt` prints."""
+
+    roles: Roles
 
     def text(self, text: str) -> None: ...
     def fill(self, hole: Hole, follow: str) -> Any: ...
@@ -207,6 +210,35 @@ class Prompt:
             times, feedback=feedback, otherwise=otherwise, max_tokens=max_tokens, retry_on=retry_on, note=note
         )
         return attempts
+
+    def tool_call(
+        self,
+        tools: Iterable[Callable[..., Any]],
+        *,
+        name: str | None = None,
+        errors: Literal["append", "raise"] = "append",
+        result: str = "\nResult: {}\n",
+        role: Literal["tool", "user"] = "tool",
+        max_tokens: int | None = None,
+        decoder: Decoder | None = None,
+    ) -> ToolCall:
+        """Have the model call one of `tools`, call that function, and append what it returns.
+
+        The call is written as JSON, `{"name":"add","arguments":{"a":1,"b":2}}`, and is always one of the functions with
+        arguments of their parameters' types; the function gets Python values. In plain text the result is appended as
+        `result` says. In a chat the call is a message of the assistant, and the result one of the tool (or, for models
+        whose chat format knows no tools, `role="user"`); so no role may be open. To show the model what there is to
+        call: `lp.describe_tools(tools)`.
+
+        errors="append": an exception of the function is the call's `error`, and its text is appended as the result, for
+        the model to see; "raise": it is raised. No function is ever called by a preview.
+
+        Raises ToolError when a function cannot be a tool: a parameter without a type, `*args`, an async function.
+        """
+        from .tool_calls import call_tool
+
+        hole = {"name": name, "max_tokens": max_tokens, "decoder": decoder}
+        return call_tool(self, tools, hole, errors=errors, result=result, role=role)
 
     def _check(self) -> None:
         if self._over:

@@ -1,0 +1,95 @@
+"""The examples run: with answers that are given, and (slow) with the default model."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmprog.testing import Scripted
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def example(name: str) -> Any:
+    """A namespace; the functions of a dataclass need their module to be there."""
+    module = runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name=f"examples_{name}")
+    return type(name, (), {key: staticmethod(value) if callable(value) else value for key, value in module.items()})
+
+
+def test_react() -> None:
+    answers = [
+        "I must know how many legs an ant has.",
+        '{"name":"look_up","arguments":{"animal":"ant"}}',
+        "I must multiply.",
+        '{"name":"calculate","arguments":{"expression":"2 * 6"}}',
+        "I know.",
+        '{"name":"answer","arguments":{"text":"12"}}',
+    ]
+    run = example("react").react.run("How many legs do 2 ants have?", model=Scripted(answers))
+
+    assert "12" == run.value
+    assert "Observation: An ant has 6 legs" in run.text
+    assert "Observation: 12.0\n" in run.text
+
+
+def test_react_must_answer_in_the_end() -> None:
+    answers = [
+        "Hm.",
+        '{"name":"look_up","arguments":{"animal":"cow"}}',
+        "Well.",
+        '{"name":"answer","arguments":{"text":"8"}}',
+    ]
+
+    assert "8" == example("react").react("?", steps=2, model=Scripted(answers))
+
+
+@pytest.mark.parametrize(("code", "wrong"), [
+    ("def total(numbers):\n    return sum(numbers)\n", ""),
+    ("def total(numbers):\n    return 6\n", "AssertionError"),
+    ("def total(numbers):\n    return numbers.total\n", "AttributeError: 'list' object has no attribute 'total'"),
+])  # fmt: skip
+def test_code_is_run(code: str, wrong: str) -> None:
+    module = example("planner_coder")
+
+    assert wrong == module.run_tests(code, module.TOTAL.tests)
+
+
+def test_code_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_tests = example("planner_coder").run_tests
+    monkeypatch.setitem(run_tests.__globals__, "SECONDS", 0.5)
+
+    assert "it takes more than 0.5 seconds" == run_tests("while True: pass", ())
+
+
+def test_the_coder_tries_again() -> None:
+    module = example("planner_coder")
+    answers = ["Add them.", "def total(numbers):\n    return 6\n", "def total(numbers):\n    return sum(numbers)\n"]
+    run = module.solve.run(module.TOTAL, model=(model := Scripted(answers)))
+
+    assert {"plan": "Add them.", "code": answers[2], "wrong": ""} == run.value
+    assert "# Wrong: AssertionError. Once more:" in model.prompts[-1]
+    assert "return 6" not in run.text
+
+
+def test_the_best_try_is_told() -> None:
+    module = example("planner_coder")
+    wrong = [f"def total(numbers):\n    return {i}\n" for i in range(2)]
+    found = module.solve(module.TOTAL, tries=2, model=Scripted(["Add them.", *wrong]))
+
+    assert (found["code"] in wrong, found["wrong"]) == (True, "AssertionError")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["react", "planner_coder"])
+def test_with_the_default_model(name: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py")], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert 0 == done.returncode, done.stderr
+    assert done.stdout.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from .view import percent
 from .visible import inline, token_text
 
 Answer = RenderableType | None
+OPTIONS, BAR = 20, 30  # options that are listed; characters of the bar of a certain one
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def _why(session: Interactive, name: str) -> Answer:
 def _dist(session: Interactive, name: str) -> Answer:
     run = session.run()
     capture = _named(run, name)
+    if capture.choice is not None:
+        return _shares(capture)
     first = next((token for token in run.tokens if _begins(token, capture)), None)
     if first is None:
         raise RunError(f"there are no probabilities for {capture.name!r}: none of its tokens was sampled")
@@ -82,6 +86,18 @@ def _dist(session: Interactive, name: str) -> Answer:
         style = "bold green" if candidate.id == first.id else ""
         table.add_row(Text(token_text(candidate.data), style), percent(candidate.logprob))
     return Group(Text(f"What the first token of {inline(capture.name)} could have been:"), table)
+
+
+def _shares(capture: Capture) -> RenderableType:
+    """The options of a choice."""
+    table, dist = Table.grid(padding=(0, 2)), capture.dist
+    for option in dist.ranked[:OPTIONS]:
+        share = dist.probs[option]
+        style = "bold green" if option == capture.value else ""
+        bar = Text("█" * round(BAR * share), "blue")
+        table.add_row(Text(inline(str(option)), style), percent(math.log(share) if share else -math.inf), bar)
+    more = Text(f"and {len(dist) - OPTIONS} more", "dim") if len(dist) > OPTIONS else ""
+    return Group(Text(f"The options of {inline(capture.name)}:"), table, more)
 
 
 def _begins(token: TokenRecord, capture: Capture) -> bool:

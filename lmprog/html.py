@@ -31,7 +31,7 @@ def page(run: Run[Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template("page.html.j2").render(
         run=run,
-        pieces=[_piece(run, piece) for piece in pieces(run)],
+        pieces=_pieces(run),
         bars=_bars(run),
         data=_data(run),
         script=script,
@@ -43,8 +43,7 @@ def page(run: Run[Any]) -> str:
 
 def fragment(run: Run[Any]) -> str:
     """The text, the captures and the usage, without a script, to be put into another page."""
-    shown = [_piece(run, piece) for piece in pieces(run)]
-    return _template("fragment.html.j2").render(run=run, pieces=shown, style=_file("run.css"))
+    return _template("fragment.html.j2").render(run=run, pieces=_pieces(run), style=_file("run.css"))
 
 
 @cache
@@ -76,7 +75,12 @@ def _value(value: object, limit: int = 500) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def _piece(run: Run[Any], piece: Piece) -> dict[str, Any]:
+def _pieces(run: Run[Any]) -> list[dict[str, Any]]:
+    widest = max([token.allowed for token in run.tokens], default=0)
+    return [_piece(run, piece, widest) for piece in pieces(run)]
+
+
+def _piece(run: Run[Any], piece: Piece, widest: int) -> dict[str, Any]:
     """What the template needs; `colours` are shares between 0 and 1, of what there is a colour for."""
     token = None if piece.token is None else run.tokens[piece.token]
     return {
@@ -84,7 +88,7 @@ def _piece(run: Run[Any], piece: Piece) -> dict[str, Any]:
         "kind": piece.kind,
         "token": piece.token,
         "note": _KINDS.get(piece.kind, "") + inline(piece.note) if token is None else summary(token),
-        "colours": None if token is None or token.forced else _colours(run, token),
+        "colours": None if token is None or token.forced else _colours(token, widest),
     }
 
 
@@ -105,8 +109,7 @@ def summary(token: TokenRecord) -> str:
     return f"{text} · {percent(token.masked)} of what was allowed, {percent(token.logprob)} by itself · {allowed}"
 
 
-def _colours(run: Run[Any], token: TokenRecord) -> dict[str, str]:
-    widest = max([t.allowed for t in run.tokens])
+def _colours(token: TokenRecord, widest: int) -> dict[str, str]:
     narrow = 1 - math.log(max(1, token.allowed)) / math.log(max(2, widest))
     shares = {"raw": _share(token.logprob), "masked": _share(token.masked), "narrow": narrow}
     return {name: f"{share:.3f}" for name, share in shares.items()}

@@ -16,6 +16,7 @@ import math
 import types
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,13 @@ def _as(kind: Any, value: Any) -> Any:
     return value
 
 
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _record(kind: Any, value: Any) -> Any:
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     if isinstance(value, list):
         value = dict(zip(hints, value, strict=True))
     if unknown := [name for name in value if name not in hints]:

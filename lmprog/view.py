@@ -23,7 +23,7 @@ class Piece:
             message; "cached", "computed": the program's own text, as it was when it was first sent to the model, or
             "text" where that is not known; "retracted": it was taken back here, and is not part of the run's text
     token   position in the run's `tokens`
-    hole    position among the run's captures
+    hole    position among the run's captures; of a token, the first one that it has a part in
     note    why it was taken back
     """
 
@@ -60,10 +60,10 @@ def _marks(run: Run[Any]) -> list[Mark]:
     for begin, end in _roles(run):
         marks[begin:end] = [("role", None, None)] * (end - begin)
     for i, token in enumerate(run.tokens):
-        if not token.retracted:
-            for at in range(*token.span):
-                if at < len(marks):
-                    marks[at] = ("forced" if token.forced else "sampled", i, marks[at][2])
+        begin, end = token.span[0], min(token.span[1], len(marks))
+        if begin < end and not token.retracted:
+            hole = next((marks[at][2] for at in range(begin, end) if marks[at][2] is not None), None)
+            marks[begin:end] = [("forced" if token.forced else "sampled", i, hole)] * (end - begin)
     return marks
 
 

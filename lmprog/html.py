@@ -18,7 +18,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined, Template
 
 from .run import Run
 from .trace import Candidate, RequestRecord, TokenRecord
-from .view import Piece, percent, pieces
+from .view import Piece, branch_name, branches, percent, pieces
 from .visible import inline, token_text, visible
 
 ROWS = 300  # requests in the timeline; a run of more shows its first ones
@@ -32,6 +32,7 @@ def page(run: Run[Any]) -> str:
     return _template("page.html.j2").render(
         run=run,
         pieces=_pieces(run),
+        branches=[(branch_name(path), visible(text)) for path, text in branches(run).items()],
         bars=_bars(run),
         data=_data(run),
         script=script,

@@ -109,3 +109,19 @@ def percent(logprob: float | None) -> str:
         return "< 0.01 %" if logprob > -math.inf else "0 %"
     digits = 2 if share < 1 or 99 < share < 99.995 else 1 if share < 10 else 0
     return f"{share:.{digits}f} %"
+
+
+def branches(run: Run[Any]) -> dict[tuple[int, ...], str]:
+    """What each branch of a fork wrote behind the text before the fork, by the path of the branch (see Event)."""
+    begins: dict[tuple[int, ...], int] = {}
+    texts: dict[tuple[int, ...], str] = {}
+    for event in run.trace:
+        if event.branch:
+            begin = event.span[0] - begins.setdefault(event.branch, event.span[0])
+            texts[event.branch] = texts.get(event.branch, "")[:begin] + event.text
+    return texts
+
+
+def branch_name(path: tuple[int, ...]) -> str:
+    """(0, 2, 1, 0) is "0.2 / 1.0": branch 2 of fork 0, and in it branch 0 of fork 1."""
+    return " / ".join([f"{fork}.{branch}" for fork, branch in zip(path[::2], path[1::2], strict=True)])

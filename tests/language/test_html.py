@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from lmprog import Run, gen, program, select
-from lmprog.events import Retract
+from lmprog.events import Retract, Text
 from lmprog.testing import RandomModel, Scripted
-from lmprog.view import pieces
+from lmprog.view import branches, pieces
 from lmprog.visible import inline, token_text, visible
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">{{7*7}}&lt;\"'"
@@ -72,6 +72,22 @@ def test_what_was_taken_back_stands_where_it_was(model: RandomModel) -> None:
 
     assert [("one", ""), ("two", "why")] == [(p.text, p.note) for p in cut if p.kind == "retracted"]
     assert run.text[:5] + "onetwo" + run.text[5:] == "".join(piece.text for piece in cut)
+
+
+def test_branches(model: RandomModel) -> None:
+    run = card.run("cats", model=model)
+    first, nested = (0, 1), (0, 1, 0, 2)
+    events = [
+        Text(span=(7, 10), text="one", branch=first),
+        Text(span=(10, 12), text="<b", branch=nested),
+        Retract(span=(8, 8), removed="ne", branch=first),
+        Text(span=(8, 9), text="x", branch=first),
+    ]
+    run = replace(run, trace=(*run.trace, *events))
+
+    assert {first: "ox", nested: "<b"} == branches(run)
+    assert run.text == "".join(piece.text for piece in pieces(run))
+    assert "<td>0.1 / 0.2<td><code>&lt;b</code>" in run.html()
 
 
 def test_messages(model: RandomModel) -> None:

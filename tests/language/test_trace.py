@@ -143,3 +143,19 @@ def test_what_was_taken_back_is_kept(model: RandomModel) -> None:
     assert run.text == "".join(piece.text for piece in kept)
     assert [run.trace[-4].removed] == [p.text for p in pieces(run) if p.kind == "retracted"]  # type: ignore[attr-defined]
     assert all(not run.tokens[piece.token].retracted for piece in kept if piece.token is not None)
+
+
+@pytest.mark.parametrize("decoder", [lp.Argmax(), lp.Sample(seed=3)])
+def test_a_plan_leaves_the_same_records(model: RandomModel, decoder: lp.Decoder) -> None:
+    planned, stepped = (
+        card.run("cats", model=model, trace=True, decoder=decoder, preview=preview) for preview in (True, False)
+    )
+
+    def told(run: lp.Run[Any]) -> list[Any]:
+        return [(t.id, t.span, t.forced, t.allowed, t.masked, run.requests[t.request].hole) for t in run.tokens]
+
+    assert stepped.requests
+    assert told(planned) == told(stepped)
+    assert [(r.hole, r.at, r.prompt_tokens) for r in planned.requests] == [
+        (r.hole, r.at, r.prompt_tokens) for r in stepped.requests
+    ]

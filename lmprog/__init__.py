@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .decoders import Decoder as Decoder
     from .decoders import Sample as Sample
     from .dist import Dist as Dist
+    from .ends import UnclearEnd as UnclearEnd
     from .errors import AmbiguousOptions as AmbiguousOptions
     from .errors import AttemptsExhausted as AttemptsExhausted
     from .errors import BrokenModel as BrokenModel
@@ -99,6 +100,7 @@ RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
 _HOMES = {
     ".decoders": "Argmax Decoder Sample",
     ".dist": "Dist",
+    ".ends": "UnclearEnd",
     ".errors": _ERRORS,
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Grammar any_text choices from_type json_schema literal regex",

@@ -53,6 +53,11 @@ class Hole:
     monitor: Monitor | None = None
     type: Any = None
 
+    @property
+    def free(self) -> bool:
+        """It is free text, perhaps with a condition or limits."""
+        return self.kind.partition(" ")[0].rstrip(",") == "str"
+
     def matches(self, text: str, *, before: str = "") -> bool:
         """Whether `text` is a value that this hole could get; needs no model. `before`: the text a monitor sees."""
         if any(stop in text for stop in self.stop) or not (self.grammar or any_text()).matches(text):

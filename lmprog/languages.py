@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .errors import HoleError, InvalidConstraint
+from .errors import EmptyLanguage, HoleError, InvalidConstraint
 from .grammars import Grammar, choices, literal
 
 
@@ -27,7 +27,17 @@ def language(source: str, value: Any, limits: dict[str, Any]) -> Language:
     """The language of one source ("type", "regex", "json", "grammar", "choices") and its value."""
     if limits and source != "type":
         raise HoleError(f"{next(iter(limits))}= limits a type, as in gen(int, ge=0); it cannot go with {source}=")
-    return _SOURCES[source](value, limits)
+    found = _SOURCES[source](value, limits)
+    if found.grammar is not None and found.options is None and _accepts_nothing(found.grammar):
+        raise EmptyLanguage(f"{found.kind} accepts no text at all")
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _accepts_nothing(grammar: Grammar) -> bool:
+    from .grammars.where import empty
+
+    return empty(grammar.expr)
 
 
 def _type(tp: Any, limits: dict[str, Any]) -> Language:

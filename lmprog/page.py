@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from .chat import Chat
 from .decoders import Argmax, Decoder, derive_seed
+from .ends import end_mark
 from .holes import Hole
 from .models import LanguageModel
 from .options import Options
@@ -87,15 +88,3 @@ class Page:
         if self.resets or tries:  # what was taken back is not to be drawn again
             merged = replace(merged, seed=derive_seed(merged.seed, "again", self.resets, tries))
         return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)
-
-
-def end_mark(follow: str) -> bytes:
-    """The part of the following text that ends a value: its first line with the line break, or the line breaks that
-    it begins with. A model writes that much when it ends a value; the rest of a long text it would seldom repeat.
-    """
-    body = follow.lstrip("\n")
-    breaks = follow[: len(follow) - len(body)]
-    if breaks:
-        return breaks.encode()
-    line, newline, _ = follow.partition("\n")
-    return (line + newline).encode()

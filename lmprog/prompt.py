@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from .decoders import Decoder, check_decoder
+from .ends import warn_of_unclear_end
 from .errors import HoleError, ProgramError, RoleError
 from .holes import Boundary, Hole, check_boundary, text_of
 from .languages import options_by_text
@@ -63,7 +64,9 @@ class Prompt:
         values = []
         for i, part in enumerate(ready):
             if isinstance(part, Hole):
-                values.append(self._session.fill(part, _text_until_hole(ready[i + 1 :])))
+                follow = _text_until_hole(ready[i + 1 :])
+                warn_of_unclear_end(part, follow)
+                values.append(self._session.fill(part, follow))
             elif part:
                 self._session.text(part)
         return values[0] if len(values) == 1 else tuple(values) or None

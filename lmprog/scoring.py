@@ -36,8 +36,8 @@ from .transcript import Transcript, spell
 
 Floats = NDArray[np.float64]
 Rounds = Generator[Sequence[Request], list[Result], Any]
-AHEAD = math.log(4)  # nodes that are at most so much less probable than the best one are looked into along with it ...
-TOGETHER = 4  # ... but no more than so many: one more row in a step costs far less than one more step
+AHEAD = math.log(16)  # nodes that are at most so much less probable than the best one are looked into along with it ...
+TOGETHER = 8  # ... but no more than so many: one more row in a step costs far less than one more step
 
 
 @dataclass(frozen=True)

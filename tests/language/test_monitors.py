@@ -306,6 +306,7 @@ def test_budgets(model: RandomModel, lite: sqlite3.Connection) -> None:
     assert all(sum(map(int, v)) % 2 == 0 for v in values(model, gen(regex="[0-9]*", monitor=Even(), max_tokens=3)))
 
 
+@pytest.mark.filterwarnings("ignore::lmprog.UnclearEnd")
 def test_text_after_the_hole_ends_it(model: RandomModel) -> None:
     hole = gen(regex=r"[ab]+\.[ab]+", monitor=Triggered(), max_tokens=30)
     for after in (".\n", "a", "b."):

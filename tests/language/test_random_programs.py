@@ -20,6 +20,7 @@ from lmprog.fill import language_of
 from lmprog.grammars import compile
 from lmprog.testing import RandomModel
 
+pytestmark = pytest.mark.filterwarnings("ignore::lmprog.UnclearEnd")
 WORDS = ["moon", "sea", "the", "a", "ab", "abc", "math", "topic: 1", "日本", "é", "x y", '"', "12", "\n"]
 CLASSES = ["[a-z]", "[0-9]", "[a-f0-9]", "[^\\n]", "\\w", "\\d", "[A-Z ]", "é", "[日本語]", "ab", "the ", "\\.", '"']
 

@@ -25,8 +25,8 @@ def explain(run: Run[Any], at: int | str, console: Console | None = None) -> Non
 
 def explanation(run: Run[Any], at: int | str) -> RenderableType:
     """Raises RunError when there is nothing at that place, or no records."""
-    if isinstance(at, str) and at in run.captures:
-        return _capture(run, run.captures[at])
+    if isinstance(at, str) and (capture := _named(run, at)) is not None:
+        return _capture(run, capture)
     named = re.fullmatch(r"(token:)?(\d+)", str(at).strip())
     if named is None:
         names = ", ".join(run.captures) or "none"
@@ -35,6 +35,16 @@ def explanation(run: Run[Any], at: int | str) -> RenderableType:
         )
     place = int(named[2])
     return _token(run, place) if named[1] else _character(run, place)
+
+
+def _named(run: Run[Any], name: str) -> Capture | None:
+    """The last capture of a name; of "name[0]", the first."""
+    found = run.captures.all(name)
+    if found:
+        return found[-1]
+    one = re.fullmatch(r"(.+)\[(\d+)\]", name)
+    found = run.captures.all(one[1]) if one else ()
+    return found[int(one[2])] if one and int(one[2]) < len(found) else None
 
 
 def _character(run: Run[Any], at: int) -> RenderableType:

@@ -133,7 +133,8 @@ class Run(Generic[T]):
         """Print why the token at a place is there: what the mask allowed, what the model wanted, how likely it was.
 
         at: a character of the run's text, as a number; a token, as in "token:12"; or a capture's name, for all of its
-        tokens. Raises RunError where there is nothing, or no records (`trace=True` makes them).
+        tokens ("kind[0]": the first one of that name). Raises RunError where there is nothing, or no records
+        (`trace=True` makes them).
         """
         from .explain import explain
 

@@ -106,6 +106,7 @@ def test_explanations(run: Run[Any], saved: Path) -> None:
 
     assert "one of 'math', 'poem'" in whole
     assert "forced" in lmprog("explain", saved, "--at", "é")
+    assert whole == lmprog("explain", saved, "--at", "kind[0]")
     assert one == lmprog("explain", saved, "--at", "token:0")
     assert f"{first.allowed} tokens were allowed" in one
     assert "model alone" in one
@@ -115,7 +116,12 @@ def test_explanations(run: Run[Any], saved: Path) -> None:
 
 @pytest.mark.parametrize(
     ("at", "message"),
-    [("9999", "characters: there is none"), ("token:999", "no token 999"), ("nobody", "there are: kind, é")],
+    [
+        ("9999", "characters: there is none"),
+        ("token:999", "no token 999"),
+        ("nobody", "there are: kind, é"),
+        ("kind[1]", "there are"),
+    ],
 )
 def test_nothing_to_explain(saved: Path, at: str, message: str) -> None:
     assert lmprog("explain", saved, "--at", at).startswith("2 lmprog: RunError: ")

@@ -9,3 +9,37 @@ def exponentials(
     sums: npt.NDArray[np.float64],
     /,
 ) -> None: ...
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int8]
+
+LEVEL: int  # of int8 products: 0 portable, 1 AVX2, 2 AVX-512 with VNNI
+
+def products(
+    x: Floats,
+    weights: Ints,
+    scales: Floats,
+    bias: Floats | None,
+    out: Floats,
+    d: int,
+    first: int,
+    last: int,
+    level: int,
+    /,
+) -> None: ...
+def screen(
+    x: Floats,
+    weights: Ints,
+    scales: Floats,
+    bias: Floats | None,
+    errors: Floats,
+    norms: Floats,
+    masks: npt.NDArray[np.int32] | None,
+    upper: Floats,
+    lower: Floats,
+    d: int,
+    first: int,
+    last: int,
+    level: int,
+    /,
+) -> None: ...

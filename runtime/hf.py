@@ -30,6 +30,7 @@ from .memory import available, fits, log
 from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
 from .patching import StandIn, replaced, replaced_all
 from .runner import Batch, Span
+from .screen import Screen, screenable
 from .static_decode import StaticDecode
 from .verify import check_invariance, compare_with_stock
 from .ways import Way, ways
@@ -81,7 +82,8 @@ class HFRunner:
         self.deterministic = deterministic
         self._body, project = _stand_ins(model, head, packed, half, deterministic)
         apart = tiled if deterministic else None
-        self._head = Head(head, project, apart)
+        fast = self.dtype == torch.float32 and packed is not False and screenable(head)
+        self._head = Head(head, project, apart, Screen(head) if fast else None)
         self._halves = Device(model, head, project, apart)
         options = ways(self.device, self.dtype, deterministic, on_device, graphs, kernels)
         self._configs = _configs(model)

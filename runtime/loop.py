@@ -221,7 +221,7 @@ class Loop:
         try:
             if self.device is not None:
                 return self._launch(self.device, step, start)
-            batch, where = pack(step)
+            batch, where = pack(step, self.size)
             rows = self.runner.forward(batch)
             if self.speculator is not None:
                 self.speculator.computed(step, time.perf_counter() - start)

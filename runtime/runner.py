@@ -5,6 +5,8 @@
     slots      the KV slot that each of these tokens is to be written to
     segments   for each sequence: its rows, and the slots of its whole prefix up to its last pending token
     rows       the rows whose logits are wanted, `columns` which of them (None: all)
+    greedy     {number of a row: its mask} of rows of which only the largest allowed logit matters: what is certain to
+               be less may be -inf instead
 
 A runner must write the keys and values of all tokens of a layer before it reads any: one segment's prefix may be
 another segment of the same batch.
@@ -13,7 +15,7 @@ another segment of the same batch.
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -38,7 +40,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Batch:
-    """T tokens to compute; see the head of this file. ids, positions: int32 [T]; slots: int64 [T]; rows: int64 [R]."""
+    """T tokens to compute; see the head of this file. ids, positions: int32 [T]; slots: int64 [T]; rows: int64 [R].
+
+    size   of the vocabulary, to which `greedy` rows without a mask (None) are confined
+    """
 
     ids: Ids
     positions: NDArray[np.int32]
@@ -46,6 +51,8 @@ class Batch:
     spans: list[Span]
     rows: NDArray[np.int64]
     columns: Columns
+    greedy: dict[int, NDArray[np.int32] | None] = field(default_factory=dict)
+    size: int = 0
 
 
 class Runner(Protocol):
@@ -100,10 +107,24 @@ class DeviceRunner(Runner, Protocol):
         ...
 
 
-def pack(step: Step) -> tuple[Batch, list[int]]:
+def pack(step: Step, size: int) -> tuple[Batch, list[int]]:
     """The batch of a step, and for each of its samples which of the batch's rows of logits it takes."""
     rows, columns, where = wanted(step)
-    return replace(pack_tokens(step), rows=rows, columns=columns), where
+    greedy = _greedy(step, columns, where)
+    return replace(pack_tokens(step), rows=rows, columns=columns, greedy=greedy, size=size), where
+
+
+def _greedy(step: Step, columns: Columns, where: list[int]) -> dict[int, NDArray[np.int32] | None]:
+    """The full rows of which all who take them want the same: the likeliest token under one mask."""
+    found: dict[int, NDArray[np.int32] | None] = {}
+    spoilt: set[int] = set()
+    for sample, row in zip(step.samples, where, strict=True):
+        choice = sample.greedy
+        if choice is None or columns[row] is not None or (row in found and found[row] is not choice.row):
+            spoilt.add(row)
+        else:
+            found[row] = choice.row
+    return {row: mask for row, mask in found.items() if row not in spoilt}
 
 
 def pack_tokens(step: Step) -> Batch:

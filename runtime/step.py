@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .choice import NARROW
+from .choice import ANYTHING, NARROW, Choice
 from .pool import Slots
 from .request import Ask
 from .sequence import Sequence
@@ -77,6 +77,16 @@ class Sample(NamedTuple):
             assert self.seq.draft is not None
             return self.seq.draft.columns[self.node]
         return NOTHING if self.seq.choice is None else self.seq.choice.columns
+
+    @property
+    def greedy(self) -> Choice | None:
+        """What the choice is between, if nothing but the likeliest token of it matters."""
+        request = self.seq.request
+        if self.ask is not None or request.scored or not request.sampling.greedy or self.seq.penalties is not None:
+            return None
+        if self.node != ROOT:
+            return ANYTHING if request.constraint is None else None
+        return self.seq.choice
 
 
 @dataclass(slots=True)

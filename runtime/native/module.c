@@ -1,9 +1,13 @@
-/* The one loop of sampling that would be several passes in numpy: exponentials of a float32 row, summed by blocks. */
+/* The one loop of sampling that would be several passes in numpy: exponentials of a float32 row, summed by blocks; and
+   the products of int8.c. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "int8.h"
 
 #define LANES 32 /* one word of a mask */
 #define BLOCK 512
@@ -107,7 +111,95 @@ static PyObject *exponentials(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+#define BUFFERS 9
+
+static void release(Py_buffer *buffers) {
+    for (int i = 0; i < BUFFERS; i++)
+        if (buffers[i].obj) PyBuffer_Release(&buffers[i]);
+}
+
+/* Of one block of memory: the caller frees x.x. 0: no memory. */
+static int rounded(const float *x, int64_t rows, int64_t d, Rounded *out) {
+    out->rows = rows;
+    out->x = malloc((size_t)rows * ((size_t)d / 2 * sizeof(int32_t) + 3 * sizeof(float)) + 1);
+    if (!out->x) return 0;
+    out->step = (float *)(out->x + rows * (d / 2));
+    out->error = out->step + rows;
+    out->norm = out->error + rows;
+    int8_round(x, rows, d, out);
+    return 1;
+}
+
+/* Whether x [rows, d] and the matrix go together. d is even. */
+static int fitting(Py_buffer *x, const Int8 *w, Py_ssize_t weights, Py_ssize_t scales, Py_ssize_t bias) {
+    int64_t groups = (w->n + 15) / 16;
+    return w->d > 0 && w->d % 2 == 0 && x->len % (w->d * 4) == 0 && weights == groups * 16 * w->d && scales == w->n * 4 &&
+           (!w->bias || bias == w->n * 4);
+}
+
+static PyObject *products(PyObject *module, PyObject *args) {
+    Py_buffer b[BUFFERS] = {{0}};
+    Int8 w;
+    long long d, first, last;
+    int level;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*y*z*w*LLLi", &b[0], &b[1], &b[2], &b[3], &b[4], &d, &first, &last, &level))
+        return NULL;
+    w = (Int8){b[1].buf, b[2].buf, b[3].buf, b[2].len / 4, d};
+    int64_t rows = d > 0 ? b[0].len / (d * 4) : 0;
+    Rounded x = {0};
+    int fits = fitting(&b[0], &w, b[1].len, b[2].len, b[3].len) && b[4].len == rows * w.n * 4 && first >= 0 &&
+               last <= (w.n + 15) / 16 && level <= int8_best();
+    if (!fits)
+        PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not go together");
+    else if (!rounded(b[0].buf, rows, d, &x))
+        PyErr_NoMemory();
+    else {
+        Py_BEGIN_ALLOW_THREADS;
+        int8_products(&w, &x, first, last, level, b[4].buf);
+        Py_END_ALLOW_THREADS;
+        free(x.x);
+    }
+    release(b);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *screen(PyObject *module, PyObject *args) {
+    Py_buffer b[BUFFERS] = {{0}};
+    Int8 w;
+    long long d, first, last;
+    int level;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*y*z*y*y*z*w*w*LLLi", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &b[6], &b[7], &b[8], &d,
+                          &first, &last, &level))
+        return NULL;
+    w = (Int8){b[1].buf, b[2].buf, b[3].buf, b[2].len / 4, d};
+    int64_t rows = d > 0 ? b[0].len / (d * 4) : 0, words = (w.n + 31) / 32;
+    Rounded x = {0};
+    int fits = fitting(&b[0], &w, b[1].len, b[2].len, b[3].len) && b[4].len == w.n * 4 && b[5].len == w.n * 4 &&
+               (!b[6].buf || b[6].len == rows * words * 4) && b[7].len == rows * w.n * 4 && b[8].len == rows * 4 &&
+               first >= 0 && last <= (w.n + 15) / 16 && level <= int8_best();
+    if (!fits)
+        PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not go together");
+    else if (!rounded(b[0].buf, rows, d, &x))
+        PyErr_NoMemory();
+    else {
+        Py_BEGIN_ALLOW_THREADS;
+        int8_screen(&w, b[4].buf, b[5].buf, &x, b[6].buf, words, first, last, level, b[7].buf, b[8].buf);
+        Py_END_ALLOW_THREADS;
+        free(x.x);
+    }
+    release(b);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"products", products, METH_VARARGS,
+     "products(x, weights, scales, bias, out, d, first, last, level): see int8.h; of the groups [first, last)."},
+    {"screen", screen, METH_VARARGS,
+     "screen(x, weights, scales, bias, errors, norms, masks, upper, lower, d, first, last, level): see int8.h."},
     {"exponentials", exponentials, METH_VARARGS,
      "exponentials(logits, temperature, mask, out, sums): float32 logits and out, float64 sums of each 512."},
     {NULL, NULL, 0, NULL},
@@ -115,4 +207,8 @@ static PyMethodDef methods[] = {
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&definition); }
+PyMODINIT_FUNC PyInit__native(void) {
+    PyObject *module = PyModule_Create(&definition);
+    if (module && PyModule_AddIntConstant(module, "LEVEL", int8_best()) < 0) Py_CLEAR(module);
+    return module;
+}

@@ -66,7 +66,7 @@ def test_a_branch_reads_the_prefix_and_the_nodes_above_it() -> None:
         assert seq.draft is not None
         seq.draft.columns[i] = np.array([i], np.int32)
     step.samples = step.samples[1:]
-    batch, where = pack(step)
+    batch, where = pack(step, 300)
     of = dict(zip(batch.slots.tolist(), batch.ids.tolist(), strict=True)) | dict(
         zip(seq.table[:3].tolist(), [1, 2, 3], strict=True)
     )

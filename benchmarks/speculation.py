@@ -2,10 +2,10 @@
 
     python benchmarks/speculation.py [--model PATH] [--batch 1 4 8] [--tokens 96] [--write]
 
-Requests of a kind run at once, first with drafts, then without, on engines that were made for it; their prompts are
-cached beforehand, and nothing is known of earlier results. CPU time of the process, so that other work on the machine
-counts little; the ratio is that with drafts to that without. In exact arithmetic the results are the same; in float32
-a tie can go the other way.
+Three requests of a kind for each that runs at once; first with drafts, then without, on engines that were made for it.
+Their prompts are cached beforehand, and nothing is known of earlier results. CPU time of the process, so that other
+work on the machine counts little; the ratio is that with drafts to that without. In exact arithmetic the results are
+the same; in float32 a tie can go the other way.
 
     copy      a text that stands in the prompt is written once more
     JSON      extraction under a JSON Schema after three examples
@@ -17,7 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import torch
@@ -32,7 +32,9 @@ from lmprog.runtime.sampling import Sampling
 from lmprog.runtime.speculation.named import drafters
 from lmprog.runtime.stats import Stats
 
+FORMS = ("A short story", "A letter", "A song")
 EXAMPLES = Path(__file__).parent.parent / "examples"
+ROUNDS = 3  # requests for each that runs at once
 SUBJECTS = (
     "the sea",
     "a clockmaker",
@@ -74,12 +76,12 @@ def extraction(model: Model, n: int, tokens: int) -> list[Request]:
 def free(model: Model, n: int, tokens: int, temperature: float = 0.0) -> list[Request]:
     return [
         Request(
-            prompt(model, f"A short story about {subject}. Once upon a time,"),
+            prompt(model, f"{form} about {subject}. Once upon a time,"),
             tokens,
             sampling=Sampling(temperature, seed=i if temperature else None),
             ignore_eos=True,
         )
-        for i, subject in enumerate(SUBJECTS[:n])
+        for i, (form, subject) in enumerate(islice(product(FORMS, SUBJECTS), n))
     ]
 
 
@@ -110,7 +112,7 @@ def measure(
 
 
 def compared(model: Model, kind: str, batch: int, tokens: int) -> list[str]:
-    requests = KINDS[kind](model, max(batch, 2), tokens)
+    requests = KINDS[kind](model, ROUNDS * batch, tokens)
     seconds, results, stats = measure(model, requests, batch, "auto")
     base, expected, plain = measure(model, requests, batch, None)
     same = sum(a.ids == b.ids for a, b in zip(results, expected, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 
 import numpy as np
@@ -11,6 +12,7 @@ MEMORY = 400.0  # observations after which the old ones count half
 FIRST = 8.0  # observations that a drafter's first guess counts for
 FORGET = 0.98  # of the weight of a step, with each later one
 ROW = 0.04  # of a step's fixed cost: what a row costs, as long as that is not known
+FAR, LEAST_ERROR = 3.0, 0.05  # times the usual error, of the expected time: errors beyond both are cut
 LARGEST = 256  # tokens of a step up to which its time says something about drafts
 
 
@@ -63,7 +65,7 @@ class StepCosts:
     wide   rows of full logits; on a large vocabulary they are the dearest part
 
     Until both sizes have varied, a row and a head are taken to cost a small part of the fixed time each. A time far
-    above what was expected is that of another process, or of memory that was touched for the first time, and is cut.
+    from what was expected, as of a step that had to wait for another process, counts as if it were less far.
     """
 
     def __init__(self) -> None:
@@ -72,18 +74,28 @@ class StepCosts:
         self._squares = np.zeros((3, 3))
         self._times = np.zeros(3)
         self._costs: tuple[float, float, float] | None = None
+        self._error = math.inf  # by which times are off, usually
 
     def observe(self, tokens: int, wide: int, seconds: float) -> None:
         if tokens > LARGEST:
             return
         if self._costs is not None:
-            seconds = min(seconds, 2 * self.step(tokens, wide))
+            seconds = self._tamed(seconds, self.step(tokens, wide))
         x = np.array([1.0, tokens, wide])
         self._squares = FORGET * self._squares + np.outer(x, x)
         self._times = FORGET * self._times + x * seconds
         fixed, row, head = np.linalg.solve(self._squares + self._prior, self._times).tolist()
         fixed = max(fixed, 1e-3 * seconds)
         self._costs = fixed, max(row, 1e-3 * fixed), max(head, 0.0)
+
+    def _tamed(self, seconds: float, expected: float) -> float:
+        error = seconds - expected
+        if self._error == math.inf:
+            self._error = abs(error)
+        most = max(FAR * self._error, LEAST_ERROR * expected)
+        error = min(max(error, -most), most)
+        self._error = 0.9 * self._error + 0.1 * abs(error)
+        return expected + error
 
     def step(self, tokens: int, wide: int) -> float:
         """Seconds; 1 for a step that costs nothing but its fixed part as long as nothing is known."""

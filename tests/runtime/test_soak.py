@@ -14,6 +14,7 @@ import threading
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +24,16 @@ from numpy.typing import NDArray
 
 from lmprog.grammars import Vocabulary, compile, regex
 from lmprog.runtime.engine import Engine
-from lmprog.runtime.errors import DeadlineExceeded
+from lmprog.runtime.errors import DeadlineExceeded, QueueFull
 from lmprog.runtime.handle import Handle
 from lmprog.runtime.request import Request
 from lmprog.runtime.sampling import Sampling
+from lmprog.runtime.speculation.copying import Copying
+from lmprog.runtime.speculation.forced import Forced
+from lmprog.runtime.speculation.ngrams import Ngrams
 from lmprog.runtime.table import TableRunner
+
+from .drafting import Parrot, drafting
 
 VOCAB = Vocabulary([bytes((b,)) for b in b"abcdefghijklmno"] + [None], {15})
 CONSTRAINTS = [None, None, *[compile(regex(p), VOCAB) for p in ("[a-h]{3,20}", "(abc|abd|b)[a-z]{0,9}ooo", "a*b|c{9}")]]
@@ -77,7 +83,12 @@ def client(engine: Engine, requests: list[Request], seed: int, out: list[Outcome
     chance = random.Random(seed)
     flying: list[tuple[Request, Handle]] = []
     for request in requests:
-        flying.append((request, engine.submit(request)))
+        try:
+            flying.append((request, engine.submit(request)))
+        except QueueFull:  # until its time was over
+            assert request.timeout is not None
+            out.append(Outcome(request, "deadline", [], None))
+            continue
         if chance.random() < 0.1:
             chance.choice(flying)[1].cancel()
         while len(flying) > 40:
@@ -97,13 +108,15 @@ def land(request: Request, handle: Handle, stream: bool) -> Outcome:
     return Outcome(request, result.finish, result.ids, streamed)
 
 
-def soak(count: int, seed: int) -> None:
+def soak(count: int, seed: int, *drafters: Any) -> None:
     chance = random.Random(seed)
     requests = [some_request(chance) for _ in range(count)]
     need = sum(sorted(len(r.ids) + r.max_tokens for r in requests)[-RUNNING * 4 :])
     threads = threading.active_count()
     settings: dict[str, Any] = {"slots": need // 10, "max_running": RUNNING, "max_batch_tokens": 64}
-    with Engine(runner(), VOCAB, max_queue=QUEUE, **settings) as engine:
+    settings |= {"max_queue": QUEUE}
+    make = drafting(runner(), VOCAB, *drafters, **settings) if drafters else Engine(runner(), VOCAB, **settings)
+    with make as engine:
         outcomes = run(engine, requests, seed)
         stats = engine.stats
         engine.check()
@@ -113,6 +126,7 @@ def soak(count: int, seed: int) -> None:
         assert all(not node.refs for node in engine._scheduler.tree.nodes())
         assert {} == engine._handles == engine._loop.live == engine._scheduler.waiting.groups
         assert {} == engine._places._taken == engine._places._tickets
+    assert bool(drafters) == (stats.accepted > 0) == (stats.drafted > stats.accepted)
     assert threads == threading.active_count()
     check_outcomes(outcomes, count)
     assert stats.preempted > 0
@@ -156,13 +170,21 @@ def check_outcomes(outcomes: list[Outcome], count: int) -> None:
     assert kinds["cancelled"] + kinds["deadline"] < count / 3
 
 
-def test_a_short_soak() -> None:
-    soak(600, 1)
+DRAFTERS: dict[str, Callable[[], list[Any]]] = {
+    "plain": list,
+    "drafts": lambda: [Forced(VOCAB), Copying(), Ngrams(), Parrot(VOCAB.size, 1)],
+}
+
+
+@pytest.mark.parametrize("drafters", DRAFTERS.values(), ids=DRAFTERS)
+def test_a_short_soak(drafters: Callable[[], list[Any]]) -> None:
+    soak(600, 1, *drafters())
 
 
 @pytest.mark.slow
-def test_a_long_soak() -> None:
-    soak(10_000, 2)
+@pytest.mark.parametrize(("count", "drafters"), [(10_000, "plain"), (5_000, "drafts")])
+def test_a_long_soak(count: int, drafters: str) -> None:
+    soak(count, 2, *DRAFTERS[drafters]())
 
 
 def test_memory_does_not_grow() -> None:

@@ -195,7 +195,7 @@ def test_memory_does_not_grow() -> None:
         tracemalloc.start()
         try:
             sizes = []
-            for _ in range(5):
+            for _ in range(7):
                 handles = engine.submit_many(requests)
                 for handle in handles[::7]:
                     handle.cancel()
@@ -208,4 +208,4 @@ def test_memory_does_not_grow() -> None:
         finally:
             tracemalloc.stop()
 
-    assert sizes[-1] - sizes[1] < 100_000, sizes
+    assert sizes[6] - sizes[2] < 50_000, sizes  # deadlines of ended requests are dropped in every second round

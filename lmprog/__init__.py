@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .branches import Branch as Branch
     from .decoders import Argmax as Argmax
     from .decoders import Decoder as Decoder
     from .decoders import Sample as Sample
@@ -98,6 +99,7 @@ ModelNotFound NoModel OutOfSlots PartError ProgramError QueueFull RequestError R
 RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
 """
 _HOMES = {
+    ".branches": "Branch",
     ".decoders": "Argmax Decoder Sample",
     ".dist": "Dist",
     ".ends": "UnclearEnd",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .chat import ChatPlace
 from .errors import ProgramError, RoleError
@@ -11,6 +11,7 @@ from .events import Event
 from .transcript import Place
 
 if TYPE_CHECKING:
+    from .branches import Branch
     from .feedback import Aside
     from .run import Capture
     from .session import Live
@@ -26,19 +27,21 @@ class Filled:
     after: Place
 
 
-Step = Filled
+Step = Filled | list["Branch[Any]"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mark:
-    """A point of a run, from `p.mark()`."""
+    """A point of a run, from `p.mark()`. Of the lists, how much was in them."""
 
     owner: Live
     place: Place
     chat: ChatPlace
     line: int
     last: Event | None  # of the line
+    length: int  # of the text
     captures: int
+    holes: int
     requests: int  # of the tracer
     steps: int
     asides: tuple[Aside, ...]
@@ -57,7 +60,9 @@ def mark(live: Live) -> Mark:
         live.chat.place(),
         len(recorder.line),
         last,
+        recorder.length,
         len(recorder.captures),
+        live.page.holes,
         len(live.tracer.requests),
         len(live.steps),
         live.asides,
@@ -78,7 +83,7 @@ def go_back(live: Live, to: Mark, reason: str = "") -> None:
     del live.steps[to.steps :]
     if len(live.recorder.line) > to.line:
         live.recorder.retract(to.line, to.captures, reason)
-    live.page.holes = to.captures
+    live.page.holes = to.holes
     live.tracer.retract(to.requests, live.recorder.length)
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 from .errors import NoModel, RoutineCancelled, RunCancelled
 from .grammars import Vocabulary
@@ -85,7 +86,18 @@ class Canceller:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: set[Pending[Any]] = set()
+        self._children: WeakSet[Canceller] = WeakSet()
         self._cancelled = False
+        self._group: Hashable = self
+
+    def child(self) -> Canceller:
+        """One for a part of the run; cancelling the run cancels its parts."""
+        child = Canceller()
+        child._group = self._group
+        with self._lock:
+            self._children.add(child)
+            child._cancelled = self._cancelled
+        return child
 
     def run(self, model: LanguageModel, routine: Routine[T]) -> T:
         """Run it and wait. Raises RunCancelled; whatever interrupts the waiting cancels the routine."""
@@ -101,7 +113,7 @@ class Canceller:
     def start(self, model: LanguageModel, routine: Routine[T], *, block: bool = True) -> Pending[T]:
         """Run it without waiting. Raises RunCancelled; QueueFull when it would have to wait and must not `block`."""
         self.check()
-        pending = model.run(routine, group=self, block=block)
+        pending = model.run(routine, group=self._group, block=block)
         with self._lock:
             self._waiting.add(pending)
         pending.future.add_done_callback(lambda _: self._forget(pending))
@@ -121,6 +133,8 @@ class Canceller:
     def cancel(self) -> None:
         with self._lock:
             self._cancelled = True
-            waiting = list(self._waiting)
+            waiting, children = list(self._waiting), list(self._children)
         for pending in waiting:
             pending.cancel()
+        for child in children:
+            child.cancel()

@@ -7,7 +7,7 @@ length, an attribute) ends the outline, as the real text would depend on the ans
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from .decoders import Decoder
@@ -70,6 +70,17 @@ class _Passes:
     def __exit__(self, *_: object) -> None: ...
 
 
+class _Limb(Unknown):
+    """Stands in for a branch."""
+
+    __iter__ = None  # type: ignore[assignment]  # one is not a list of them
+    __slots__ = ("error", "index", "text", "value")
+
+    def __init__(self, index: int, text: str, value: Any) -> None:
+        super().__init__("a branch")
+        self.index, self.text, self.value, self.error = index, text, value, None
+
+
 class Outline:
     """A session that writes holes instead of filling them."""
 
@@ -115,6 +126,23 @@ class Outline:
     def effect(self, function: Callable[[], Any]) -> Unknown:
         return Unknown("an effect")
 
+    def fork(self, function: Callable[..., Any], args: Iterable[Any], **_: Any) -> list[_Limb]:
+        limbs = []
+        for i, arg in enumerate(args):
+            branch = Outline()
+            branch.holes, branch.roles.kind, branch.roles.open = self.holes, self.roles.kind, self.roles.open
+            text, value = _write(branch, function, arg)
+            self.pieces.append(f"⟨branch {i}: {text}⟩")
+            limbs.append(_Limb(i, text, value))
+        return limbs
+
+    def adopt(self, branch: _Limb) -> Any:
+        return self.append([branch], "")[0]
+
+    def append(self, branches: Sequence[_Limb], separator: str) -> tuple[Any, ...]:
+        self.pieces.append(separator.join([branch.text for branch in branches]))
+        return tuple([branch.value for branch in branches])
+
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:
         yield
@@ -122,18 +150,23 @@ class Outline:
 
 def outline(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """The outline of a program's function. Errors that come before the first hole are the program's own."""
-    session = Outline()
+    return _write(Outline(), function, *args, **kwargs)[0]
+
+
+def _write(session: Outline, function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[str, Any]:
+    """The text, and the body's value as far as it is known."""
+    before, value = session.holes, Unknown("the value of a branch")
     p = Prompt(session)
     try:
-        function(p, *args, **kwargs)
+        value = function(p, *args, **kwargs)
     except Asked as asked:
         session.pieces.append(f"⟨… the rest depends on {asked}⟩")
     except ProgramError:
         raise
     except Exception as error:
-        if not session.holes:
+        if session.holes == before:
             raise
         session.pieces.append(f"⟨… the rest depends on a value: {error!r}⟩")  # a stand-in is not of the value's type
     finally:
         finish(p)
-    return "".join(session.pieces)
+    return "".join(session.pieces), value

@@ -42,6 +42,18 @@ class Page:
         page._decoders = [*self._decoders]
         return page
 
+    def branch(self, *path: int) -> Page:
+        """A copy with seeds of its own."""
+        page = self.copy()
+        page._decoders = [(decoder, derive_seed(seed, "fork", *path)) for decoder, seed in self._decoders]
+        return page
+
+    def go_to(self, other: Page) -> None:
+        """Go on from where a copy is now."""
+        self.transcript.go_to(other.transcript.place())
+        self.chat.go_to(other.chat.place())
+        self.role, self.holes = other.role, other.holes
+
     def text(self, text: str) -> None:
         if self.role in ("", "assistant"):
             self.transcript.append(text)
@@ -74,11 +86,10 @@ class Page:
         self.chat.add(answer.value.decode())
         self.holes += 1
 
-    def take_over(self, begin: Place, end: Place, value: str) -> None:
-        """A value that was generated elsewhere, between two places."""
+    def take_over(self, begin: Place, end: Place, text: str) -> None:
+        """Text from elsewhere, in the spelling that it got there between two places."""
         self.transcript.take_over(begin, end)
-        self.chat.add(value)
-        self.holes += 1
+        self.chat.add(text)
 
     def _sampling(self, hole: Hole, tries: int) -> Sampling:
         decoder, seed = self._decoders[-1]

@@ -16,10 +16,12 @@ from .question import NORMS, Question
 
 if TYPE_CHECKING:
     from .attempts import Attempt, Otherwise
+    from .branches import Branch
     from .dist import Dist
     from .feedback import Mode
     from .tools import ToolCall
 
+A = TypeVar("A")
 T = TypeVar("T")
 NOTE = "(Not accepted: {why})"
 
@@ -39,6 +41,9 @@ class Session(Protocol):
     def mark(self) -> Any: ...
     def reset(self, to: Any) -> None: ...
     def attempts(self, times: int, **options: Any) -> Any: ...
+    def fork(self, function: Callable[..., Any], args: Iterable[Any], **options: Any) -> list[Any]: ...
+    def adopt(self, branch: Any) -> Any: ...
+    def append(self, branches: Sequence[Any], separator: str) -> tuple[Any, ...]: ...
 
 
 class Prompt:
@@ -48,11 +53,11 @@ class Prompt:
     A run is a chat from its first role on, and then all its text is inside of roles; holes are for the assistant.
     """
 
-    __slots__ = ("_over", "_session")
+    __slots__ = ("_closed", "_session")
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._over = False
+        self._closed = ""  # why it cannot be used
 
     def __call__(self, *parts: object) -> Any:
         """Append `parts` in order: texts, holes, and values with a `str()`; bytes are refused.
@@ -243,14 +248,59 @@ class Prompt:
         hole = {"name": name, "max_tokens": max_tokens, "decoder": decoder}
         return call_tool(self, tools, hole, errors=errors, result=result, role=role)
 
+    def fork(
+        self,
+        function: Callable[[Prompt, A], T],
+        args: Iterable[A],
+        *,
+        errors: Literal["raise", "return"] = "raise",
+        concurrency: int = 64,
+    ) -> list[Branch[T]]:
+        """Run `function(p, arg)` for each of `args`, together, each on a prompt that goes on from here.
+
+            drafts = p.fork(lambda p, mood: p(f"A {mood} line: ", gen(max_tokens=20), "\\n"), ["calm", "wild"])
+            p.adopt(max(drafts, key=lambda draft: len(draft.value)))
+
+        The text before is computed once for all. Each branch has a seed of its own, derived from the run's. The run
+        itself stays where it is, until `adopt` or `append` makes something of the branches: their `value` is what the
+        function returned, `text` what they appended.
+
+        errors="raise" cancels the other branches when one fails, and raises its exception; errors="return" lets it be
+        the branch's `error`. Up to `concurrency` branches are under way at once.
+        """
+        self._check()
+        self._closed = "p waits for its branches: a branch writes to the prompt that its function is given"
+        try:
+            return self._session.fork(function, args, errors=errors, concurrency=concurrency)
+        finally:
+            self._closed = ""
+
+    def adopt(self, branch: Branch[T]) -> T:
+        """Go on from where a branch ended: its text, captures and messages are now the run's. Gives its value.
+
+        Raises ProgramError when the run has gone on since the fork, or the branch failed.
+        """
+        self._check()
+        value: T = self._session.adopt(branch)
+        return value
+
+    def append(self, branches: Branch[T] | Iterable[Branch[T]], *, separator: str = "") -> tuple[T, ...]:
+        """Append the texts of branches, in order, with their captures; in a chat, their messages. Gives their values.
+
+        Raises ProgramError when one of them failed.
+        """
+        self._check()
+        listed = list(branches) if isinstance(branches, Iterable) else [branches]
+        return self._session.append(listed, text_of(separator))
+
     def _check(self) -> None:
-        if self._over:
-            raise ProgramError("this run is over: p cannot be used after its program has returned")
+        if self._closed:
+            raise ProgramError(self._closed)
 
 
 def finish(p: Prompt) -> None:
     """No more text: its program has returned."""
-    p._over = True
+    p._closed = "this run is over: p cannot be used after its program has returned"
 
 
 class Roles:

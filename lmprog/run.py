@@ -175,20 +175,24 @@ class Run(Generic[T]):
 class Recorder:
     """Collects the text, captures and events of a run while it goes on.
 
-    `line` are the events that make up the text; `events` are all, with those of what was taken back.
+    `line` are the events that make up the text; `events` are all, with those of what was taken back. In a branch,
+    `before` is the text before it.
     """
 
-    def __init__(self, listen: Callable[[Event], object] | None = None) -> None:
-        self.length = 0
+    def __init__(
+        self, listen: Callable[[Event], object] | None = None, branch: tuple[int, ...] = (), before: str = ""
+    ) -> None:
+        self.branch, self.before = branch, before
+        self.length = len(before)
         self.line: list[Event] = []
         self.events: list[Event] = []
         self.captures: list[Capture] = []
         self.usage = Usage()
-        self._listen = listen
+        self.listen = listen
 
     @property
     def text(self) -> str:
-        return self.text_since(0)
+        return self.before + self.text_since(0)
 
     def text_since(self, count: int) -> str:
         """The text of the line but for its first `count` events."""
@@ -196,21 +200,28 @@ class Recorder:
 
     def add(self, kind: type[E], text: str = "", /, **fields: Any) -> E:
         """Append text, and the event that says so."""
-        event = kind(span=(self.length, self.length + len(text)), text=text, **fields)
-        self.length += len(text)
+        event = kind(span=(self.length, self.length + len(text)), text=text, branch=self.branch, **fields)
+        self.take(event)
+        return event
+
+    def take(self, event: Event) -> None:
+        """Append an event and its text."""
+        self.length += len(event.text)
         self.line.append(event)
         self.tell(event)
-        return event
 
     def retract(self, line: int, captures: int, reason: str) -> None:
         """Take back all but the first events of the line, and the first captures."""
         removed = self.text_since(line)
         self.length -= len(removed)
         del self.line[line:], self.captures[captures:]
-        self.tell(Retract(span=(self.length, self.length), removed=removed, reason=reason))
+        self.refuse(removed, reason)
+
+    def refuse(self, text: str, reason: str) -> None:
+        """Tell of text that is not there."""
+        self.tell(Retract(span=(self.length, self.length), branch=self.branch, removed=text, reason=reason))
 
     def tell(self, event: Event) -> None:
-        """Of what does not make up the text."""
         self.events.append(event)
-        if self._listen is not None:
-            self._listen(event)
+        if self.listen is not None:
+            self.listen(event)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from .attempts import Attempts, Rejected, Tried
+from .branches import Branch, adopt, append, fork
 from .checkpoints import Filled, Mark, Step, go_back, mark
 from .decoders import Decoder
 from .dist import Dist
@@ -53,6 +54,8 @@ class Live:
         self.asides: tuple[Aside, ...] = ()
         self.lookahead = Lookahead(body if options.preview else None)
         self._waited = 0.0
+        self.forks = 0
+        self.loose: list[Live] = []  # branches that are not part of the text
         self._began = time.perf_counter()
         self.tracer = Tracer(model.vocab.token_bytes, self._began)
 
@@ -145,17 +148,22 @@ class Live:
 
     def _replayed(self, hole: Hole, name: str) -> Capture | None:
         """The answer of the attempt that is run again."""
-        if not self.replay:
+        step = self.next_step()
+        if not isinstance(step, Filled):
             return None
-        step = self.replay.popleft()
-        if not isinstance(step, Filled) or (step.kind, step.capture.name) != (hole.kind, name):
+        if (step.kind, step.capture.name) != (hole.kind, name):
             self.replay.clear()
             return None
         old = step.capture
         self.page.take_over(step.before, step.after, old.text)
+        self.page.holes += 1
         closed = self.recorder.add(Close, old.text, name=name, value=old.value, finish=old.finish)
         self.recorder.captures.append(replace(old, span=closed.span))
         return self.recorder.captures[-1]
+
+    def next_step(self) -> Step | None:
+        """What the attempt that is run again got here; None: that is over."""
+        return self.replay.popleft() if self.replay else None
 
     def open(self, role: str, name: str | None) -> None:
         self.roles.begin(role)
@@ -197,6 +205,43 @@ class Live:
     def attempts(self, times: int, **options: Any) -> Attempts:
         return Attempts(self, times, **options)
 
+    def fork(self, function: Callable[..., T], args: Iterable[Any], **options: Any) -> list[Branch[T]]:
+        return fork(self, function, list(args), **options)
+
+    def adopt(self, branch: Branch[T]) -> T:
+        return adopt(self, branch)
+
+    def append(self, branches: Sequence[Branch[T]], separator: str) -> tuple[T, ...]:
+        return append(self, branches, separator)
+
+    def branch(self, fork: int, index: int, canceller: Canceller) -> Live:
+        """A session that goes on from here by itself."""
+        live = Live(self.model, self.options, canceller)
+        live.page = self.page.branch(fork, index)
+        live.transcript, live.chat = live.page.transcript, live.page.chat
+        here = self.recorder
+        live.recorder = Recorder(here.listen, (*here.branch, fork, index), here.text)
+        live.roles.kind, live.roles.open, live.roles.begun = self.roles.kind, self.roles.open, self.roles.begun
+        live.tried = [Tried(t.attempts, t.failed, t.base + here.text_since(t.line), 0) for t in self.tried]
+        live.asides = self.asides
+        live.tracer.zero = self.tracer.zero
+        return live
+
+    def joined(self, branch: Live) -> None:
+        """A branch is over."""
+        branch.settle_branches()
+        self.recorder.usage += branch.recorder.usage
+        self.recorder.events += branch.recorder.events
+        self.loose.append(branch)
+
+    def settle_branches(self) -> None:
+        """Branches that nothing was made of stay in the trace, as text that was taken back."""
+        for branch in self.loose:
+            first = len(self.tracer.requests)
+            self.tracer.take(branch.tracer, 0)
+            self.tracer.retract(first, self.recorder.length)
+        self.loose = []
+
     @contextlib.contextmanager
     def decoding(self, decoder: Decoder) -> Iterator[None]:
         self.page.decode(decoder)
@@ -217,6 +262,7 @@ class Live:
         return value
 
     def finished(self, value: Any) -> Run[Any]:
+        self.settle_branches()
         recorder = self.recorder
         usage = replace(recorder.usage, seconds=time.perf_counter() - self._began)
         return Run(

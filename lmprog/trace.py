@@ -121,6 +121,14 @@ class Tracer:
                 break
             self.tokens[i] = replace(self.tokens[i], span=(at, at), retracted=True)
 
+    def take(self, other: Tracer, shift: int) -> None:
+        """The records of a branch, whose text begins `shift` characters later than it did there."""
+        first = len(self.requests)
+        self.requests += [replace(r, at=r.at + shift, cached_to=None if shift else r.cached_to) for r in other.requests]
+        self.tokens += [
+            replace(t, span=(t.span[0] + shift, t.span[1] + shift), request=first + t.request) for t in other.tokens
+        ]
+
     def _token(self, attempt: Attempt, i: int, span: Span) -> TokenRecord:
         result = attempt.result
         raw, masked = result.logprobs[i], _get(result.masked_logprobs, i, math.nan)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .errors import AttemptsExhausted, BudgetError, EmptyLanguage
-from .events import Retract
 from .holes import Hole
 from .run import Capture
 
@@ -34,7 +33,6 @@ def fill_checked(live: Live, hole: Hole, name: str, follow: str) -> Capture:
             return live.capture(hole, name, answer, value)
         failed.append(text)
         live.transcript.go_to(before)
-        at = live.recorder.length
-        live.recorder.tell(Retract(span=(at, at), removed=text, reason=f"where of {name}: {text!r}"))
-        live.tracer.retract(requests, at)
+        live.recorder.refuse(text, f"the condition of the hole {name!r}")
+        live.tracer.retract(requests, live.recorder.length)
     raise AttemptsExhausted([f"{text!r} does not meet the condition of the hole {name!r}" for text in failed])

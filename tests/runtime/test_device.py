@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -296,3 +300,19 @@ def test_a_request_whose_constraint_fails_while_the_model_runs_fails_alone() -> 
 
         assert 10 == len(fine.result(60).ids)
         engine.check()
+
+
+@pytest.mark.slow
+def test_the_benchmark_for_gpus_runs_here_in_small() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--tiny"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert 6 == done.stdout.count("| tiny |")
+    assert "failed" not in done.stdout

@@ -65,7 +65,7 @@ class Prompt:
         Returns None without holes, the value of the only one, or the tuple of their values.
         """
         self._check()
-        ready = [part.fresh() if isinstance(part, Hole) else text_of(part) for part in parts]
+        ready = [part if isinstance(part, Hole) else text_of(part) for part in parts]
         values = []
         for i, part in enumerate(ready):
             if isinstance(part, Hole):

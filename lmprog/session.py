@@ -71,7 +71,7 @@ class Live:
         before = mark(self)
         self.recorder.add(Open, name=name, kind=hole.kind)
         try:
-            filled = self._replayed(hole, name) or self._filled(hole, name, follow)
+            filled = self._replayed(hole, name) or self._filled(hole.fresh(), name, follow)
         except Exception as error:  # a validator of the value's type may raise anything
             error.add_note(f"in the hole {name!r}: {hole.kind}")
             go_back(self, before, str(error))

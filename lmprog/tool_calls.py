@@ -28,12 +28,12 @@ def call_tool(
         raise RoleError(f"p.tool_call in the {roles.open} role: call it between messages, as it writes its own")
     call = gen(grammar=calls_of(tools), **hole)
     if roles.kind != "chat":
-        made = _made(tools, p(call, before), errors)
+        made = p.effect(_made, tools, p(call, before), errors)
         p(made.text, after)
         return made
     with p.assistant():
         written = p(call)
-    made = _made(tools, written, errors)
+    made = p.effect(_made, tools, written, errors)
     with p._role(role, made.name if role == "tool" else None):
         p(made.text)
     return made
@@ -47,7 +47,7 @@ def _around(result: str) -> tuple[str, str]:
 
 
 def _made(tools: dict[str, Tool], call: Any, errors: str) -> ToolCall:
-    """Ask for the name first: a preview, which knows no value, ends there."""
+    """Call the function."""
     name, arguments = call["name"], call["arguments"]
     try:
         value = tools[name](arguments)

@@ -118,6 +118,10 @@ class Template(Program[..., dict[str, Any]]):
     def __get__(self, instance: Any, owner: type | None = None) -> Template:
         return self
 
+    def __deepcopy__(self, memo: object) -> Template:
+        """Itself: it never changes."""
+        return self
+
     def __repr__(self) -> str:
         return f"<template {self.__name__}>"
 

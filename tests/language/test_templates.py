@@ -325,3 +325,18 @@ def test_samples_and_options(model: RandomModel) -> None:
         lp.Template("", decoder="greedy")  # type: ignore[arg-type]
     with pytest.raises(lp.ProgramError, match="by name or as one mapping, not str"):
         template("cats")
+
+
+def test_a_template_is_previewed(model: RandomModel) -> None:
+    source = """\
+{% for day in days %}{{ day }}: {{ select("mood", ["calm", "sad", "mad"]) }}
+{% if mood == "mad" %}why: {{ gen("why", regex="[a-z]{1,5}") }}
+{% endif %}{% endfor %}last: {{ mood }} {{ gen("n", int, ge=0, le=9) }}"""
+    template = lp.Template(source, model=model)
+    for seed in range(8):
+        options: Any = {"days": ["Mo", "Tu"], "decoder": lp.Sample(3.0, seed=seed)}
+        run, plain = template.run(**options), template.run(**options, preview=False)
+
+        assert (plain.text, plain.value) == (run.text, run.value)
+        assert len(plain.captures.all()) == plain.usage.requests
+    assert run.usage.requests < plain.usage.requests

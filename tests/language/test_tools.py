@@ -154,7 +154,9 @@ def test_an_outline_calls_nothing() -> None:
     def explode() -> None:
         raise AssertionError
 
-    assert use.prompt([explode], name="c") == ("Call: ⟨c: a call of explode⟩\nResult: ⟨… the rest depends on c⟩")
+    assert use.prompt([explode], name="c") == (
+        "Call: ⟨c: a call of explode⟩\nResult: ⟨… the rest depends on an effect⟩"
+    )
 
 
 async def later(x: int) -> int:
@@ -270,3 +272,25 @@ def test_styles_of_docstrings(doc: str) -> None:
     assert shown["description"] == "About."
     about = {name: field.get("description") for name, field in shown["parameters"]["properties"].items()}
     assert about == {"a": "the first number", "b": "the second"}
+
+
+def test_a_preview_calls_nothing(model: RandomModel) -> None:
+    """The holes behind the call come ahead, the function is called once."""
+    called: list[int] = []
+
+    def tick(step: int) -> int:
+        called.append(step)
+        return len(called)
+
+    @lp.program
+    def ticking(p: lp.Prompt) -> list[Any]:
+        p("begin ", lp.select(["a", "b"]), " ", lp.select(["a", "b"]), "\n")
+        first = p.tool_call([tick], result=" = {}\n")
+        p(lp.select(["c", "d"]), " ", lp.select(["c", "d"]), "\n")
+        return [first.value, p.tool_call([tick]).value]
+
+    run = ticking.run(model=model)
+    plain = ticking.run(model=model, preview=False)
+
+    assert ([1, 2], [3, 4], 4) == (run.value, plain.value, len(called))
+    assert run.usage.requests < plain.usage.requests

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -76,31 +78,26 @@ def style(event: Event) -> str:
 class Terminal:
     """Reads inputs, hands them to the session, and writes what comes of it."""
 
-    def __init__(self, model: LanguageModel, console: Console | None = None, history: History | None = None) -> None:
-        self.console = console or Console(highlight=False)
+    def __init__(self, model: LanguageModel) -> None:
+        self.console = Console(highlight=False)
         self.typist = Typist(self.console)
         self.session = Interactive(model, listen=self.typist)
-        self._lines: PromptSession[str] = PromptSession(
-            PROMPT,
-            multiline=True,
-            prompt_continuation=MORE,
-            history=history or open_history(self.console),
-            completer=_Completer(self.session),
-            complete_while_typing=False,
-            lexer=PygmentsLexer(PythonLexer),
-            key_bindings=keys(),
-        )
 
     def loop(self) -> None:
-        """Until :quit or Ctrl-D."""
+        """Until :quit or Ctrl-D; or, when the inputs do not come from a keyboard, until there are no more."""
+        with suppress(EOFError):
+            if sys.stdin.isatty():
+                self._ask()
+            else:
+                for text in piped(sys.stdin):
+                    self.take(text)
+
+    def _ask(self) -> None:
         self.console.print(f"lmprog {__version__}, {inline(self.session.model.name)}; :help helps", style="dim")
+        lines = editor(self.session, open_history(self.console))
         while True:
-            try:
-                self.take(self._lines.prompt())
-            except KeyboardInterrupt:  # while typing: the line is dropped
-                continue
-            except EOFError:
-                return
+            with suppress(KeyboardInterrupt):  # while typing: the line is dropped
+                self.take(lines.prompt())
 
     def take(self, text: str) -> None:
         """One input. What goes wrong is written; only EOFError, of :quit, comes out."""
@@ -140,6 +137,31 @@ def _short(value: object, limit: int = 2000) -> str:
 
 
 # -- the line editor -----------------------------------------------------------------------------------------------
+
+
+def editor(session: Interactive, history: History) -> PromptSession[str]:
+    """Reads an input, of one line or more."""
+    return PromptSession(
+        PROMPT,
+        multiline=True,
+        prompt_continuation=MORE,
+        history=history,
+        completer=_Completer(session),
+        complete_while_typing=False,
+        lexer=PygmentsLexer(PythonLexer),
+        key_bindings=keys(),
+    )
+
+
+def piped(lines: Iterable[str]) -> Iterator[str]:
+    """Lines put together to inputs."""
+    text = ""
+    for line in lines:
+        text += line
+        if is_complete(text.removesuffix("\n")):
+            yield text.removesuffix("\n")
+            text = ""
+    yield text
 
 
 class _Completer(Completer):

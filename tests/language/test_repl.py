@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,27 @@ def test_a_model_does_not_steer_the_terminal(terminal: Terminal) -> None:
 
     assert "\x1b]0;owned" not in (terminal.child.before or "")
     assert "␛]0;owned␇" in STEERING.sub("", terminal.child.before or "")
+
+
+def test_inputs_from_a_pipe(tmp_path: Path) -> None:
+    lines = """p("n: ", gen(int, ge=7, le=7, name="n"))
+for i in range(2):
+    p(f" {i}")
+
+p(" end",
+  "ing")
+1 / 0
+:why n
+"""
+    command = [sys.executable, "-m", "lmprog", "repl", "--model", "random:0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, env=environment)
+
+    assert done.stdout.startswith("n: 7\n7\n 0 1\n ending\n")
+    assert "line 1: 1 / 0\nZeroDivisionError" in done.stdout
+    assert "Its language: int, ge=7, le=7" in done.stdout
+    assert "" == done.stderr
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -51,9 +51,20 @@ def load(path: str | Path) -> Run[Any]:
     if data.get("version") != VERSION:
         raise RunError(f"{path} has version {data.get('version')!r} of the format; this lmprog reads {VERSION}")
     lists = {key: _records(data, key, kind, path) for key, kind in LISTS.items()}
+    for key, records in lists.items():
+        _check(key, records, len(lists["requests"]), path)
     messages = tuple(data.get("messages", ()))
     captures, usage = Captures(lists.pop("captures")), _read(Usage, data.get("usage"), f"{path}: usage")
     return Run(data.get("value"), str(data.get("text", "")), captures, usage, messages=messages, **lists)
+
+
+def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> None:
+    """That the numbers in records lead somewhere."""
+    for i, record in enumerate(records):
+        begin, end = getattr(record, "span", (0, 0))
+        request = getattr(record, "request", None)
+        if not 0 <= begin <= end or (request is not None and not 0 <= request < requests):
+            raise RunError(f"{path}: {key}[{i}] is about a place or a request that there is not")
 
 
 # -- writing -----------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def _retracted(run: Run[Any]) -> list[tuple[int, Piece]]:
     found: list[tuple[int, Piece]] = []
     for event in run.trace:
         if isinstance(event, Retract) and not event.branch:
-            at = event.span[1]
+            at = min(event.span[1], len(run.text))
             found = [(min(place, at), piece) for place, piece in found]
             found.append((at, Piece(event.removed, "retracted", note=event.reason)))
     return found

@@ -79,6 +79,8 @@ def test_bytes_that_are_no_text(model: RandomModel, tmp_path: Path) -> None:
         (lambda data: json.dumps(data | {"version": 2}), "version 2"),
         (lambda data: json.dumps(data | {"tokens": 3}), "tokens is not a list"),
         (lambda data: json.dumps(data | {"tokens": [{"id": 3}]}), r"tokens\[0\] cannot be read"),
+        (lambda data: json.dumps(data | {"requests": []}), r"tokens\[\d+\] is about"),
+        (lambda data: json.dumps(data | {"tokens": [data["tokens"][0] | {"span": [3, 1]}]}), r"tokens\[0\] is about"),
         (lambda data: json.dumps(data | {"trace": [{"event": "Done"}]}), r"trace\[0\] cannot be read"),
         (lambda data: json.dumps(data | {"captures": [{"odd": 1}]}), r"captures\[0\] cannot be read: .*'odd'"),
         (lambda data: json.dumps(data | {"usage": {"requests": "many"}}), "usage cannot be read: .*'many'"),

@@ -163,6 +163,7 @@ class FlashInfer:
     def __init__(self) -> None:
         self._wrapper: Any = import_module("flashinfer").BatchPrefillWithPagedKVCacheWrapper
         self._workspace: Tensor | None = None
+        self._passes: dict[Kind, _FlashInfer] = {}  # of steps of any shape: one at a time is under way
 
     def fits(self, kind: Kind) -> bool:
         return kind.width in (64, 128, 256) and kind.dtype in HALF
@@ -170,13 +171,17 @@ class FlashInfer:
     def begin(self, ragged: Ragged, kind: Kind, device: torch.device, most: int | None = None) -> Attend:
         if self._workspace is None:
             self._workspace = torch.empty(WORKSPACE, dtype=torch.uint8, device=device)
-        buffers = {}
         if most is not None:
             names = "qo_indptr_buf", "paged_kv_indptr_buf", "paged_kv_indices_buf", "paged_kv_last_page_len_buf"
             sizes = len(ragged.q), len(ragged.k), most, len(ragged.k) - 1
             buffers = {n: torch.zeros(s, dtype=torch.int32, device=device) for n, s in zip(names, sizes, strict=True)}
-        wrapper = self._wrapper(self._workspace, "NHD", use_cuda_graph=most is not None, **buffers)
-        return _FlashInfer(wrapper, ragged, kind, device)
+            wrapper = self._wrapper(self._workspace, "NHD", use_cuda_graph=True, **buffers)
+            return _FlashInfer(wrapper, ragged, kind, device)
+        if kind not in self._passes:
+            self._passes[kind] = _FlashInfer(self._wrapper(self._workspace, "NHD"), ragged, kind, device)
+        else:
+            self._passes[kind].again(ragged)
+        return self._passes[kind]
 
 
 class _FlashInfer:

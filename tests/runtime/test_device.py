@@ -233,6 +233,19 @@ def test_a_narrow_head_computes_no_more_than_the_union() -> None:
     assert np.allclose(wide[1], narrow[1])
 
 
+def test_deterministic_results_stay_so_on_the_device() -> None:
+    """Whatever is beside them: narrow heads, whose width depends on the company, are off."""
+    runner = HFRunner(tiny("Llama"), on_device=True, deterministic=True)
+    todo = [request for request in requests() if request.sampling.greedy and not request.scored]
+    seen = []
+    for running in (64, 3, 1):
+        with Engine(runner, VOCAB, max_running=running, max_batch_tokens=50) as engine:
+            seen.append([outcome(r) for r in engine.generate(todo)])
+
+    assert 0 == device(runner).narrow
+    assert seen[0] == seen[1] == seen[2]
+
+
 class Watched:
     """A constraint that tells whether the model was at work when its masks were asked for."""
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .branches import Branch as Branch
+    from .calibrator import Calibrated as Calibrated
+    from .calibrator import Calibrator as Calibrator
     from .decoders import Argmax as Argmax
     from .decoders import Decoder as Decoder
     from .decoders import Sample as Sample
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .errors import BrokenModel as BrokenModel
     from .errors import BudgetError as BudgetError
     from .errors import CacheError as CacheError
+    from .errors import CalibrationError as CalibrationError
     from .errors import ContextOverflow as ContextOverflow
     from .errors import DeadlineExceeded as DeadlineExceeded
     from .errors import EmptyLanguage as EmptyLanguage
@@ -93,13 +96,14 @@ if TYPE_CHECKING:
     from .trace import TokenRecord as TokenRecord
 
 _ERRORS = """
-AmbiguousOptions AttemptsExhausted BrokenModel BudgetError CacheError ContextOverflow DeadlineExceeded EmptyLanguage
-EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch
-ModelNotFound NoModel OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled
-RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
+AmbiguousOptions AttemptsExhausted BrokenModel BudgetError CacheError CalibrationError ContextOverflow
+DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption
+LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError ProgramError QueueFull RequestError RoleError
+RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
 """
 _HOMES = {
     ".branches": "Branch",
+    ".calibrator": "Calibrated Calibrator",
     ".decoders": "Argmax Decoder Sample",
     ".dist": "Dist",
     ".ends": "UnclearEnd",

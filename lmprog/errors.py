@@ -28,6 +28,7 @@ LmprogError
     ├── HoleError               a hole is described wrongly
     │   ├── HoleInString        a hole inside an f-string, or joined to a string
     │   └── AmbiguousOptions    an option begins another, and what follows does not tell them apart
+    ├── CalibrationError        a Calibrator that is not fitted, or used on other options than it was fitted on
     ├── PartError               p(...) was given what is not text; a TypeError too
     ├── RoleError               roles mixed with plain text, or used in the wrong place
     ├── AttemptsExhausted       no attempt was accepted; `reasons` says why
@@ -71,6 +72,7 @@ __all__ = [
     "BrokenModel",
     "BudgetError",
     "CacheError",
+    "CalibrationError",
     "ConstraintError",
     "ContextOverflow",
     "DeadlineExceeded",
@@ -120,6 +122,10 @@ class HoleInString(HoleError):
 
 class AmbiguousOptions(HoleError):
     """One option begins another, and the text that follows the hole does not tell them apart."""
+
+
+class CalibrationError(ProgramError):
+    """A Calibrator is not fitted, is used on other options than it was fitted on, or its file is none."""
 
 
 class PartError(ProgramError, TypeError):

@@ -75,7 +75,8 @@ class Dist(Mapping[Any, float]):
 
     def __repr__(self) -> str:
         shares = [f"{option!r}: {self.probs[option]:.3g}" for option in self.ranked[:SHOWN]]
-        shares += ["…"] * (len(self) > SHOWN) + [f"none: {self.none:.3g}"] * (self.none is not None)
+        shares += ["…"] if len(self) > SHOWN else []
+        shares += [] if self.none is None else [f"none: {self.none:.3g}"]
         return f"Dist({', '.join(shares)})"
 
     def _repr_html_(self) -> str:

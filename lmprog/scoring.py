@@ -58,7 +58,7 @@ class Place:
 
 @dataclass
 class Asker:
-    """Asks for the logits of nodes, and counts what that costs."""
+    """Asks for the logits of nodes, and counts what that costs: the text up to the place is one prompt for all."""
 
     sent: tuple[int, ...]
     usage: Usage = field(default_factory=Usage)
@@ -68,6 +68,8 @@ class Asker:
 
         Nodes on one way down share a request, so that no row is computed twice.
         """
+        if not self.usage.prompt_tokens:
+            self.usage = Usage(0, len(self.sent))
         order = sorted(range(len(wanted)), key=lambda i: wanted[i][0].path)
         groups: list[list[int]] = []
         for i in order:
@@ -80,7 +82,7 @@ class Asker:
         answers: dict[int, Floats] = {}
         for group, result in zip(groups, results, strict=True):
             answers.update(zip(group, result.answers, strict=True))
-            self.usage += Usage(0, result.prompt_tokens, result.prompt_tokens_computed)
+            self.usage += Usage(0, len(wanted[group[-1]][0].path), result.prompt_tokens_computed)
         return [answers[i] for i in range(len(wanted))]
 
     def _request(self, wanted: Sequence[tuple[Node, NDArray[np.int32], bool]]) -> Request:

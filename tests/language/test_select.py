@@ -367,3 +367,20 @@ def test_options_of_probability_zero() -> None:
         for decoder in (lp.Argmax(), lp.Sample()):
             with pytest.raises(lp.SamplingError):
                 pick(["b", "x"], model=model, decoder=decoder)
+
+
+@pytest.mark.parametrize("decoder", [lp.Argmax(), lp.Sample()])
+def test_ten_choices_are_one_request_with_a_preview(model: RandomModel, decoder: lp.Decoder) -> None:
+    words = [f"{a}{b}" for a in ("moon", "sea", "topic", "math", "poem") for b in range(10, 20)]
+
+    def body(p: lp.Prompt) -> list[str]:
+        return [p("x: ", select(words), "\n") for _ in range(10)]
+
+    stepped = program(preview=False)(body).run(model=model, decoder=decoder, seed=1)
+    planned = program(body).run(model=model, decoder=decoder, seed=1)
+
+    assert stepped.value == planned.value
+    assert (10, 1) == (stepped.usage.requests, planned.usage.requests)
+    assert [dict(c.dist) for c in stepped.captures.all()] == [
+        pytest.approx(dict(c.dist)) for c in planned.captures.all()
+    ]

@@ -110,6 +110,8 @@ def repl(
     model: Annotated[
         str | None, typer.Option(help="Model folder, cached hub id, or random:SEED. [default: Gemma 3 270M]")
     ] = None,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="For temperatures above 0.")] = None,
 ) -> None:
     """Write prompts and programs line by line, with a model at hand."""
     try:
@@ -118,11 +120,13 @@ def repl(
         typer.echo(f"lmprog: the REPL needs the extra lmprog[repl]: {error}", err=True)
         raise typer.Exit(2) from None
     from .commands import load_model
+    from .decoders import Sample
 
     with _errors():
+        decoder = Sample(temperature, seed=seed) if temperature else None
         with console.status("loading the model"):
             loaded = load_model(model)
-        Terminal(loaded).loop()
+        Terminal(loaded, decoder).loop()
 
 
 class Engine(NamedTuple):

@@ -21,6 +21,7 @@ from rich.text import Text
 from . import __version__
 from .commands import command
 from .completion import completions
+from .decoders import Decoder
 from .events import Close, Event, Open, Retract, RoleBegin, RoleEnd
 from .events import Text as Written
 from .interactive import Interactive, brief, is_complete
@@ -78,10 +79,10 @@ def style(event: Event) -> str:
 class Terminal:
     """Reads inputs, hands them to the session, and writes what comes of it."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, decoder: Decoder | None = None) -> None:
         self.console = Console(highlight=False)
         self.typist = Typist(self.console)
-        self.session = Interactive(model, listen=self.typist)
+        self.session = Interactive(model, decoder=decoder, listen=self.typist)
 
     def loop(self) -> None:
         """Until :quit or Ctrl-D; or, when the inputs do not come from a keyboard, until there are no more."""

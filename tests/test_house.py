@@ -101,6 +101,9 @@ def test_wheel_holds_every_package_once(tmp_path: Path) -> None:
 
     assert sorted(folders()) == packages
     assert Path("lmprog/py.typed") in names
+    assert {path.name for path in (ROOT / "lmprog" / "pages").iterdir()} == {
+        n.name for n in names if "pages" in n.parts
+    }
     for extension in CONFIG["tool"]["setuptools"]["ext-modules"]:
         stem = extension["name"].replace(".", "/")
         assert any(str(name).startswith(f"{stem}.") for name in names), extension["name"]

@@ -128,7 +128,7 @@ p(" end",
 1 / 0
 :why n
 """
-    command = [sys.executable, "-m", "lmprog", "repl", "--model", "random:0"]
+    command = [sys.executable, "-m", "lmprog", "repl", "--model", "random:0", "--temperature", "1", "--seed", "3"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path)}
     done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, env=environment)
 

@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .run import Run as Run
     from .run import Usage as Usage
     from .runtime.load import load as load
+    from .stream import Stream as Stream
     from .templates import Template as Template
     from .tools import ToolCall as ToolCall
     from .tools import describe_tools as describe_tools
@@ -118,6 +119,7 @@ _HOMES = {
     ".prompt": "Prompt",
     ".run": "Capture Captures Run Usage",
     ".runtime.load": "load",
+    ".stream": "Stream",
     ".templates": "Template",
     ".tools": "ToolCall describe_tools",
     ".trace": "RequestRecord TokenRecord",

@@ -48,10 +48,11 @@ class Text(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Open(Event):
-    """A hole begins. `kind` describes its language in a few words."""
+    """A hole begins. `kind` describes its language in a few words; `json`: its value is written as JSON."""
 
     name: str
     kind: str
+    json: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ class _Filling:
         sent, prefix = ids[: len(ids) - backed], spell(self.model.vocab, ids[len(ids) - backed :])
         state = self.constraint.start(prefix, self.follow)
         try:
-            result = yield from self._request(sent, state, backed)
+            result = yield from self._request(sent, state, backed, prefix)
         except BudgetError:
             if not backed:
                 raise
@@ -89,7 +89,7 @@ class _Filling:
         if self.task.trace:
             self.attempts.append(Attempt(sent, prefix, result, kept, time.perf_counter() - result.seconds))
 
-    def _request(self, sent: Sequence[int], state: int, backed: int) -> Routine[Result]:
+    def _request(self, sent: Sequence[int], state: int, backed: int, prefix: bytes) -> Routine[Result]:
         limit = self._limit(sent, state, backed)
         open_end = self.hole.grammar is not None and not self.follow and not self.hole.stop
         request = Request(
@@ -101,7 +101,7 @@ class _Filling:
             open_end=open_end,
             logprobs=self.task.logprobs,
             top_logprobs=TOP if self.task.trace else 0,
-            on_tokens=self.task.on_tokens,
+            on_tokens=self.task.watch(prefix) if self.task.watch else None,
         )
         (result,) = yield [request]
         self.usage += Usage(

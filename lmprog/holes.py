@@ -52,6 +52,7 @@ class Hole:
     tries: int = TRIES
     monitor: Monitor | None = None
     type: Any = None
+    json: bool = False
 
     @property
     def free(self) -> bool:
@@ -182,7 +183,8 @@ def gen(
     bounds = _checked(name, stop, max_tokens)
     plain = _plain(type if source == "type" else None, language_, parse)
     boundary = check_boundary(boundary)
-    return Hole(kind, language_, parse, *bounds, settings, boundary, options, check, tries, monitor, plain)
+    json_text = source in ("type", "json") and language_ is not None and options is None
+    return Hole(kind, language_, parse, *bounds, settings, boundary, options, check, tries, monitor, plain, json_text)
 
 
 def select(

@@ -17,6 +17,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from .batch import map_rows
 from .decoders import Decoder, check_decoder
 from .errors import ProgramError
+from .events import Event
 from .holes import Boundary, check_boundary
 from .models import Canceller, LanguageModel, around, choose
 from .options import Options
@@ -26,6 +27,7 @@ from .prompt import Prompt, finish
 from .replay import Body
 from .run import Run
 from .session import Live
+from .stream import Stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +83,25 @@ class Program(Generic[P, T]):
         except asyncio.CancelledError:
             canceller.cancel()
             raise
+
+    def stream(self, *args: Any, **kwargs: Any) -> Stream[T]:
+        """The events of a run while it goes on: `for event in card.stream(...)`, or `async for`.
+
+            for event in card.stream("cats"):
+                if isinstance(event, lp.Text):
+                    print(event.text, end="", flush=True)
+
+        See `Stream`, and `lmprog.events` for the kinds of events. Leaving the loop cancels the run. Arguments are those
+        of a call.
+        """
+        own = {name: kwargs.pop(name) for name in CALL if name in kwargs}
+        model, options = choose(own.pop("model", None), self.model, self.__name__), self._options(own)
+        refuse(f"{self.__name__} runs")
+
+        def start(canceller: Canceller, listen: Callable[[Event], None]) -> Run[T]:
+            return self._live(canceller, model, replace(options, preview=False), args, kwargs, listen)
+
+        return Stream(start)
 
     @overload
     def map(
@@ -199,9 +220,10 @@ class Program(Generic[P, T]):
         options: Options,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        listen: Callable[[Event], None] | None = None,
     ) -> Run[T]:
         refuse(f"{self.__name__} runs")
-        live = Live(model, options, canceller, Body(self.function, args, kwargs))
+        live = Live(model, options, canceller, Body(self.function, args, kwargs), listen)
         p = Prompt(live)
         try:
             with around(model):

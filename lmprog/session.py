@@ -15,7 +15,7 @@ from .checkpoints import Filled, Mark, Step, go_back, mark
 from .decoders import Decoder
 from .dist import Dist
 from .errors import BudgetError, EmptyLanguage, LmprogError, ProgramError
-from .events import Close, Open, RoleBegin, RoleEnd, Text
+from .events import Close, Event, Open, RoleBegin, RoleEnd, Text
 from .feedback import Aside, insert
 from .fill import filling
 from .holes import Boundary, Hole
@@ -23,6 +23,7 @@ from .lookahead import Lookahead
 from .models import Canceller, LanguageModel
 from .options import Options
 from .page import Page
+from .pieces import Pieces
 from .plan import Decoding, Role
 from .preview import Wrote
 from .prompt import Roles
@@ -42,11 +43,19 @@ T = TypeVar("T")
 class Live:
     """A session on a model. Used by one thread; `canceller` may be used by any."""
 
-    def __init__(self, model: LanguageModel, options: Options, canceller: Canceller, body: Body | None = None) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        options: Options,
+        canceller: Canceller,
+        body: Body | None = None,
+        listen: Callable[[Event], object] | None = None,
+    ) -> None:
         self.model, self.options, self.canceller = model, options, canceller
         self.page = Page(model, options)
         self.transcript, self.chat = self.page.transcript, self.page.chat
-        self.recorder = Recorder()
+        self.recorder = Recorder(listen)
+        self._pieces: Pieces | None = None  # of the hole that is being filled
         self.roles = Roles()
         self.tried: list[Tried] = []  # of the attempts under way
         self.steps: list[Step] = []  # what they were answered
@@ -69,7 +78,7 @@ class Live:
         self.roles.hole()
         name = hole.name or str(self.page.holes)
         before = mark(self)
-        self.recorder.add(Open, name=name, kind=hole.kind)
+        self.recorder.add(Open, name=name, kind=hole.kind, json=hole.json)
         try:
             filled = self._replayed(hole, name) or self._filled(hole.fresh(), name, follow)
         except Exception as error:  # a validator of the value's type may raise anything
@@ -97,6 +106,9 @@ class Live:
 
     def answer(self, name: str, task: Task) -> Answer:
         """Have the model fill a hole."""
+        if self.recorder.listen is not None:
+            self._pieces = Pieces(self.recorder, self.model.vocab, name, task)
+            task = replace(task, watch=self._pieces.watch)
         try:
             answer = self._ahead(task) or self._alone(task)
         except (EmptyLanguage, BudgetError) as error:
@@ -139,6 +151,8 @@ class Live:
 
     def capture(self, hole: Hole, name: str, answer: Answer, value: Any) -> Capture:
         text = answer.value.decode()
+        if self._pieces is not None:
+            self._pieces.close(text)
         closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
         self.page.filled(answer)
         self.lookahead.filled(hole, text)

@@ -11,10 +11,18 @@ from .run import Usage
 from .runtime.sampling import Sampling
 from .trace import Attempt
 
+Watch = Callable[[bytes], Callable[[Sequence[int]], object]]
+
 
 @dataclass(frozen=True)
 class Task:
-    """A hole as it stands in a run. `follow`: bytes known to come after it; `excluded`: values that may not come."""
+    """A hole as it stands in a run.
+
+    follow    bytes known to come after it
+    excluded  values that may not come
+    watch     told of each request and of the bytes at its beginning that are not of the value, it gives what is to be
+              told, on the engine's thread, of the tokens
+    """
 
     hole: Hole
     follow: bytes
@@ -23,7 +31,7 @@ class Task:
     logprobs: bool = False
     trace: bool = False
     excluded: tuple[str, ...] = ()
-    on_tokens: Callable[[list[int]], object] | None = None  # told of new tokens, on the engine's thread
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)

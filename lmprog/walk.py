@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .fill import filling
@@ -21,7 +21,6 @@ from .task import Answer, Task
 from .transcript import Place
 
 log = logging.getLogger("lmprog")
-Watch = Callable[[str, Any], object]
 
 
 @dataclass(frozen=True)
@@ -36,19 +35,17 @@ class Answered:
 Step = Wrote | Role | Decoding | Answered
 
 
-def walking(root: Node, page: Page, model: LanguageModel, watch: Watch | None = None) -> Routine[list[Step]]:
+def walking(root: Node, page: Page, model: LanguageModel) -> Routine[list[Step]]:
     """Follow a plan from `page` on, which is its own from now on, as far as the plan knows the way.
 
     An error ends the walk before the step that raised it: the live body meets it there again, on its own line.
-    `watch` is called on the engine's thread with what happens: ("text", text), ("open", a hole's name), ("tokens", new
-    ids), ("close", the value's text).
     """
-    return _Walk(page, model, watch or (lambda kind, data: None)).follow(root)
+    return _Walk(page, model).follow(root)
 
 
 class _Walk:
-    def __init__(self, page: Page, model: LanguageModel, watch: Watch) -> None:
-        self.page, self.model, self.watch = page, model, watch
+    def __init__(self, page: Page, model: LanguageModel) -> None:
+        self.page, self.model = page, model
         self.steps: list[Step] = []
         self.values: list[str] = []
 
@@ -64,12 +61,9 @@ class _Walk:
 
     def _fill(self, item: Fill) -> Routine[None]:
         task = self.page.task(item.hole, self._text(item.follow))
-        self.watch("open", item.name)
-        task = replace(task, on_tokens=lambda tokens: self.watch("tokens", tokens))
         answer = yield from filling(task, self.page.transcript, self.model)
         self.page.filled(answer)
         self.values.append(answer.value.decode())
-        self.watch("close", self.values[-1])
         self.steps.append(Answered(task, answer, self.page.transcript.place()))
 
     def _pass(self, item: Item) -> int:
@@ -90,7 +84,6 @@ class _Walk:
     def _write(self, text: str) -> None:
         if text:
             self.page.text(text)
-            self.watch("text", text)
             self.steps.append(Wrote(text))
 
     def _text(self, pieces: Sequence[Piece]) -> str:

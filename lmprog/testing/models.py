@@ -168,6 +168,9 @@ class Scripted(_Chats):
             state = after
         if not c.accepting(state):
             raise ScriptError(f"{what}, is not a value of the hole: it is not complete")
+        if (tell := request.on_tokens) is not None:
+            for byte in answer:
+                tell([byte])
         n = len(request.ids)
         return Result(list(answer), "stop", state, n, n, len(answer), 0, [0.0] * len(answer), 0.0)
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .pool import Slots
 from .radix import Ids
 from .sampler import Pick
-from .step import Branch, Step
+from .step import Step, drafted
 
 Columns = list[NDArray[np.int32] | None]
 
@@ -131,24 +131,17 @@ def pack_tokens(step: Step) -> Batch:
     """The batch of a step, with no rows of logits."""
     segments = step.segments
     starts, rows = np.array([(s.start, s.row) for s in segments], np.int32).T
-    counts = [s.end - s.start for s in segments]
-    ids = [s.seq.ids[s.start : s.end] for s in segments]
+    counts = [s.n for s in segments]
+    ids = [s.ids for s in segments]
     positions = [np.arange(sum(counts), dtype=np.int32) + np.repeat(starts - rows, counts)]
     spans = [Span(s.row, n, s.table) for s, n in zip(segments, counts, strict=True)]
     for branch in step.branches:
-        span, tokens = _drafted(branch)
+        span = Span(branch.row, len(branch.nodes), branch.table)
         spans.append(span)
-        ids.append(tokens)
+        ids.append(drafted(branch.seq, branch.nodes))
         positions.append(np.arange(len(span.table) - span.n, len(span.table), dtype=np.int32))
     slots = np.concatenate(step.slots)
     return Batch(np.concatenate(ids), np.concatenate(positions), slots, spans, np.zeros(0, np.int64), [])
-
-
-def _drafted(branch: Branch) -> tuple[Span, Ids]:
-    seq, draft = branch.seq, branch.seq.draft
-    assert draft is not None
-    table = np.concatenate([seq.table[: seq.length], draft.slots[branch.path]])
-    return Span(branch.row, len(branch.nodes), table), np.array([draft.tokens[i] for i in branch.nodes], np.int32)
 
 
 def wanted(step: Step) -> tuple[NDArray[np.int64], Columns, list[int]]:

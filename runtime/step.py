@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .choice import ANYTHING, NARROW, Choice
+from .choice import NARROW, Choice
 from .pool import Slots
+from .radix import Ids
 from .request import Ask
 from .sequence import Sequence
 from .speculation.tree import ROOT
@@ -19,8 +20,9 @@ NOTHING = np.zeros(0, np.int32)
 
 @dataclass(slots=True)
 class Segment:
-    """The tokens [start, end) of a sequence, at rows [row, row + end - start) of the step.
+    """The tokens [start, end) of a sequence and the first run of its draft, at rows [row, row + n) of the step.
 
+    nodes   that run, if the segment ends at the sequence's last token
     spare   they were computed before and are computed again for their rows of logits: in these slots, which are given
             back after the step
     """
@@ -30,13 +32,26 @@ class Segment:
     end: int
     row: int
     spare: list[int] | None = None
+    nodes: list[int] | None = None
+
+    @property
+    def n(self) -> int:
+        return self.end - self.start + len(self.nodes or ())
 
     @property
     def table(self) -> Slots:
-        """The slots of all tokens up to `end`."""
+        """The slots of all tokens up to the last."""
+        if self.nodes is not None:
+            assert self.seq.draft is not None
+            return np.concatenate([self.seq.table[: self.end], self.seq.draft.slots[self.nodes]])
         if self.spare is None:
             return self.seq.table[: self.end]
         return np.append(self.seq.table[: self.start], self.spare)
+
+    @property
+    def ids(self) -> Ids:
+        ids = self.seq.ids[self.start : self.end]
+        return ids if self.nodes is None else np.concatenate([ids, drafted(self.seq, self.nodes)])
 
 
 @dataclass(slots=True)
@@ -48,6 +63,16 @@ class Branch:
     nodes: list[int]
     path: list[int]
     row: int
+
+    @property
+    def table(self) -> Slots:
+        assert self.seq.draft is not None
+        return np.concatenate([self.seq.table[: self.seq.length], self.seq.draft.slots[self.path]])
+
+
+def drafted(seq: Sequence, nodes: list[int]) -> Ids:
+    assert seq.draft is not None
+    return np.array([seq.draft.tokens[node] for node in nodes], np.int32)
 
 
 class Sample(NamedTuple):
@@ -75,7 +100,7 @@ class Sample(NamedTuple):
             return None
         if self.node != ROOT:
             assert self.seq.draft is not None
-            return self.seq.draft.columns[self.node]
+            return self.seq.draft.choices[self.node].columns
         return NOTHING if self.seq.choice is None else self.seq.choice.columns
 
     @property
@@ -85,7 +110,8 @@ class Sample(NamedTuple):
         if self.ask is not None or request.scored or not request.sampling.greedy or self.seq.penalties is not None:
             return None
         if self.node != ROOT:
-            return ANYTHING if request.constraint is None else None
+            assert self.seq.draft is not None
+            return self.seq.draft.choices[self.node]
         return self.seq.choice
 
 

@@ -12,9 +12,6 @@ from collections.abc import Callable
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..choice import Choice, look_ahead
 from ..sequence import Sequence
 from .forced import Forced
@@ -158,15 +155,14 @@ def draft_of(units: list[Unit]) -> Draft:
     parents: list[int] = []
     wanted: list[bool] = []
     ends: list[int] = []
-    columns: list[NDArray[np.int32] | None] = []
+    choices: list[Choice] = []
     for unit in units:
         parent = ROOT if unit.parent == ROOT else ends[unit.parent]
         for token in unit.tokens:
             parents.append(parent)
             parent = len(tokens)
             tokens.append(token)
-            wanted.append(False)
-            columns.append(None)
-        wanted[-1], columns[-1] = True, unit.choice.columns
+        wanted += [False] * (len(unit.tokens) - 1) + [True]
+        choices += [unit.choice] * len(unit.tokens)
         ends.append(parent)
-    return Draft(tokens, parents, wanted, columns)
+    return Draft(tokens, parents, wanted, choices)

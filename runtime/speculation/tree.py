@@ -7,11 +7,14 @@ context … the | cat ── sat      node i is tokens[i], after node parents[i]
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..pool import Slots
+
+if TYPE_CHECKING:
+    from ..choice import Choice
 
 ROOT = -1
 
@@ -54,20 +57,18 @@ class Tree:
 class Draft:
     """The part of a tree that goes through the model.
 
-    columns  of each node: which logits are wanted after it; None: all
-    wanted   whether any are; not so where the next token is forced
+    choices  of each node: what may come after it
+    wanted   whether logits are; not so where the next token is forced
     slots    of each node, owned by the draft until the step is settled
     places   of each node: where its row stands among the step's samples; -1 if none is wanted
     path     the nodes that were accepted so far
     strides  how many tokens each sampled one brought along, itself and what it forces
     """
 
-    __slots__ = ("_children", "columns", "parents", "path", "places", "slots", "strides", "tokens", "wanted")
+    __slots__ = ("_children", "choices", "parents", "path", "places", "slots", "strides", "tokens", "wanted")
 
-    def __init__(
-        self, tokens: list[int], parents: list[int], wanted: list[bool], columns: list[NDArray[np.int32] | None]
-    ) -> None:
-        self.tokens, self.parents, self.wanted, self.columns = tokens, parents, wanted, columns
+    def __init__(self, tokens: list[int], parents: list[int], wanted: list[bool], choices: list[Choice]) -> None:
+        self.tokens, self.parents, self.wanted, self.choices = tokens, parents, wanted, choices
         self.slots: Slots = np.zeros(0, np.int64)
         self.places = [-1] * len(tokens)
         self.path: list[int] = []

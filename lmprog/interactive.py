@@ -22,7 +22,7 @@ from .models import Canceller, LanguageModel, around
 from .options import Options
 from .prompt import Prompt
 from .revive import revive
-from .run import Recorder, Run
+from .run import Run
 from .session import Live
 
 WORDS = ("gen", "select", "quote", "program", "Sample", "Argmax", "Template")
@@ -65,8 +65,7 @@ class Interactive:
 
     def begin(self, model: LanguageModel, after: Run[Any] | None = None) -> None:
         """Begin a new run, on a model; with all that is in the run `after`, if one is given."""
-        live = Live(model, self.options, Canceller())
-        live.recorder = Recorder(self._tell)
+        live = Live(model, self.options, Canceller(), listen=self._tell)
         self._silent = True
         if after is not None:
             revive(after, live)

@@ -30,6 +30,7 @@ from .visible import inline, visible
 
 PROMPT, MORE = "lm> ", "... "
 INDENT = 4
+WIDE, LONG = 200, 2000  # characters that are shown of what was taken back, and of a value
 
 
 class Typist:
@@ -47,7 +48,7 @@ class Typist:
         if isinstance(event, Retract):
             if event.removed:
                 self.line()
-                self._write(f"↩ {inline(event.removed)}\n", "red strike")
+                self._write(f"↩ {shorten(inline(event.removed), WIDE)}\n", "red strike")
             self._at = end
         elif not isinstance(event, Open):
             self._write(event.text[max(0, self._at - begin) :], style(event))
@@ -125,15 +126,14 @@ class Terminal:
         self.typist.line()
         if value is not None:
             self.session.names["_"] = value
-            self.console.print(Text(_short(value), "cyan"))
+            self.console.print(Text(shorten(visible(repr(value)), LONG), "cyan"))
 
     def _say(self, text: str, look: str) -> None:
         self.typist.line()
         self.console.print(Text(visible(text), look))
 
 
-def _short(value: object, limit: int = 2000) -> str:
-    text = visible(repr(value))
+def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from lmprog import BudgetError, ProgramError, RunError, Sample
 from lmprog.commands import COMMANDS, command, load_model
 from lmprog.completion import completions
-from lmprog.events import Event, Retract
+from lmprog.events import Event, Retract, Text
 from lmprog.interactive import Interactive, brief, is_complete
 from lmprog.testing import RandomModel
 
@@ -107,6 +107,8 @@ def test_listeners_hear_it_as_it_happens(model: RandomModel) -> None:
     for event in heard[:-1]:
         text = text[: event.span[0]] + event.text
 
+    pieces = [event.text for event in heard if isinstance(event, Text) and event.hole]
+    assert session.names["kind"] == "".join(pieces)
     assert isinstance(heard[-1], Retract)
     assert heard[-1].removed == text
 

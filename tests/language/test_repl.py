@@ -99,9 +99,10 @@ def test_the_keyboard(terminal: Terminal, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_what_is_generated_and_not_the_session(terminal: Terminal) -> None:
-    terminal.child.send('p("begun ", gen(max_tokens=60000, name="long"))\r')
+    terminal.child.send('p("begun ", gen(regex="[a-z ]{40000}", max_tokens=50000, name="long"))\r')
     terminal.child.expect(ENDS)
     terminal.child.expect("begun ")
+    terminal.child.expect("\x1b\\[1;32m")  # it is shown in its colour while it comes
     terminal.child.sendintr()
 
     assert "interrupted" in terminal.until(BEGINS)

@@ -25,8 +25,10 @@ from torch import Tensor, nn
 
 from .device_masks import MaskPool, to_device
 from .device_sampler import draw
+from .device_scores import scores
 from .head import Apart, Project
 from .patching import replaced
+from .request import UNKNOWN, Scores
 from .sampler import Pick
 
 Columns = Sequence[NDArray[np.int32] | None]
@@ -151,28 +153,44 @@ class DeviceRows:
     ) -> None:
         self._device, self._logits, self._columns, self._where, self._union = device, logits, columns, where, union
 
+    @property
+    def narrow(self) -> bool:
+        """Whether only some columns were computed."""
+        return self._union is not None
+
     def __getitem__(self, at: int) -> NDArray[np.floating]:
         """The logits of a sample on the host: the columns that were wanted."""
         assert self._logits is not None
         row, columns = self._logits[self._where[at]], self._columns[self._where[at]]
-        values: NDArray[np.floating] = (row if row.dtype == torch.float64 else row.float()).cpu().numpy()
-        if columns is None:
-            return values
-        return values[columns if self._union is None else np.searchsorted(self._union, columns)]
+        if columns is not None:
+            places = columns if self._union is None else np.searchsorted(self._union, columns)
+            row = row[to_device(places.astype(np.int64), self._device.device)]
+        values: NDArray[np.floating] = _exact(row).cpu().numpy()
+        return values
 
     def wait(self) -> None:
         """Until they are computed."""
         self._device.wait()
 
     @torch.inference_mode()
-    def draw(self, size: int, picks: Sequence[Pick]) -> list[int | Exception]:
-        """A token of the first `size` for each pick."""
+    def draw(self, size: int, picks: Sequence[Pick]) -> list[tuple[int, Scores] | Exception]:
+        """A token of the first `size` for each pick, and its scores if the pick wants them."""
         assert self._logits is not None
         at = to_device(np.array([self._where[pick.at] for pick in picks]), self._device.device)
         held = (self._logits if self._union is not None else self._logits[:, :size]).index_select(0, at)
-        held = held if held.dtype == torch.float64 else held.float()
+        held = _exact(held)
         mask = self._mask_wide(size, picks) if self._union is None else self._mask_narrow(picks)
-        return draw(held, picks, mask, self._union)
+        tokens = draw(held, picks, mask, self._union)
+        out: list[tuple[int, Scores] | Exception] = [(t, UNKNOWN) if isinstance(t, int) else t for t in tokens]
+        scored = [(i, t) for i, t in enumerate(tokens) if picks[i].top is not None and isinstance(t, int)]
+        if scored:
+            which = to_device(np.array([i for i, _ in scored]), self._device.device)
+            rows = _exact(self._logits.index_select(0, at.index_select(0, which)))
+            asked = [picks[i] for i, _ in scored]
+            found = scores(rows, held.index_select(0, which), asked, [token for _, token in scored])
+            for (i, token), one in zip(scored, found, strict=True):
+                out[i] = token, one
+        return out
 
     def _mask_wide(self, size: int, picks: Sequence[Pick]) -> Callable[[Tensor], None]:
         pool = self._device.masks(size)
@@ -191,3 +209,8 @@ class DeviceRows:
             logits += to_device(bias, self._device.device).to(logits.dtype)
 
         return mask
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """In float32 at least."""
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -94,10 +94,7 @@ def _draw(logits: Tensor, settings: Sequence[Sampling], targets: NDArray[np.floa
         numbers = np.array([[max(settings[i].temperature, COLDEST), targets[i]] for i in hot])
         heat, target = to_device(numbers.T.copy(), logits.device)
         values = logits if len(hot) == len(settings) else logits.index_select(0, rows)
-        weights = _weights(values, top.index_select(0, rows), heat)
-        filtered = [(j, settings[i]) for j, i in enumerate(hot) if settings[i].filters]
-        if filtered:
-            _filter(values, weights, heat, filtered)
+        weights = narrowed(values, heat, [settings[i] for i in hot])
         found, before, end, total = _passed(weights, target)
         out[0, rows] = found.double()
         out[2:, rows] = torch.stack([before, end, total])
@@ -105,10 +102,13 @@ def _draw(logits: Tensor, settings: Sequence[Sampling], targets: NDArray[np.floa
     return Drawn(numbers[0].astype(np.int64), *numbers[1:])
 
 
-def _weights(values: Tensor, top: Tensor, heat: Tensor) -> Tensor:
-    """exp((values - top) / heat), of the values' own kind."""
-    kind = values.dtype
-    return (values - top.to(kind)[:, None]).div_(heat.to(kind)[:, None]).exp_()
+def narrowed(values: Tensor, heat: Tensor, settings: Sequence[Sampling]) -> Tensor:
+    """The weights that tokens are drawn by: exp(values / heat) up to a factor, 0 for what the filters take out."""
+    weights = (values - values.amax(1, keepdim=True)).div_(heat.to(values.dtype)[:, None]).exp_()
+    filtered = [(i, s) for i, s in enumerate(settings) if s.filters]
+    if filtered:
+        _filter(values, weights, heat, filtered)
+    return weights
 
 
 def _passed(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

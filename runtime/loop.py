@@ -283,11 +283,9 @@ class Loop:
             self._begin(seq)
         if isinstance(rows, list):
             return [self._pick(seq, rows[at]) for seq, at in places]
-        picks = [_token(seq, at) for seq, at in places if not seq.request.scored]
-        drawn = iter(rows.draw(self.size, picks) if picks else ())
-        return [
-            self._pick(seq, rows[at]) if seq.request.scored else self._drawn(seq, next(drawn)) for seq, at in places
-        ]
+        self.stats.narrow += len(places) if rows.narrow else 0
+        drawn = rows.draw(self.size, [_wish(seq, at) for seq, at in places]) if places else []
+        return [self._drawn(seq, one) for (seq, _), one in zip(places, drawn, strict=True)]
 
     def _begin(self, seq: Sequence) -> None:
         """A token is about to be sampled."""
@@ -311,10 +309,10 @@ class Loop:
             seq.error = error
             return -1, UNKNOWN
 
-    def _drawn(self, seq: Sequence, token: int | Exception) -> tuple[int, Scores]:
-        if isinstance(token, int):
-            return token, UNKNOWN
-        seq.error = token
+    def _drawn(self, seq: Sequence, drawn: tuple[int, Scores] | Exception) -> tuple[int, Scores]:
+        if isinstance(drawn, tuple):
+            return drawn
+        seq.error = drawn
         return -1, UNKNOWN
 
     def _accept(self, seq: Sequence, token: int, scores: Scores) -> int:
@@ -343,9 +341,11 @@ class Loop:
                 seq.error = error
 
 
-def _token(seq: Sequence, at: int) -> Pick:
+def _wish(seq: Sequence, at: int) -> Pick:
     assert seq.choice is not None
-    return Pick(at, seq.choice, seq.request.sampling, seq.rng, seq.penalties)
+    request = seq.request
+    top = request.top_logprobs if request.scored else None
+    return Pick(at, seq.choice, request.sampling, seq.rng, seq.penalties, top)
 
 
 def tell(seq: Sequence) -> None:

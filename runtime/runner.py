@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .pool import Slots
 from .radix import Ids
+from .request import Scores
 from .sampler import Pick
 from .step import Step, drafted
 
@@ -81,8 +82,14 @@ class DeviceRows(Protocol):
         """Until they are computed."""
         ...
 
-    def draw(self, size: int, picks: Items[Pick]) -> list[int | Exception]:
-        """A token, of the first `size`, for each pick; an exception for a row that nothing can be drawn from."""
+    @property
+    def narrow(self) -> bool:
+        """Whether only the columns that are wanted were computed."""
+        ...
+
+    def draw(self, size: int, picks: Items[Pick]) -> list[tuple[int, Scores] | Exception]:
+        """A token, of the first `size`, for each pick, and its scores where they are wanted; an exception for a row
+        that nothing can be drawn from."""
         ...
 
 

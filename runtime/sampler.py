@@ -31,6 +31,7 @@ class Pick(NamedTuple):
     sampling: Sampling
     uniforms: Uniforms | None
     penalties: Penalties | None
+    top: int | None = None  # log-probabilities are wanted, and of how many others
 
 
 def pick(

@@ -160,6 +160,8 @@ def requests() -> list[Request]:
             Request(prompt, 4, sampling=Sampling(1.0, seed=5, arithmetic=(i, 12))),  # few, as rounding adds up there
             Request(prompt, 36, constraint, open_end=True, sampling=Sampling(2.0, min_p=0.01, seed=i)),
             Request(prompt, 36, constraint, top_logprobs=2),
+            Request(prompt, 36, constraint, logprobs=True, sampling=Sampling(0.8, top_p=0.7, top_k=20, seed=i)),
+            Request(prompt, 36, constraint, top_logprobs=3, sampling=Sampling(1.5, frequency_penalty=0.5, seed=i)),
         ]
     return out
 
@@ -182,14 +184,21 @@ def test_results_are_those_of_the_host(family: str, narrow: int) -> None:
 
     assert [outcome(r) for r in expected] == [outcome(r) for r in got]
     for want, result in zip(expected, got, strict=True):
+        assert np.allclose(want.logprobs, result.logprobs, equal_nan=True)
         assert np.allclose(want.masked_logprobs, result.masked_logprobs, equal_nan=True)
-        assert [list(d) for d in want.top_logprobs] == [list(d) for d in result.top_logprobs]
+        assert want.allowed == result.allowed
+        for ours, theirs in (
+            (want.top_logprobs, result.top_logprobs),
+            (want.top_masked_logprobs, result.top_masked_logprobs),
+        ):
+            assert [list(d) for d in ours] == [list(d) for d in theirs]
+            assert np.allclose([p for d in ours for p in d.values()], [p for d in theirs for p in d.values()])
 
 
 def test_drafts_are_verified_on_the_device() -> None:
     """Several draws in a step, round by round; asks are answered beside them."""
     model = tiny("Llama", "float64")
-    todo = [Request(r.ids, r.max_tokens, r.constraint, sampling=r.sampling) for r in requests()[::5]]
+    todo = [Request(r.ids, r.max_tokens, r.constraint, sampling=r.sampling) for r in requests()[::7]]
     with Engine(HFRunner(model, on_device=False), VOCAB) as engine:
         expected = [r.ids for r in engine.generate(todo)]
     answers = {tuple(r.ids): ids for r, ids in zip(todo, expected, strict=True)}
@@ -238,12 +247,12 @@ def test_deterministic_results_stay_so_on_the_device() -> None:
     runner = HFRunner(tiny("Llama"), on_device=True, deterministic=True)
     todo = [request for request in requests() if request.sampling.greedy and not request.scored]
     seen = []
-    for running in (64, 3, 1):
+    for running in (64, 3):
         with Engine(runner, VOCAB, max_running=running, max_batch_tokens=50) as engine:
             seen.append([outcome(r) for r in engine.generate(todo)])
 
     assert 0 == device(runner).narrow
-    assert seen[0] == seen[1] == seen[2]
+    assert seen[0] == seen[1]
 
 
 class Watched:

@@ -25,6 +25,7 @@ from ..grammars.expr import Expr
 from .protocol import Monitor, check_state, possible, rest, triggers_of
 
 Mask = NDArray[np.int32]
+NARROW = 1024  # tokens that the monitor is asked about one by one
 
 
 class Place(NamedTuple):
@@ -119,6 +120,8 @@ class Monitored:
         return row if budget is not None or self._own.unused is None else row | self._own.unused
 
     def _exact(self, state: int, budget: int | None) -> Mask:
+        if budget == 1 and self._ends_early(state):
+            return self.vocab.eos_row
         row = self._base.mask(self._places[state].base, budget)
         gone = [t for t in self._gone(state, budget) if row[t >> 5] >> (t & 31) & 1]
         if not gone:
@@ -132,6 +135,8 @@ class Monitored:
         return bits.view(np.int32)
 
     def allowed(self, state: int, limit: int = 256, budget: int | None = None) -> Mask | None:
+        if budget == 1 and self._ends_early(state):
+            return np.array(sorted(self.vocab.eos), np.int32)
         ids = self._base.allowed(self._places[state].base, limit, budget)
         if ids is None:
             return None
@@ -140,6 +145,11 @@ class Monitored:
         if len(ids) and not len(left):
             self._refuse(state, budget)
         return left
+
+    def _ends_early(self, state: int) -> bool:
+        """Whether a value ends here although one more token would fit: where so many could come that to ask the monitor
+        of each whether the value may end behind it would take seconds."""
+        return self.accepting(state) and self._base.allowed(self._places[state].base, NARROW, 1) is None
 
     def _gone(self, state: int, budget: int | None) -> list[int]:
         """Tokens that the hole allows but the monitor does not, or that leave too little of the budget."""

@@ -359,3 +359,14 @@ def test_an_exception_of_a_monitor_is_the_programs(model: RandomModel) -> None:
     with pytest.raises(ZeroDivisionError):
         fill("", gen(regex=r"a\.b", monitor=Failing()), model=model)
     assert "a" == fill("", gen(regex="a", monitor=Failing()), model=model)
+
+
+@pytest.mark.parametrize("size", [600, 1500])
+def test_the_last_token_leaves_a_value_that_may_end(size: int) -> None:
+    """With few tokens each is tried; with many, a value that may end ends one token early."""
+    tokens = [f"{i} " for i in range(size)]
+    model = TableModel([*tokens, *[bytes((b,)) for b in range(256)]], lambda ids: [1.0] * size + [0.0] * 257)
+    found = values(model, gen(monitor=Even(), max_tokens=3), n=30)
+
+    assert all(judge(Even(), "", value) for value in found)
+    assert {len(value.split()) for value in found} <= {2, 3}

@@ -23,7 +23,7 @@ from ..request import Vocab
 from ..scheduler import Scheduler
 from ..sequence import Sequence
 from ..stats import Stats
-from ..step import Step
+from ..step import Sample, Step
 from .drafter import Drafter
 from .estimates import Rates, StepCosts
 from .forced import Forced
@@ -33,6 +33,7 @@ from .tree import ROOT, Draft
 DEPTH = 32
 FIRST_DEPTH = 4  # as long as a drafter's price is not known
 CHEAP = 0.02  # share of a step's time up to which a drafter is always asked
+LONGEST_IDLE = 32  # steps without drafts after one where none was worth it
 PAUSE, LONGEST_PAUSE = 8, 1024  # steps without drafts after a step with drafts has failed
 log = logging.getLogger("lmprog")
 
@@ -73,7 +74,8 @@ class Speculator:
         self._stats = stats
         self._open: list[Open] = []
         self._size = 0, 0
-        self._rest = self._pause = 0  # steps to go without drafts; how many it will be the next time
+        self._rest = 0  # steps to go without drafts
+        self._pause = self._idle = 0  # how many the last time that a step failed, or that nothing was worth it
         self._skipped: dict[tuple[Sequence, int], tuple[int, int]] = {}
 
     # -- before a step -------------------------------------------------------------------------------------------
@@ -81,18 +83,26 @@ class Speculator:
     def draft(self, step: Step, scheduler: Scheduler) -> None:
         """Add drafts to a planned step."""
         lasts = [sample for sample in step.samples if sample.last]
-        batch, wide = len(lasts), sum(sample.columns is None for sample in lasts)
         room = scheduler.room(step)
         self._open = []
         if self._rest:
             self._rest -= 1
-        elif room > 0:
-            seqs = [seq for seq, *_ in lasts if seq.request.speculate and seq.remaining > 1]
-            self._open = self._guessed(seqs, batch, wide)
-            self._plant()
-            chosen = self._chosen(batch, wide, room)
-            scheduler.graft(step, [(o.seq, o.draft) for o in chosen if o.draft is not None])
+        elif lasts and room > 0:
+            self._consider(lasts, room, step, scheduler)
         self._size = step.tokens, sum(sample.columns is None for sample in step.samples)
+
+    def _consider(self, lasts: list[Sample], room: int, step: Step, scheduler: Scheduler) -> None:
+        """Draft what is worth it; where nothing is and finding that out took long, rest for a while."""
+        start, batch, wide = time.perf_counter(), len(lasts), sum(sample.columns is None for sample in lasts)
+        seqs = [seq for seq, *_ in lasts if seq.request.speculate and seq.remaining > 1]
+        self._open = self._guessed(seqs, batch, wide)
+        self._plant()
+        chosen = self._chosen(batch, wide, room)
+        scheduler.graft(step, [(o.seq, o.draft) for o in chosen if o.draft is not None])
+        if chosen or time.perf_counter() - start <= CHEAP * self.costs.step(batch, wide):
+            self._idle = 0
+        else:
+            self._rest = self._idle = min(2 * self._idle + 1, LONGEST_IDLE)
 
     def _guessed(self, seqs: list[Sequence], batch: int, wide: int) -> list[Open]:
         opened = [Open(seq, Guess(), seq.length) for seq in seqs]

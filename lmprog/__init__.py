@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .attempts import Attempt as Attempt
     from .branches import Branch as Branch
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
@@ -103,6 +104,7 @@ LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError ProgramErro
 RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
 """
 _HOMES = {
+    ".attempts": "Attempt",
     ".branches": "Branch",
     ".calibrator": "Calibrated Calibrator",
     ".decoders": "Argmax Decoder Sample",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from .checkpoints import Step, go_back, mark
 from .errors import AttemptsExhausted, ProgramError, RunCancelled
 from .feedback import Feedback, Mode, Shown
+from .preview import refuse
 from .run import Capture, Usage
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Attempt:
             self._trial.suggests += weight
 
     def _inside(self) -> None:
+        refuse("an attempt's check")  # in the preview of a branch
         if self._state != "open":
             raise ProgramError("a.check and a.suggest belong inside of the attempt's block, `with a:`")
 

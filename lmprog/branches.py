@@ -21,6 +21,7 @@ from .checkpoints import Mark, mark
 from .errors import ProgramError, RoleError, RunCancelled
 from .events import Fork, Span
 from .prompt import Prompt, finish
+from .replay import Body
 from .run import Captures, Usage
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def fork(live: Live, function: Callable[..., T], args: Sequence[Any], errors: st
 def _replayed(live: Live, count: int) -> list[Branch[Any]] | None:
     step = live.next_step()
     if not isinstance(step, list) or len(step) != count:
+        live.replay.clear()
         return None
     start = mark(live)
     return [replace(branch, start=start) for branch in step]
@@ -79,7 +81,7 @@ def _replayed(live: Live, count: int) -> list[Branch[Any]] | None:
 def _run(live: Live, function: Callable[..., T], args: Sequence[Any], errors: str, concurrency: int) -> list[Branch[T]]:
     live.recorder.add(Fork, index=live.forks, branches=len(args))
     start, canceller = mark(live), live.canceller.child()
-    lives = [live.branch(live.forks, i, canceller) for i in range(len(args))]
+    lives = [live.branch(live.forks, i, Body(function, (arg,), {}), canceller) for i, arg in enumerate(args)]
     live.forks += 1
     grow = partial(_grow, function, start, errors)
     try:

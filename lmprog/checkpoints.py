@@ -27,7 +27,14 @@ class Filled:
     after: Place
 
 
-Step = Filled | list["Branch[Any]"]
+@dataclass(frozen=True)
+class Happened:
+    """What `p.effect` gave during an attempt."""
+
+    value: Any
+
+
+Step = Filled | Happened | list["Branch[Any]"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any
 from .errors import LmprogError
 
 CONTAINERS = (list, dict, set, bytearray, deque)
+LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Semaphore, threading.Barrier)
 CHANGES = {
     "add", "append", "appendleft", "clear", "difference_update", "discard", "extend", "extendleft", "insert",
     "intersection_update", "pop", "popitem", "popleft", "remove", "reverse", "setdefault", "sort",
@@ -28,7 +30,7 @@ HARMLESS = {  # of the module posix
 DOES = {
     "builtins": {"breakpoint", "input", "open", "print"},
     "io": {"open", "open_code", "read", "readline", "readlines", "write", "writelines"},
-    "_thread": {"start_new_thread", "start_joinable_thread"},
+    "_thread": {"__enter__", "acquire", "acquire_lock", "start_new_thread", "start_joinable_thread"},
     "time": {"sleep"},
 }  # functions of these modules, and methods of their types, that are seen outside
 OUTSIDE = {"_posixsubprocess", "_random", "_socket", "_sqlite3", "_ssl", "nt", "posix", "sqlite3"}
@@ -57,6 +59,8 @@ class Body:
 
     def __call__(self, p: object, stop: Callable[[str], object]) -> Any:
         """Run it on p. `stop` is called, and should raise, before it does what could be noticed outside of it."""
+        if any([isinstance(value, LOCKS) for value in self._near.values()]):
+            raise CannotCopy("it uses a lock, which the run itself may hold")
         function, args, kwargs = replica(self._call)
         if sys.getprofile() is not None:  # somebody measures: calls cannot be watched
             return function(p, *args, **kwargs)
@@ -70,13 +74,15 @@ class Body:
 def _reached(value: Any, depth: int = 3) -> Iterator[Any]:
     """What can change and is reached by functions' closures and globals, or is an attribute of an object there."""
     value = getattr(value, "__func__", value)
-    if isinstance(value, (*CONTAINERS, Random)):
+    if isinstance(value, (*CONTAINERS, *LOCKS, Random)):
         yield value
     elif isinstance(value, FunctionType):
         for inner in _closed_over(value) if depth else ():
             yield from _reached(inner, depth - 1)
     elif not isinstance(value, ModuleType | type):
-        yield from [inner for inner in getattr(value, "__dict__", {}).values() if isinstance(inner, CONTAINERS)]
+        yield from [
+            inner for inner in getattr(value, "__dict__", {}).values() if isinstance(inner, (*CONTAINERS, *LOCKS))
+        ]
 
 
 def _closed_over(function: FunctionType) -> Iterator[Any]:

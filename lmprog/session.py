@@ -7,11 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .attempts import Attempts, Rejected, Tried
 from .branches import Branch, adopt, append, fork
-from .checkpoints import Filled, Mark, Step, go_back, mark
+from .checkpoints import Filled, Happened, Mark, Step, go_back, mark
 from .decoders import Decoder
 from .dist import Dist
 from .errors import BudgetError, EmptyLanguage, LmprogError, ProgramError
@@ -163,9 +163,7 @@ class Live:
     def _replayed(self, hole: Hole, name: str) -> Capture | None:
         """The answer of the attempt that is run again."""
         step = self.next_step()
-        if not isinstance(step, Filled):
-            return None
-        if (step.kind, step.capture.name) != (hole.kind, name):
+        if not isinstance(step, Filled) or (step.kind, step.capture.name) != (hole.kind, name):
             self.replay.clear()
             return None
         old = step.capture
@@ -228,9 +226,9 @@ class Live:
     def append(self, branches: Sequence[Branch[T]], separator: str) -> tuple[T, ...]:
         return append(self, branches, separator)
 
-    def branch(self, fork: int, index: int, canceller: Canceller) -> Live:
+    def branch(self, fork: int, index: int, body: Body, canceller: Canceller) -> Live:
         """A session that goes on from here by itself."""
-        live = Live(self.model, self.options, canceller)
+        live = Live(self.model, self.options, canceller, body)
         live.page = self.page.branch(fork, index)
         live.transcript, live.chat = live.page.transcript, live.page.chat
         here = self.recorder
@@ -267,12 +265,18 @@ class Live:
             self.lookahead.did(Decoding(None))
 
     def effect(self, function: Callable[[], T]) -> T:
+        step = self.next_step()
+        if isinstance(step, Happened):
+            return cast(T, step.value)
+        self.replay.clear()
         try:
             value = function()
         except BaseException:
             self.lookahead.failed()
             raise
         self.lookahead.effect(value)
+        if self.tried:
+            self.steps.append(Happened(value))
         return value
 
     def finished(self, value: Any) -> Run[Any]:

@@ -235,6 +235,29 @@ def test_best_prefers_fewer_failed_checks_and_runs_the_rest_of_the_body() -> Non
     assert (run.value, run.text) == (["b", "rest"], "b rest\n")
 
 
+def test_effects_are_not_repeated_for_the_best() -> None:
+    done: list[str] = []
+
+    def happen(word: str) -> str:
+        done.append(word)
+        return f"did {word}"
+
+    @program
+    def best(p: lp.Prompt) -> Any:
+        value = ""
+        for a in p.attempts(2, otherwise="best", feedback="none"):
+            with a:
+                word = p(gen(), " ")
+                value = p.effect(happen, word)
+                p(value, "\n")
+                a.suggest(False, weight=1 + a.number)
+        return value
+
+    run = best.run(model=Scripted("ab"))
+
+    assert (run.value, run.text, done) == ("did a", "a did a\n", ["a", "b"])
+
+
 def test_the_last_attempt_is_taken_as_it_is() -> None:
     @program
     def last(p: lp.Prompt) -> list[str]:

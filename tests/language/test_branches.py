@@ -373,6 +373,59 @@ def test_cancelling_a_run_cancels_its_branches(model: RandomModel) -> None:
     model.engine.check()
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_branches_look_ahead(chat: bool, model: RandomModel) -> None:
+    """Several holes of a branch are one request, and give what they give one by one."""
+
+    def holes(p: lp.Prompt, i: int) -> Any:
+        kind = p(f"{i} kind: ", select(["a", "b", "c"]), "\n")
+        if kind == "a":
+            return p("n: ", gen(int, ge=0, le=99), " ", gen(max_tokens=4), "\n")
+        return p("word: ", gen(regex="[a-z]{2,5}"), " ", gen(regex="[0-9]{2}"), "\n")
+
+    def turns(p: lp.Prompt, i: int) -> Any:
+        p.user(f"Question {i}?")
+        with p.assistant():
+            return holes(p, i)
+
+    @program(model=model)
+    def forks(p: lp.Prompt) -> Any:
+        if not chat:
+            p("The sea.\n")
+        branches = p.fork(turns if chat else holes, range(5))
+        p.append(branches)
+        return [branch.value for branch in branches]
+
+    for decoder in (lp.Argmax(), lp.Sample(temperature=1.5, seed=4)):
+        ahead, single = (forks.run(decoder=decoder, preview=preview) for preview in (True, False))
+
+        assert ahead.value == single.value
+        assert ahead.text == single.text
+        assert [c.tokens for c in ahead.captures.all()] == [c.tokens for c in single.captures.all()]
+        assert (ahead.usage.requests, single.usage.requests) == (5, 15)
+
+
+def test_branches_that_check_an_attempt_around_them(model: RandomModel) -> None:
+    @program(model=model)
+    def outer(p: lp.Prompt) -> Any:
+        p("go\n")
+        numbers: list[int] = []
+
+        def branch(p: lp.Prompt, a: lp.Attempt) -> Any:
+            first = p("n: ", gen(regex="[a-z]{3}"), "\n")
+            a.check(a.number == 2 and first, "again")
+            return first, p("m: ", gen(regex="[a-z]{3}"), "\n")
+
+        for a in p.attempts(3, feedback="none"):
+            with a:
+                numbers.append(a.number)
+                value = p.adopt(p.fork(branch, [a])[0])
+        return numbers, value, a.reasons
+
+    assert outer(preview=True) == outer(preview=False)
+    assert outer()[0] == [0, 1, 2]
+
+
 def _gone_on(p: lp.Prompt) -> None:
     branches = p.fork(lambda p, i: p("b"), range(2))
     p("x")

@@ -195,3 +195,24 @@ def test_cancelled_branches_do_not_disturb_later_runs() -> None:
         asyncio.run(cancelled())
         assert forks(2, seed=1) == expected
     model.engine.check()
+
+
+@pytest.mark.parametrize("kind", [threading.Lock, threading.RLock, threading.Condition, threading.Semaphore])
+def test_programs_may_hold_locks(kind: Any) -> None:
+    model, lock = RandomModel(0), kind()
+
+    class Held:
+        def __init__(self) -> None:
+            self.lock = lock
+
+        @program(model=model)
+        def method(self, p: lp.Prompt) -> Any:
+            with self.lock:
+                return p("a", gen(int, ge=0, le=9), "\n"), p("b", gen(int, ge=0, le=9), "\n")
+
+    @program(model=model)
+    def function(p: lp.Prompt) -> Any:
+        with lock:
+            return p("a", gen(int, ge=0, le=9), "\n"), p("b", gen(int, ge=0, le=9), "\n")
+
+    assert function() == Held().method()

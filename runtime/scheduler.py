@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 from .pool import SlotPool, Slots
 from .radix import Node, RadixTree
 from .sequence import Sequence
+from .speculation.rows import lay_out
 from .speculation.tree import Draft
-from .step import Branch, Sample, Segment, Step
+from .step import Sample, Segment, Step
 from .waiting import Waiting
 
 EMPTY, READY = -2, -1
@@ -160,37 +161,7 @@ class Scheduler:
             if seq.group is not None:
                 seq.group.served += len(draft)
         if drafts:
-            runs = {seq: draft.runs() for seq, draft in drafts}
-            self._insert(step, runs)
-            for seq, draft in drafts:
-                for nodes in runs[seq]:
-                    step.branches.append(Branch(seq, nodes, draft.way(nodes[-1]), step.tokens))
-                    self._lay(step, seq, draft, nodes)
-
-    def _insert(self, step: Step, runs: dict[Sequence, list[list[int]]]) -> None:
-        """Lay the first run of each draft behind its sequence's last token, where that is in a segment of its own."""
-        slots, moved, count = np.concatenate(step.slots), np.zeros(step.tokens, np.int64), len(step.samples)
-        step.slots, step.tokens = [], 0
-        for segment in step.segments:
-            seq, row, n = segment.seq, segment.row, segment.n
-            moved[row : row + n] = np.arange(step.tokens, step.tokens + n)
-            step.slots.append(slots[row : row + n])
-            segment.row = step.tokens
-            step.tokens += n
-            if segment.end == seq.length and segment.spare is None and runs.get(seq):
-                assert seq.draft is not None
-                segment.nodes = runs[seq].pop(0)
-                self._lay(step, seq, seq.draft, segment.nodes)
-        step.samples[:count] = [sample._replace(row=int(moved[sample.row])) for sample in step.samples[:count]]
-
-    def _lay(self, step: Step, seq: Sequence, draft: Draft, nodes: list[int]) -> None:
-        """Nodes get the next rows."""
-        step.slots.append(draft.slots[nodes])
-        for row, node in enumerate(nodes, step.tokens):
-            if draft.wanted[node]:
-                draft.places[node] = len(step.samples)
-                step.samples.append(Sample(seq, row, node))
-        step.tokens += len(nodes)
+            lay_out(step, drafts)
 
     def settle(self, step: Step) -> None:
         """The accepted nodes of drafts become tokens of their sequences; slots of the others are given back."""

@@ -65,6 +65,32 @@ def test_the_same_files_and_options_give_the_same_model(copy: Path) -> None:
     assert load(copy) is not again
 
 
+@pytest.fixture(scope="module")
+def spm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return llama_folder(tmp_path_factory.mktemp("models") / "spm", tokenizer=sentencepiece())
+
+
+@pytest.mark.parametrize("draft", ["auto", "copy", "ngrams", "forced", "same", "other", ["copy", "other"]], ids=str)
+def test_drafts(llama: Path, spm: Path, draft: str | list[str]) -> None:
+    """Names, a smaller model's folder, one with another vocabulary, several of them."""
+    folders: dict[str, str | Path] = {"same": llama, "other": spm}
+    named = [folders.get(d, d) for d in ([draft] if isinstance(draft, str) else draft)]
+    request = Request([0, *range(10, 20), *range(10, 20)], 40, ignore_eos=True)
+    with load(llama, slots=512) as model:
+        expected = model.engine.generate([request])[0].ids
+    with load(llama, slots=512, draft=named if len(named) > 1 else named[0]) as model:
+        assert expected == model.engine.generate([request])[0].ids
+        speculator = model.engine._loop.speculator
+        assert speculator is not None
+        assert len(speculator._drafters) == (3 if draft == "auto" else len(named))  # none has failed
+        assert load(llama, slots=512) is not model
+
+
+def test_a_drafter_that_is_no_model(llama: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no model 'copying'"):
+        load(llama, draft="copying")
+
+
 def test_a_model_of_the_hub_cache(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     repo = tmp_path / "models--tiny--llama"

@@ -77,7 +77,7 @@ def main() -> None:
     kinds = {
         "step": HFRunner(first, packed=True),
         "deterministic": HFRunner(first, packed=True, deterministic=True, verify=False),
-        "float16 weights": HFRunner(second, half=True),
+        "float16 weights": HFRunner(second, rounded="float16"),
     }
     context, rows = options.context, []
     for n in options.batch:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .attention import NAME, AnyPlan, KVPool, Plan, planned
 from .device import Device, Running
 from .device_masks import to_device
+from .eight import Int8Linear, lightened, release_weights, round_to_int8
 from .errors import ModelMismatch
 from .half import HalfLinear, halvable, release, round_weights
 from .head import Head
@@ -49,8 +50,9 @@ class HFRunner:
     deterministic  the logits after some tokens are the same, bit for bit, whatever else is in a step, however a prompt
             is cut into chunks, and whether its keys and values come from the cache (see invariant.py); raises
             ModelMismatch where that fails, as it does for mixtures of experts. Packs float32 layers unless told not to
-    half    round the weights of a float32 model to float16 and keep only those; arithmetic stays float32 (see half.py).
-            Logits are compared with those of the rounded model, which cannot be used by itself any more
+    rounded  "float16" or "int8": round the weights of a float32 model and keep only those; arithmetic stays float32
+            (see half.py and eight.py). Logits are compared with those of the rounded model, which cannot be used by
+            itself any more
     graphs  run decodes as CUDA graphs (see static_decode.py), which are captured when they first come up; None: on a
             GPU, if the model allows it and need not be deterministic. True on a CPU: the same, without graphs
     kernels  attention by a library, see kernels.py: one, or its name; "none": by our own code; None: on a GPU in 16
@@ -67,7 +69,7 @@ class HFRunner:
         packed: bool | None = None,
         verify: bool = True,
         deterministic: bool = False,
-        half: bool = False,
+        rounded: Literal["float16", "int8"] | None = None,
         on_device: bool | None = None,
         graphs: bool | None = None,
         kernels: Library | str | None = None,
@@ -77,12 +79,13 @@ class HFRunner:
         head = model.get_output_embeddings()
         if head is None or not isinstance(getattr(head, "weight", None), Tensor):
             raise ModelMismatch(f"{type(model).__name__} has no output matrix: it is not a causal language model")
-        if half and self.dtype != torch.float32:
-            raise ValueError(f"half=True rounds the weights of a float32 model, this one is {self.dtype}")
+        if rounded and self.dtype != torch.float32:
+            raise ValueError(f"rounded={rounded!r} is for float32 models, this one is {self.dtype}")
         self.deterministic = deterministic
-        self._body, project = _stand_ins(model, head, packed, half, deterministic)
+        self.coarse = rounded == "int8"  # what goes into a layer is rounded too
+        self._body, project = _stand_ins(model, head, packed, rounded, deterministic)
         apart = tiled if deterministic else None
-        fast = self.dtype == torch.float32 and packed is not False and screenable(head)
+        fast = self.dtype == torch.float32 and packed is not False and not self.coarse and screenable(head)
         self._head = Head(head, project, apart, Screen(head) if fast else None)
         self._halves = Device(model, head, project, apart)
         options = ways(self.device, self.dtype, deterministic, on_device, graphs, kernels)
@@ -95,8 +98,10 @@ class HFRunner:
             self._settle(options)
             if deterministic:
                 check_invariance(self)
-        if half:
+        if rounded == "float16":
             self._body += release(model)
+        elif self.coarse:
+            release_weights(model)
 
     def _go(self, way: Way) -> None:
         """Run steps in this way."""
@@ -209,7 +214,7 @@ class HFRunner:
 
 
 def _stand_ins(
-    model: Any, head: Any, packed: bool | None, half: bool, deterministic: bool
+    model: Any, head: Any, packed: bool | None, rounded: str | None, deterministic: bool
 ) -> tuple[list[StandIn], Callable[[Tensor], Tensor]]:
     """For the layers of the body, and what computes full rows of the output matrix."""
     least = 1 if deterministic else LEAST
@@ -218,7 +223,11 @@ def _stand_ins(
         packed = deterministic or packed_bytes(layers) <= available(model.device) // 4
     body: list[StandIn] = []
     project: Callable[[Tensor], Tensor] = partial(tiled, head.forward) if deterministic else head.forward
-    if half:
+    if rounded == "int8":
+        round_to_int8(model)
+        body += [Int8Linear(layer) for layer in lightened(model) if layer is not head]
+        project = Int8Linear(head).forward if head in lightened(model) else project
+    elif rounded == "float16":
         round_weights(model)
         body += [HalfLinear(layer, deterministic) for layer in halvable(model) if layer is not head]
         project = HalfLinear(head, deterministic).forward if type(head) is nn.Linear else project

@@ -52,8 +52,7 @@ class Int8Matrix:
 
     def _round(self, start: int, weight: Tensor) -> None:
         n = len(weight)
-        scales = (weight.abs().amax(1) / 127).clamp(min=1e-30)
-        near = (weight / scales[:, None]).round_()
+        near, scales = _near(weight)
         part = slice(start, start + n)
         self.scales[part] = scales
         self.errors[part] = (weight - near * scales[:, None]).norm(dim=1) * 1.0001
@@ -96,6 +95,18 @@ class Int8Matrix:
         ends = [groups * i // threads for i in range(threads + 1)]
         list(_pool(threads).map(part, ends[:-1], ends[1:]))
         return None
+
+
+def _near(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The integers nearest to a weight [n, d], and what one of them is worth in each row."""
+    scales = (weight.abs().amax(1) / 127).clamp(min=1e-30)
+    return (weight / scales[:, None]).round_(), scales
+
+
+def rounded(weight: Tensor) -> Tensor:
+    """A weight as an Int8Matrix has it."""
+    near, scales = _near(weight)
+    return near * scales[:, None]
 
 
 @cache

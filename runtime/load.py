@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .errors import ModelNotFound
 from .load_errors import BrokenModel, InvalidOption
@@ -31,7 +31,7 @@ def load(
     reuse: bool = True,
     max_queue: int | None = None,
     deterministic: bool = False,
-    weights: str | None = None,
+    weights: Literal["float16", "int8"] | None = None,
     draft: Draft | Sequence[Draft] | None = None,
     graphs: bool | None = None,
 ) -> Model:
@@ -47,8 +47,9 @@ def load(
     max_queue  most requests of one program that wait to run; whoever submits more waits for room (None: no limit)
     deterministic  greedy results are the same, byte for byte, for any batch, any chunks, any order of arrival, and with
             or without cached prefixes. Costs little on a CPU in float32, much elsewhere; see docs/runtime.md
-    weights  "float16": weights rounded to float16, arithmetic in float32 (dtype must be "float32"): half the memory or
-            less, and faster decode steps on a CPU; lossy, as logits are the rounded model's. None: as `dtype` says
+    weights  "float16" or "int8": weights rounded to that, arithmetic in float32 (dtype must be "float32"): less memory
+            and faster decode steps of small batches; lossy, as logits are the rounded model's; "int8" on CPUs only.
+            None: as `dtype` says
     draft   speculation: tokens are proposed ahead and computed in one step, as far as that is measured to pay; results
             stay the same (see docs/runtime.md). "copy": from the text so far; "ngrams": from earlier results; "forced":
             the spelling of what a constraint forces; "auto": all three; or a smaller model, as a path, a hub id or a
@@ -68,8 +69,12 @@ def load(
     """
     folder, name = find(path)
     device = _checked(dtype, device)
-    if weights not in (None, "float16") or (weights and dtype != "float32"):
-        raise InvalidOption(f'weights must be None, or "float16" with dtype "float32", not {weights!r} with {dtype!r}')
+    if weights not in (None, "float16", "int8") or (weights and dtype != "float32"):
+        raise InvalidOption(
+            f'weights must be None, or "float16" or "int8" with dtype "float32", not {weights!r} with {dtype!r}'
+        )
+    if weights == "int8" and device != "cpu":
+        raise InvalidOption(f'weights="int8" is for CPUs, not {device!r}: use dtype="bfloat16" there')
     if graphs and deterministic:
         raise InvalidOption("graphs=True pads batches, on which results depend then: it excludes deterministic=True")
     drafts = _drafts(draft, dtype, device)
@@ -150,7 +155,7 @@ def _load(
     reuse: bool,
     max_queue: int | None,
     deterministic: bool,
-    kept: str | None,
+    kept: Literal["float16", "int8"] | None,
     drafts: tuple[str | Model, ...],
     graphs: bool | None,
 ) -> Model:
@@ -163,7 +168,7 @@ def _load(
 
     tokenizer = load_tokenizer(folder)
     weights = load_weights(folder, dtype, device)
-    runner = HFRunner(weights, deterministic=deterministic, half=kept == "float16", graphs=graphs)
+    runner = HFRunner(weights, deterministic=deterministic, rounded=kept, graphs=graphs)
     tokens = token_bytes(tokenizer)[: runner.width]  # some tokenizers have image tokens that the model has no row for
     turn_end = ChatFormat(tokenizer, lambda text: []).turn_end() if tokenizer.chat_template else None
     eos = eos_ids(tokenizer, weights, turn_end, len(tokens))

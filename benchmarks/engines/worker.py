@@ -70,6 +70,8 @@ def main() -> None:
                 line = {"workload": workload, "items": len(items), **measured(method, items)}
                 file.write(json.dumps(line) + "\n")
                 file.flush()
+                if "error" in line:  # it may be left in some odd state
+                    engine = module.Engine(task["folder"], task["options"])
     os._exit(0)  # engines with threads of their own may not end by themselves
 
 

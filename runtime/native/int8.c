@@ -2,7 +2,7 @@
    same in any order, and two to four times as fast as in floats, besides that only a quarter of the memory is read.
 
    A vector holds 16 rows of weights and two places of each, so that a pair of integers of x is multiplied with all of
-   them and no sum is ever taken across a vector. Integers of x are small enough that no sum of d of them overflows. */
+   them and no sum is ever taken across a vector. The steps of x are so large that no sum overflows. */
 #include "int8.h"
 
 #include <math.h>
@@ -113,16 +113,16 @@ INLINE void place(Rounded *out, int64_t r, int64_t i, int16_t k) {
 }
 
 void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out) {
-    float most = floorf(2147483647.0f / (128.0f * (float)d));
-    if (most > 32767.0f) most = 32767.0f;
     for (int64_t r = 0; r < rows; r++, x += d) {
         float largest = 0;
-        double norm = 0, error = 0;
+        double norm = 0, error = 0, size = 0;
         for (int64_t i = 0; i < d; i++) {
             largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
             norm += (double)x[i] * x[i];
+            size += fabsf(x[i]);
         }
-        float step = largest / most;
+        /* 127 (size / step + d / 2), which no sum exceeds, must not exceed 2^31 */
+        float step = (float)fmax(largest / 32767.0, 127.001 * size / (2147483647.0 - 64.0 * (double)d));
         if (!(norm < 1e300) || step < 1e-38f) { /* nothing to see, or nothing to say */
             for (int64_t i = 0; i < d; i++) place(out, r, i, 0);
             out->step[r] = norm < 1e300 ? 0 : NAN;

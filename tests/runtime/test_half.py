@@ -39,7 +39,7 @@ def rounded(family: str) -> Any:
 def test_logits_are_those_of_the_rounded_model(family: str, fbgemm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fbgemm:
         monkeypatch.setattr(half, "_fbgemm", lambda weight: None)
-    runner = Bits(tiny(family), half=True)
+    runner = Bits(tiny(family), rounded="float16")
     serve(runner, HF, PROMPTS)
     exact, plain = rounded(family), tiny(family)
 
@@ -56,7 +56,7 @@ def test_logits_are_those_of_the_rounded_model(family: str, fbgemm: bool, monkey
 
 def test_only_half_of_the_memory_is_kept() -> None:
     model = tiny("Llama")
-    HFRunner(model, half=True)
+    HFRunner(model, rounded="float16")
     kept = [p for p in model.parameters() if p.device.type != "meta"]
 
     assert {torch.float16} == {p.dtype for p in kept if p.ndim > 1}
@@ -64,7 +64,7 @@ def test_only_half_of_the_memory_is_kept() -> None:
 
 
 def test_deterministic_too() -> None:
-    runner = Bits(tiny("Gemma3Text"), half=True, deterministic=True)
+    runner = Bits(tiny("Gemma3Text"), rounded="float16", deterministic=True)
     for settings in SETTINGS:
         serve(runner, HF, PROMPTS, **settings)
     serve(runner, HF, PROMPTS[:1])
@@ -76,9 +76,9 @@ def test_what_does_not_fit_is_refused() -> None:
     model = tiny("Llama")
     model.lm_head.weight.data[3, 3] = 1e5
     with pytest.raises(ModelMismatch, match="65,504"):
-        HFRunner(model, half=True)
-    with pytest.raises(ValueError, match="float32 model"):
-        HFRunner(tiny("Llama", "bfloat16"), half=True)
+        HFRunner(model, rounded="float16")
+    with pytest.raises(ValueError, match="float32 models"):
+        HFRunner(tiny("Llama", "bfloat16"), rounded="float16")
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "llamacpp-f32": {"gguf": full_precision},
     "llamacpp-q4": {"gguf": four_bit},
 }
-SHARE = {("guidance", "W1s"): 4, ("guidance", "W4"): 4, ("llamacpp", "W1s"): 4, ("llamacpp", "W4"): 2}
+SHARE = {("guidance", "W1s"): 4, ("guidance", "W4"): 4, ("llamacpp", "W1s"): 2, ("llamacpp", "W4"): 1}
 TARGETS = [
     ("W1s", "vllm", 4.0),
     ("W1s", "generate", 9.0),

@@ -28,6 +28,7 @@ from .head import Head
 from .invariant import stand_ins, tiled
 from .kernels import Library
 from .memory import available, fits, log
+from .norms import fast_norms
 from .packed import LEAST, PackedHead, PackedLinear, packable, packable_layers, packed_bytes
 from .patching import StandIn, replaced, replaced_all
 from .runner import Batch, Span
@@ -221,7 +222,7 @@ def _stand_ins(
     layers = packable_layers(model, least)
     if packed is None:
         packed = deterministic or packed_bytes(layers) <= available(model.device) // 4
-    body: list[StandIn] = []
+    body: list[StandIn] = [*fast_norms(model)]
     project: Callable[[Tensor], Tensor] = partial(tiled, head.forward) if deterministic else head.forward
     if rounded == "int8":
         round_to_int8(model)

@@ -64,7 +64,7 @@ class Int8Matrix:
     def products(self, x: Tensor) -> Tensor:
         """x [R, d] → [R, n]"""
         out = torch.empty(len(x), self.n)
-        rows, to = x.numpy(), out.numpy()
+        rows, to = x.detach().numpy(), out.numpy()
 
         def part(first: int, last: int) -> None:
             _native.products(rows, self._weights, self.scales, self.bias, to, self.d, first, last, LEVEL)

@@ -1,5 +1,5 @@
 /* The one loop of sampling that would be several passes in numpy: exponentials of a float32 row, summed by blocks; and
-   the products of int8.c. */
+   root-mean-square norms, for the same reason; and the products of int8.c. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <math.h>
@@ -111,6 +111,57 @@ static PyObject *exponentials(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* out = x / sqrt(mean of x^2 + epsilon) * gain, for rows of d. */
+INLINE void norm_rows(const float *restrict x, int64_t rows, int64_t d, const float *restrict gain, double epsilon,
+                      float *restrict out) {
+    for (; rows > 0; rows--, x += d, out += d) {
+        float sums[LANES] = {0};
+        double sum = 0;
+        int64_t i = 0;
+        for (; i + LANES <= d; i += LANES)
+            for (int l = 0; l < LANES; l++) sums[l] += x[i + l] * x[i + l];
+        for (; i < d; i++) sum += x[i] * x[i];
+        for (int l = 0; l < LANES; l++) sum += sums[l];
+        float scale = (float)(1 / sqrt(sum / (double)d + epsilon));
+        for (i = 0; i < d; i++) out[i] = x[i] * scale * gain[i];
+    }
+}
+
+typedef void NormRows(const float *, int64_t, int64_t, const float *, double, float *);
+
+static void norm_anywhere(const float *x, int64_t rows, int64_t d, const float *gain, double epsilon, float *out) {
+    norm_rows(x, rows, d, gain, epsilon, out);
+}
+
+#if defined(__GNUC__) && defined(__x86_64__)
+__attribute__((target("avx2,fma"))) static void
+norm_with_avx2(const float *x, int64_t rows, int64_t d, const float *gain, double epsilon, float *out) {
+    norm_rows(x, rows, d, gain, epsilon, out);
+}
+
+static NormRows *fastest_norm(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? norm_with_avx2 : norm_anywhere;
+}
+#else
+static NormRows *fastest_norm(void) { return norm_anywhere; }
+#endif
+
+static PyObject *rms_norm(PyObject *module, PyObject *args) {
+    Py_buffer x, gain, out;
+    double epsilon;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*dw*", &x, &gain, &epsilon, &out)) return NULL;
+    if (gain.len < 4 || x.len % gain.len || out.len != x.len)
+        PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not go together");
+    else
+        fastest_norm()(x.buf, x.len / gain.len, gain.len / 4, gain.buf, epsilon, out.buf);
+    PyBuffer_Release(&x);
+    PyBuffer_Release(&gain);
+    PyBuffer_Release(&out);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
 #define BUFFERS 9
 
 static void release(Py_buffer *buffers) {
@@ -198,6 +249,7 @@ static PyObject *screen(PyObject *module, PyObject *args) {
 static PyMethodDef methods[] = {
     {"products", products, METH_VARARGS,
      "products(x, weights, scales, bias, out, d, first, last, level): see int8.h; of the groups [first, last)."},
+    {"rms_norm", rms_norm, METH_VARARGS, "rms_norm(x, gain, epsilon, out): float32 rows as long as the gain."},
     {"screen", screen, METH_VARARGS,
      "screen(x, weights, scales, bias, errors, norms, masks, upper, lower, d, first, last, level): see int8.h."},
     {"exponentials", exponentials, METH_VARARGS,

@@ -3,12 +3,16 @@
     python benchmarks/peers.py [--workload FILE] [--engines lmprog,vllm,…] [--workloads W1s,W2,…] [--rounds 2]
         [--python-of vllm=/path/bin/python …] [--out out/peers.jsonl] [--write]
 
+A whole run takes about 15 minutes on a quiet machine; for the targets against vLLM alone, three minutes:
+
+    python benchmarks/peers.py --engines lmprog,vllm --rounds 2 --python-of vllm=/path/bin/python --write
+
 Each engine runs in a process and a Python of its own, on one core and one thread, with the same float32 weights of the
 default model, the same prompts and numbers of tokens, and greedy decoding (W2 draws); see workload.py and engines/.
 A process does each workload once, with nothing cached, and the engines take turns for `--rounds` rounds;
 the least time of all rounds counts. Times are of the processor, user and system, of the engine's whole process tree;
-loading the model is not timed, compiling constraints is. Engines that do one item after the other and take minutes get
-a share of the items (SHARE), and ratios are per item.
+loading the model is not timed, compiling constraints is. Engines that take minutes get a share of the items (SHARE) or
+run in the first round only (ONCE); ratios are per item.
 
 Engines for other Pythons are installed by hand, for instance:
 
@@ -50,7 +54,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "llamacpp-f32": {"gguf": full_precision},
     "llamacpp-q4": {"gguf": four_bit},
 }
-SHARE = {("guidance", "W1s"): 4, ("guidance", "W4"): 4, ("llamacpp", "W1s"): 2, ("llamacpp", "W4"): 1}
+SHARE = {  # of engines that take long, per item
+    ("guidance", "W1s"): 4,
+    ("guidance", "W4"): 4,
+    ("guidance", "W5"): 2,
+    ("llamacpp", "W1s"): 2,
+    ("llamacpp", "W2"): 2,
+    ("llamacpp", "W4"): 1,
+    ("llamacpp", "W5"): 8,
+    ("continuous", "W2"): 4,
+}
+ONCE = {"generate", "continuous", "outlines", "guidance"}  # engines that run in the first round only
 TARGETS = [
     ("W1s", "vllm", 4.0),
     ("W1s", "generate", 9.0),
@@ -75,7 +89,7 @@ def main() -> None:
     lines: list[Line] = []
     with tempfile.TemporaryDirectory() as room, options.out.open("a", encoding="utf-8") as file:
         for n in range(options.rounds):
-            for engine in options.engines:
+            for engine in options.engines if n == 0 else [e for e in options.engines if e not in ONCE]:
                 for line in run(engine, work, folder, Path(room), options):
                     line = {"round": n, "engine": engine, **line}
                     lines.append(line)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ class HFRunner:
         packed: bool | None = None,
         verify: bool = True,
         deterministic: bool = False,
-        rounded: Literal["float16", "int8"] | None = None,
+        rounded: str | None = None,
         on_device: bool | None = None,
         graphs: bool | None = None,
         kernels: Library | str | None = None,

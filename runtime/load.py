@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from .errors import ModelNotFound
 from .load_errors import BrokenModel, InvalidOption
@@ -31,7 +31,7 @@ def load(
     reuse: bool = True,
     max_queue: int | None = None,
     deterministic: bool = False,
-    weights: Literal["float16", "int8"] | None = None,
+    weights: str | None = None,
     draft: Draft | Sequence[Draft] | None = None,
     graphs: bool | None = None,
 ) -> Model:
@@ -155,7 +155,7 @@ def _load(
     reuse: bool,
     max_queue: int | None,
     deterministic: bool,
-    kept: Literal["float16", "int8"] | None,
+    kept: str | None,
     drafts: tuple[str | Model, ...],
     graphs: bool | None,
 ) -> Model:

@@ -29,15 +29,15 @@ Ids = NDArray[np.int32]
 
 
 class Screen:
-    """For the output matrix of `module`."""
+    """For the output matrix of `module`. alike: a row's candidates do not depend on the rows beside it."""
 
-    def __init__(self, module: nn.Linear) -> None:
-        self._matrix = Int8Matrix(module.weight, module.bias)
+    def __init__(self, module: nn.Linear, alike: bool = False) -> None:
+        self._matrix, self._alike = Int8Matrix(module.weight, module.bias), alike
 
     def candidates(self, hidden: Tensor, masks: Sequence[Mask | None], size: int) -> list[Ids | None]:
         """Of each row of hidden [R, D], the tokens that may have the largest logit among those that its mask allows
         (None: the first `size`), ascending; None where bounds do not help."""
-        upper, lower = self._matrix.bounds(hidden.numpy(), self._stacked(masks, size))
+        upper, lower = self._matrix.bounds(hidden.numpy(), self._stacked(masks, size), self._alike)
         return [self._reaching(row, bound) for row, bound in zip(upper, lower, strict=True)]
 
     def _stacked(self, masks: Sequence[Mask | None], size: int) -> NDArray[np.int32] | None:

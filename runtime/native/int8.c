@@ -29,6 +29,16 @@ static void tile_anywhere(const int8_t *w, int64_t pairs, const int32_t *x, int6
         }
 }
 
+static void bytes_anywhere(const int8_t *w, int64_t pairs, const int32_t *x, int64_t all, int rows, int32_t *sums) {
+    memset(sums, 0, (size_t)rows * GROUP * sizeof(int32_t));
+    for (int64_t p = 0; p < pairs; p++, w += 2 * GROUP)
+        for (int r = 0; r < rows; r++) {
+            uint32_t both = (uint32_t)x[p / 2 * all + r] >> p % 2 * 16;
+            int32_t low = both & 255, high = both >> 8 & 255;
+            for (int v = 0; v < GROUP; v++) sums[r * GROUP + v] += w[2 * v] * low + w[2 * v + 1] * high;
+        }
+}
+
 #if defined(__GNUC__) && defined(__x86_64__)
 #include <immintrin.h>
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
@@ -67,6 +77,39 @@ VNNI static void tile_vnni(const int8_t *w, int64_t pairs, const int32_t *x, int
     for (; r < rows; r++) some_vnni(w, pairs, x + r, all, 1, 8, sums + r * GROUP);
 }
 
+/* The same for x in bytes: two pairs of weights are shuffled into fours. */
+VNNI INLINE void some_bytes(const int8_t *w, int64_t fours, const int32_t *x, int64_t all, const int rows, const int split,
+                            int32_t *sums) {
+    __m512i sum[MOST], order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                                21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    int64_t p = 0;
+    for (int i = 0; i < rows * split; i++) sum[i] = _mm512_setzero_si512();
+    for (; p + split <= fours; p += split)
+        for (int s = 0; s < split; s++) {
+            __m512i v = _mm512_permutexvar_epi16(order, _mm512_loadu_si512(w + (p + s) * 4 * GROUP));
+            for (int r = 0; r < rows; r++)
+                sum[r * split + s] = _mm512_dpbusd_epi32(sum[r * split + s], _mm512_set1_epi32(x[(p + s) * all + r]), v);
+        }
+    for (; p < fours; p++) {
+        __m512i v = _mm512_permutexvar_epi16(order, _mm512_loadu_si512(w + p * 4 * GROUP));
+        for (int r = 0; r < rows; r++)
+            sum[r * split] = _mm512_dpbusd_epi32(sum[r * split], _mm512_set1_epi32(x[p * all + r]), v);
+    }
+    for (int r = 0; r < rows; r++) {
+        __m512i total = sum[r * split];
+        for (int s = 1; s < split; s++) total = _mm512_add_epi32(total, sum[r * split + s]);
+        _mm512_storeu_si512(sums + r * GROUP, total);
+    }
+}
+
+VNNI static void tile_bytes(const int8_t *w, int64_t pairs, const int32_t *x, int64_t all, int rows, int32_t *sums) {
+    int r = 0;
+    for (; r + 16 <= rows; r += 16) some_bytes(w, pairs / 2, x + r, all, 16, 1, sums + r * GROUP);
+    for (; r + 8 <= rows; r += 8) some_bytes(w, pairs / 2, x + r, all, 8, 2, sums + r * GROUP);
+    for (; r + 4 <= rows; r += 4) some_bytes(w, pairs / 2, x + r, all, 4, 4, sums + r * GROUP);
+    for (; r < rows; r++) some_bytes(w, pairs / 2, x + r, all, 1, 8, sums + r * GROUP);
+}
+
 AVX2 INLINE void some_avx2(const int8_t *w, int64_t pairs, const int32_t *x, int64_t all, const int rows, int32_t *sums) {
     __m256i low[4], high[4];
     for (int r = 0; r < rows; r++) low[r] = high[r] = _mm256_setzero_si256();
@@ -98,18 +141,24 @@ int int8_best(void) {
     return __builtin_cpu_supports("avx2") ? 1 : 0;
 }
 
-static Tile *tile_for(int level) { return level == 2 ? tile_vnni : level == 1 ? tile_avx2 : tile_anywhere; }
+static Tile *tile_for(int level, int bytes) {
+    if (bytes) return level == 2 ? tile_bytes : bytes_anywhere;
+    return level == 2 ? tile_vnni : level == 1 ? tile_avx2 : tile_anywhere;
+}
 #else
 int int8_best(void) { return 0; }
 
-static Tile *tile_for(int level) {
+static Tile *tile_for(int level, int bytes) {
     (void)level;
-    return tile_anywhere;
+    return bytes ? bytes_anywhere : tile_anywhere;
 }
 #endif
 
 INLINE void place(Rounded *out, int64_t r, int64_t i, int16_t k) {
-    memcpy((char *)(out->x + i / 2 * out->rows + r) + i % 2 * 2, &k, 2);
+    if (out->bytes)
+        ((uint8_t *)(out->x + i / 4 * out->rows + r))[i % 4] = (uint8_t)(k + 128);
+    else
+        memcpy((char *)(out->x + i / 2 * out->rows + r) + i % 2 * 2, &k, 2);
 }
 
 void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out) {
@@ -122,7 +171,7 @@ void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out) {
             size += fabsf(x[i]);
         }
         /* 127 (size / step + d / 2), which no sum exceeds, must not exceed 2^31 */
-        float step = (float)fmax(largest / 32767.0, 127.001 * size / (2147483647.0 - 64.0 * (double)d));
+        float step = (float)fmax(largest / (out->bytes ? 127.0 : 32767.0), 127.001 * size / (2147483647.0 - 64.0 * (double)d));
         if (!(norm < 1e300) || step < 1e-38f) { /* nothing to see, or nothing to say */
             for (int64_t i = 0; i < d; i++) place(out, r, i, 0);
             out->step[r] = norm < 1e300 ? 0 : NAN;
@@ -146,27 +195,59 @@ void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out) {
 }
 
 INLINE float about(const Int8 *w, const Rounded *x, int64_t r, int64_t v, int32_t sum) {
+    if (x->bytes) sum -= 128 * w->sums[v];
     return (float)sum * (x->step[r] * w->scales[v]) + (w->bias ? w->bias[v] : 0);
 }
 
-/* Bounds of one row for some rows of weights; returns the largest lower bound. */
-INLINE float bounds(const Int8 *w, const float *errors, const float *norms, const Rounded *x, uint32_t word, int64_t r,
-                    int64_t at, int lanes, const int32_t *sums, float best, float *upper) {
+/* Bounds of one row of x for the `lanes` rows of weights from `at` on; `best`: its largest lower bounds, by lane. */
+typedef void Bounds(const Int8 *w, const float *errors, const float *norms, const Rounded *x, uint32_t word, int64_t r,
+                    int64_t at, int lanes, const int32_t *sums, float *best, float *upper);
+
+static void bounds_anywhere(const Int8 *w, const float *errors, const float *norms, const Rounded *x, uint32_t word, int64_t r,
+                            int64_t at, int lanes, const int32_t *sums, float *best, float *upper) {
     float norm = x->norm[r], error = x->error[r] + 1e-5f * norm; /* 1e-5: for what float32 makes of real numbers */
     for (int v = 0; v < lanes; v++) {
         float near = about(w, x, r, at + v, sums[v]);
         float slack = errors[at + v] * norm + (norms[at + v] + errors[at + v]) * error + 1e-6f * fabsf(near);
         int may = word >> v & 1;
         upper[v] = may ? near + slack : -INFINITY;
-        float low = may ? near - slack : -INFINITY;
-        best = low > best ? low : best;
+        best[v] = may && near - slack > best[v] ? near - slack : best[v];
     }
-    return best;
 }
+
+#if defined(__GNUC__) && defined(__x86_64__)
+VNNI static void bounds_vnni(const Int8 *w, const float *errors, const float *norms, const Rounded *x, uint32_t word, int64_t r,
+                             int64_t at, int lanes, const int32_t *sums, float *best, float *upper) {
+    if (lanes < GROUP) {
+        bounds_anywhere(w, errors, norms, x, word, r, at, lanes, sums, best, upper);
+        return;
+    }
+    float norm = x->norm[r], error = x->error[r] + 1e-5f * norm;
+    __m512i sum = _mm512_loadu_si512(sums);
+    if (x->bytes) sum = _mm512_sub_epi32(sum, _mm512_slli_epi32(_mm512_loadu_si512(w->sums + at), 7));
+    __m512 bias = w->bias ? _mm512_loadu_ps(w->bias + at) : _mm512_setzero_ps(), off = _mm512_loadu_ps(errors + at);
+    __m512 worth = _mm512_mul_ps(_mm512_set1_ps(x->step[r]), _mm512_loadu_ps(w->scales + at));
+    __m512 near = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), worth, bias);
+    __m512 slack = _mm512_mul_ps(_mm512_abs_ps(near), _mm512_set1_ps(1e-6f));
+    slack = _mm512_fmadd_ps(_mm512_add_ps(_mm512_loadu_ps(norms + at), off), _mm512_set1_ps(error), slack);
+    slack = _mm512_fmadd_ps(off, _mm512_set1_ps(norm), slack);
+    __mmask16 may = (__mmask16)word;
+    _mm512_storeu_ps(upper, _mm512_mask_add_ps(_mm512_set1_ps(-INFINITY), may, near, slack));
+    __m512 most = _mm512_loadu_ps(best);
+    _mm512_storeu_ps(best, _mm512_mask_max_ps(most, may, most, _mm512_sub_ps(near, slack)));
+}
+
+static Bounds *bounds_for(int level) { return level == 2 ? bounds_vnni : bounds_anywhere; }
+#else
+static Bounds *bounds_for(int level) {
+    (void)level;
+    return bounds_anywhere;
+}
+#endif
 
 void int8_products(const Int8 *w, const Rounded *x, int64_t first, int64_t last, int level, float *out) {
     int32_t sums[MOST * GROUP];
-    Tile *tile = tile_for(level);
+    Tile *tile = tile_for(level, x->bytes);
     for (int64_t g = first; g < last; g++)
         for (int64_t r = 0; r < x->rows; r += MOST) {
             int some = x->rows - r < MOST ? (int)(x->rows - r) : MOST;
@@ -181,8 +262,9 @@ void int8_products(const Int8 *w, const Rounded *x, int64_t first, int64_t last,
 void int8_screen(const Int8 *w, const float *errors, const float *norms, const Rounded *x, const uint32_t *masks,
                  int64_t words, int64_t first, int64_t last, int level, float *upper, float *lower) {
     int32_t sums[MOST * GROUP];
-    Tile *tile = tile_for(level);
-    for (int64_t r = 0; r < x->rows; r++) lower[r] = x->step[r] >= 0 ? -INFINITY : NAN;
+    Tile *tile = tile_for(level, x->bytes);
+    Bounds *bounds = bounds_for(level);
+    for (int64_t i = 0; i < x->rows * GROUP; i++) lower[i] = x->step[i / GROUP] >= 0 ? -INFINITY : NAN;
     for (int64_t g = first; g < last; g++)
         for (int64_t r = 0; r < x->rows; r += MOST) {
             int some = x->rows - r < MOST ? (int)(x->rows - r) : MOST;
@@ -191,8 +273,8 @@ void int8_screen(const Int8 *w, const float *errors, const float *norms, const R
             tile(w->weights + at * w->d, w->d / 2, x->x + r, x->rows, some, sums);
             for (int64_t row = r; row < r + some; row++) {
                 uint32_t word = masks ? masks[row * words + at / 32] >> at % 32 : UINT32_MAX;
-                float *place = upper + row * w->n + at;
-                lower[row] = bounds(w, errors, norms, x, word, row, at, lanes, sums + (row - r) * GROUP, lower[row], place);
+                bounds(w, errors, norms, x, word, row, at, lanes, sums + (row - r) * GROUP, lower + row * GROUP,
+                       upper + row * w->n + at);
             }
         }
 }

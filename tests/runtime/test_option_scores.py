@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import lmprog as lp
 from lmprog import program, select
 from lmprog.grammars import Vocabulary
+from lmprog.runtime.load import load
 from lmprog.runtime.model import Model
 from lmprog.runtime.table import TableRunner
 
@@ -76,3 +78,38 @@ def test_scores_at_every_kind_of_border(make: Callable[[], Any]) -> None:
             assert (dist.best, text + dist.best) == (run.value, run.text)
             healed += backed > 0
     assert healed > 1
+
+
+@pytest.fixture(scope="module")
+def gemma() -> Iterator[Model]:
+    with load(slots=4096) as model:
+        yield model
+
+
+@pytest.mark.slow
+def test_on_the_default_model(gemma: Model) -> None:
+    """The search agrees with all of the options' scores, and these with the stock model's."""
+    import torch
+
+    @program(model=gemma)
+    def ask(p: lp.Prompt, text: str, options: list[str]) -> Any:
+        p(text)
+        return p.score(options), p(select(options, name="it"))
+
+    options = ["Paris", "Lyon", "New Orleans", "Saint-Denis", "the river Seine", "Marseille"]
+    for text in ("The capital of France is ", "The capital of France is", "She lives in "):
+        dist, value = ask(text, options)
+        spaced = text if text.endswith(" ") else text + " "
+
+        assert value == dist.best
+        if text.endswith(" "):
+            before = [gemma.bos or 0, *gemma.encode(text.rstrip())]
+            for option in options:
+                ids = [*before, *gemma.encode(spaced[-1] + option)]
+                with torch.inference_mode():
+                    rows = gemma.engine.runner.model(torch.tensor([ids])).logits[0].log_softmax(-1)  # type: ignore[attr-defined]
+                raw = sum(float(rows[i - 1, ids[i]]) for i in range(len(before), len(ids)))
+                spaces = gemma.vocab.starting_with(b" ")
+                mass = float(torch.logsumexp(rows[len(before) - 1, spaces.tolist()], 0))
+
+                assert raw - mass == pytest.approx(dist.logprobs[option], abs=1e-3)

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from .jobs import extract as extract
     from .models import LanguageModel as LanguageModel
     from .models import using as using
+    from .plan import Plan as Plan
     from .preview import previewing as previewing
     from .programs import Program as Program
     from .programs import program as program
@@ -116,6 +117,7 @@ _HOMES = {
     ".holes": "Hole gen quote select",
     ".jobs": "Extraction InputError JobError OutputError extract",
     ".models": "LanguageModel using",
+    ".plan": "Plan",
     ".preview": "previewing",
     ".programs": "Program program",
     ".prompt": "Prompt",

@@ -86,7 +86,7 @@ class Source:
             answer = _outcome(ask, self.make, text)
             groups.setdefault(_key(answer), (answer, []))[1].append(text)
         answers = list(groups.values())
-        answer = answers[self.preview.choose(self.at, self.label, [tuple(texts) for _, texts in answers])][0]
+        answer = answers[self.preview.choose(self.at, [tuple(texts) for _, texts in answers])][0]
         if isinstance(answer, Raised):
             raise answer.error
         result: T = answer

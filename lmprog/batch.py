@@ -1,10 +1,9 @@
-"""Many rows through one program: threads that mostly wait, and the runtime batches what they ask for."""
+"""Many rows through one program: several are under way at once, and the runtime batches what they ask for."""
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable, Generator, Iterable, Sized
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Protocol
 
@@ -12,7 +11,7 @@ from .errors import ProgramError
 from .models import Canceller
 from .run import Run, Usage
 
-RunRow = Callable[[int, tuple[Any, ...], dict[str, Any], Canceller], Run[Any]]
+Begin = Callable[[int, tuple[Any, ...], dict[str, Any], Canceller], Future[Run[Any]]]
 
 
 class Bar(Protocol):
@@ -21,40 +20,43 @@ class Bar(Protocol):
     def __call__(self, usage: Usage, failed: bool) -> None: ...
 
 
-def map_rows(
-    run: RunRow, rows: Iterable[Any], *, progress: bool, errors: str, concurrency: int, title: str
+def map_rows(begin: Begin, rows: Iterable[Any], **how: Any) -> list[Any]:
+    """`Program.map` without its options: the values of the runs."""
+    return [run.value if isinstance(run, Run) else run for run in map_runs(begin, rows, **how)]
+
+
+def map_runs(
+    begin: Begin, rows: Iterable[Any], *, progress: bool, errors: str, concurrency: int, title: str
 ) -> list[Any]:
-    """`Program.map` without its options."""
+    """The runs, in order, or the exceptions in their places."""
     if errors not in ("raise", "return"):
         raise ProgramError(f'errors is "raise" or "return", not {errors!r}')
     if concurrency < 1:
         raise ProgramError(f"concurrency is 1 or more, not {concurrency!r}")
     total = len(rows) if isinstance(rows, Sized) else None
     values: dict[int, Any] = {}
-    with _bar(progress, title, total) as bar, closing(_done(run, rows, concurrency)) as finished:
+    with _bar(progress, title, total) as bar, closing(_done(begin, rows, concurrency)) as finished:
         for index, row, done in finished:
             error = done.exception()
             if error is not None and (errors == "raise" or not isinstance(error, Exception)):
                 error.add_note(f"in row {index} of {title}.map: {_short(row)}")
                 raise error
-            values[index] = done.result().value if error is None else error
+            values[index] = done.result() if error is None else error
             bar(done.result().usage if error is None else Usage(), error is not None)
     return [values[index] for index in range(len(values))]
 
 
-def _done(run: RunRow, rows: Iterable[Any], concurrency: int) -> Generator[tuple[int, Any, Future[Run[Any]]]]:
+def _done(begin: Begin, rows: Iterable[Any], concurrency: int) -> Generator[tuple[int, Any, Future[Run[Any]]]]:
     """Rows as they are done. Leaving early, by whatever exception, cancels all that is under way and waits for it."""
     canceller = Canceller()
     waiting = iter(enumerate(rows))
     running: dict[Future[Run[Any]], tuple[int, Any]] = {}
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="lmprog-map")
     try:
         while True:
             while len(running) < concurrency and (item := next(waiting, None)) is not None:
                 index, row = item
                 args, kwargs = _arguments(row)
-                context = contextvars.copy_context()
-                running[pool.submit(context.run, run, index, args, kwargs, canceller)] = item
+                running[begin(index, args, kwargs, canceller)] = item
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -62,7 +64,7 @@ def _done(run: RunRow, rows: Iterable[Any], concurrency: int) -> Generator[tuple
     finally:
         if running:
             canceller.cancel()
-        pool.shutdown(wait=True, cancel_futures=True)
+            wait(running)
 
 
 def _arguments(row: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -105,6 +105,22 @@ def explain(
         Run.load(run).explain(at)
 
 
+@app.command(name="compile")
+def compile_(
+    program: Annotated[str, typer.Argument(help="module:name or file.py:name of a program.")],
+    arg: Annotated[
+        list[str] | None, typer.Option(help="An argument, as name=value; JSON where it is, else text. Repeat it.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the nodes as JSON.")] = False,
+    grammar: Annotated[bool, typer.Option("--grammar", help="Print the language of all texts.")] = False,
+) -> None:
+    """Say what a program will do, as far as that is known without a model."""
+    from .compiling import compiled
+
+    with _errors():
+        typer.echo(compiled(program, arg or (), json=json, grammar=grammar))
+
+
 @app.command()
 def repl(
     model: Annotated[

@@ -68,11 +68,12 @@ class Settings:
     def __post_init__(self) -> None:
         if self.decoder is not None:
             check_decoder(self.decoder)
-        dataclasses.replace(Sampling(temperature=1.0), **self.given())  # out of range: SamplingError on the user's line
+        if given := self.given():
+            dataclasses.replace(Sampling(temperature=1.0), **given)  # out of range: SamplingError on the user's line
 
     def given(self) -> dict[str, Any]:
-        names = [f.name for f in dataclasses.fields(self) if f.name != "decoder"]
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        values = vars(self)
+        return {name: value for name, value in values.items() if value is not None and name != "decoder"}
 
     def fixes_seed(self) -> bool:
         return self.seed is not None or (self.decoder is not None and self.decoder.sampling().seed is not None)

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from .plan import Branch, End, Item, Node, nodes
 
 PATHS = 256
-SECONDS = 0.05
+SECONDS = 0.05  # of the processor
+FEW, LONG = 16, 0.5  # so many paths may take so many seconds: what is new is compiled at first
 Path = Callable[[Sequence[int]], list[Item]]  # the items of the path with these answers, an End last
 
 
@@ -30,12 +31,15 @@ class Explorer:
         self._known: dict[tuple[Item, int], Node] = {}
 
     def explore(self) -> Node:
-        began = time.thread_time()
+        began, most = time.thread_time(), self.left
         root = self._follow([])
-        while self._todo and self.left and (self.seconds is None or time.thread_time() - began < self.seconds):
+        while self._todo and self.left and self._soon(time.thread_time() - began, most - self.left):
             node, cell, answers = self._todo.popleft()
             node.next[cell] = self._follow([*answers, cell])
         return root
+
+    def _soon(self, spent: float, paths: int) -> bool:
+        return self.seconds is None or spent < (LONG if paths < FEW else self.seconds)
 
     @property
     def complete(self) -> bool:
@@ -75,19 +79,42 @@ def canonical(root: Node) -> Node:
     known: dict[tuple[Item, tuple[int, ...]], Node] = {}
     new: dict[int, Node] = {}
     for node in reversed(list(nodes(root))):
-        after = [new[id(n)] for n in node.next]
-        if isinstance(node.item, Branch) and all([n is after[0] for n in after]):
-            new[id(node)] = after[0]
-            continue
-        new[id(node)] = known.setdefault((node.item, tuple([id(n) for n in after])), Node(node.item, after))
+        item, after = node.item, [new[id(n)] for n in node.next]
+        if isinstance(item, Branch):
+            item, after = _flat(item, after)
+            if len(after) == 1:
+                new[id(node)] = after[0]
+                continue
+        new[id(node)] = known.setdefault((item, tuple([id(n) for n in after])), Node(item, after))
     return new[id(root)]
 
 
-def explore(path: Path, *, full: bool = False) -> Node:
-    """The graph; `full`: every path, if there are not too many."""
-    if full:
-        explorer = Explorer(path, merge=False, seconds=None)
-        root = explorer.explore()
-        if explorer.complete:
-            return canonical(root)
-    return canonical(Explorer(path, merge=True, seconds=None if full else SECONDS).explore())
+def _flat(branch: Branch, after: list[Node]) -> tuple[Branch, list[Node]]:
+    """The branch with those on the same value that follow at once taken in: one cell for each node after it."""
+    cells: dict[int, tuple[list[str], Node]] = {}
+    for cell, node in zip(branch.cells, after, strict=True):
+        for part, end in _parts(cell, branch.back, node):
+            cells.setdefault(id(end), ([], end))[0].extend(part)
+    texts = tuple([tuple(texts) for texts, _ in cells.values()])
+    return Branch(branch.back, branch.name, texts), [node for _, node in cells.values()]
+
+
+def _parts(cell: tuple[str, ...], back: int, node: Node) -> list[tuple[list[str], Node]]:
+    if not isinstance(node.item, Branch) or node.item.back != back:
+        return [([*cell], node)]
+    known = zip(node.item.cells, node.next, strict=True)
+    return [(part, after) for inner, after in known if (part := [text for text in cell if text in inner])]
+
+
+def explore(path: Path) -> Node:
+    """The graph that a run uses: as far as one can see in a short time."""
+    return canonical(Explorer(path, merge=True).explore())
+
+
+def explore_all(path: Path) -> tuple[Node, bool]:
+    """The graph of every path, if there are not too many; otherwise (False) like nodes merged."""
+    every = Explorer(path, merge=False, seconds=None)
+    root = every.explore()
+    if every.complete:
+        return canonical(root), True
+    return canonical(Explorer(path, merge=True, seconds=None).explore()), False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .explore import explore
 from .holes import Hole
-from .plan import Decoding, End, Fill, Item, Node, Role, key_of, nodes
+from .plan import Branch, Decoding, End, Fill, Item, Node, Role, key_of, nodes
 from .preview import Effect, Failed, Filled, Past, Wrote, preview
 from .replay import Body
 from .run import Usage
@@ -16,8 +16,18 @@ from .task import Task
 from .walk import Ahead, Answered, Step
 
 MISSES = 2  # plans that turned out wrong, before there are no more
-SECONDS = 0.05  # of previews that a run may always take,
+SECONDS = 0.25  # of previews that a run may always take,
 SHARE = 0.2  # and more when it waits much longer for the model
+
+
+@dataclass(frozen=True)
+class Head:
+    """What was known before a body ran: the plan from its beginning, the steps that were done of it, and when the run
+    began (time.perf_counter)."""
+
+    plan: Node | None
+    steps: Sequence[Step]
+    began: float
 
 
 class Lookahead:
@@ -25,6 +35,7 @@ class Lookahead:
 
     def __init__(self, body: Body | None) -> None:
         self._body = body
+        self._first: Node | None = None
         self._past: list[Past] = []
         self._ahead = Ahead()
         self._previewed = 0.0
@@ -50,6 +61,12 @@ class Lookahead:
         """The plan's answer to a hole that the body has come to."""
         return self._ahead.answer(task)
 
+    def begin(self, head: Head) -> Usage:
+        """The plan that there is already, and what was done of it; what that cost."""
+        if not head.steps:
+            self._first = head.plan
+        return self.extend(head.steps)
+
     def extend(self, steps: Sequence[Step]) -> Usage:
         """Steps that were done ahead; what they cost."""
         self._ahead.extend(steps)
@@ -64,9 +81,10 @@ class Lookahead:
         if not self._worth(waited):
             return None
         began = time.thread_time()
-        root = explore(self._path)
+        root = _from_first_hole(self._first) or explore(self._path)
+        self._first = None
         self._previewed += time.thread_time() - began
-        if isinstance(root.item, Fill) and root.item.key == key_of(task.hole) and _holes(root) > 1:
+        if isinstance(root.item, Fill) and root.item.key == key_of(task.hole) and holes_of(root) > 1:
             self._pause = 0
             return root
         if isinstance(root.item, End) and root.item.why == "unknown":
@@ -89,5 +107,12 @@ class Lookahead:
         return seen.items if seen.reached else [End("unknown")]
 
 
-def _holes(root: Node) -> int:
+def _from_first_hole(node: Node | None) -> Node | None:
+    while node is not None and not isinstance(node.item, Fill | End | Branch):
+        node = node.next[0]
+    return node
+
+
+def holes_of(root: Node) -> int:
+    """How many holes there are."""
     return sum([isinstance(node.item, Fill) for node in nodes(root)])

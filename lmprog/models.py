@@ -14,6 +14,7 @@ from .grammars import Vocabulary
 from .runtime.handle import Pending
 from .runtime.request import Request, Result
 from .runtime.routine import Routine
+from .workers import WORKERS
 
 T = TypeVar("T")
 
@@ -103,7 +104,8 @@ class Canceller:
         """Run it and wait. Raises RunCancelled; whatever interrupts the waiting cancels the routine."""
         pending = self.start(model, routine)
         try:
-            return pending.result()
+            with WORKERS.waiting():
+                return pending.result()
         except RoutineCancelled:
             raise RunCancelled(CANCELLED) from None
         except BaseException:

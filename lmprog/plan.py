@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 from .decoders import Decoder
+from .grammars import Grammar
 from .holes import Hole
 
 Shown = tuple[tuple[str, str], ...]  # of each value of a hole: the text that is made of it
@@ -74,7 +76,7 @@ class Branch:
     """The way depends on the value of an earlier hole: on which of the `cells`, sets of value texts, it is in."""
 
     back: int
-    label: str
+    name: str
     cells: tuple[tuple[str, ...], ...]
 
 
@@ -117,3 +119,59 @@ def nodes(root: Node) -> Iterator[Node]:
             todo.append((node, True))
             todo += [(after, False) for after in reversed(node.next)]
     return reversed(order)
+
+
+def is_whole(root: Node) -> bool:
+    """It goes to the end, whatever the model answers."""
+    return {"return"} == {node.item.why for node in nodes(root) if isinstance(node.item, End)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """What a program will do, from `Program.plan`: print it, or see `to_dict` and `grammar`.
+
+    root      the first node
+    complete  every path is in it; otherwise paths from where the body goes on alike were taken for the same
+    """
+
+    root: Node
+    complete: bool = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether it goes to the end: the program compiles to one request, whatever the model answers."""
+        return is_whole(self.root)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON: `nodes` by number, the first one 0, each with its `kind` and where it goes on (`next`)."""
+        from .plan_text import as_dict
+
+        return as_dict(self.root)
+
+    def grammar(self) -> Grammar:
+        """All texts that the plan can write, as one language: for engines that take a grammar and give its text back.
+
+        Raises UnsupportedConstraint where that is not a language of its own: a chat, or the value of a hole of many
+        values used again. Budgets of tokens and decoders are not part of it.
+        """
+        from .plan_grammar import grammar
+
+        return grammar(self.root)
+
+    def read(self, text: str) -> dict[str, Any]:
+        """The holes' values in a text of `grammar()`, by name. Raises ValueError when it is not one."""
+        from .plan_grammar import read
+
+        return read(self.root, text)
+
+    def __str__(self) -> str:
+        from .plan_text import listing
+
+        return listing(self.root)
+
+    def __repr__(self) -> str:
+        holes = sum([isinstance(node.item, Fill) for node in nodes(self.root)])
+        return f"<plan of {holes} holes>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"

@@ -72,6 +72,7 @@ class Preview:
         self.past, self.answers = past, answers
         self.items: list[Item] = []
         self.domains: list[tuple[str, ...] | None] = []
+        self._names: list[str] = []
         self.roles = Roles()
         self.ended: End | None = None
         self.active = True
@@ -107,6 +108,7 @@ class Preview:
             self.end("budget", f"{HOLES} holes on one path")
         self._note(Fill(key, name, self._pieces(follow), hole, options))
         self.domains.append(options)
+        self._names.append(name)
         source = Source(self, len(self.domains) - 1, name, hole.parse, hole.type)
         return source.value() if options and _singletons(hole, options) else Abstract(source)
 
@@ -154,7 +156,7 @@ class Preview:
 
     # -- for abstract values -------------------------------------------------------------------------------------
 
-    def choose(self, at: int, label: str, cells: Sequence[tuple[str, ...]]) -> int:
+    def choose(self, at: int, cells: Sequence[tuple[str, ...]]) -> int:
         """A question to hole number `at` splits its values into `cells`: the one to go on with."""
         self._go_on()
         if len(cells) == 1:
@@ -163,7 +165,7 @@ class Preview:
         self._asked += 1
         if chosen >= len(cells):
             self.end("unknown", "the body does not do the same again")
-        self._note(Branch(len(self.domains) - at, label, tuple(cells)))
+        self._note(Branch(len(self.domains) - at, self._names[at], tuple(cells)))
         self.domains[at] = cells[chosen]
         return chosen
 

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import functools
 import inspect
 import secrets
-import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from types import MethodType
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from .batch import map_rows
+from .batch import map_rows, map_runs
 from .decoders import Decoder, check_decoder
 from .errors import ProgramError
 from .events import Event
+from .explore import explore_all
 from .holes import Boundary, check_boundary
+from .lookahead import Head
 from .models import Canceller, LanguageModel, around, choose
 from .options import Options
 from .outline import outline
-from .preview import refuse
+from .plan import Plan
+from .preview import preview, refuse
 from .prompt import Prompt, finish
 from .replay import Body
 from .run import Run
 from .session import Live
+from .starting import start
 from .stream import Stream
 
 P = ParamSpec("P")
@@ -77,8 +81,9 @@ class Program(Generic[P, T]):
     async def acall(self, *args: Any, **kwargs: Any) -> T:
         """As a call, without blocking the event loop. Cancelling the task cancels the run."""
         canceller = Canceller()
+        model, options = self._chosen(kwargs)
         try:
-            run: Run[T] = await _in_thread(self._run, canceller, args, kwargs)
+            run: Run[T] = await _awaited(self._start(canceller, model, options, Body(self.function, args, kwargs)))
             return run.value
         except asyncio.CancelledError:
             canceller.cancel()
@@ -94,14 +99,14 @@ class Program(Generic[P, T]):
         See `Stream`, and `lmprog.events` for the kinds of events. Leaving the loop cancels the run. Arguments are those
         of a call.
         """
-        own = {name: kwargs.pop(name) for name in CALL if name in kwargs}
-        model, options = choose(own.pop("model", None), self.model, self.__name__), self._options(own)
+        model, options = self._chosen(kwargs)
         refuse(f"{self.__name__} runs")
 
-        def start(canceller: Canceller, listen: Callable[[Event], None]) -> Run[T]:
-            return self._live(canceller, model, replace(options, preview=False), args, kwargs, listen)
+        def begin(canceller: Canceller, listen: Callable[[Event], None]) -> Run[T]:
+            body = Body(self.function, args, kwargs)
+            return self._live(canceller, model, replace(options, preview=False), body, listen=listen)
 
-        return Stream(start)
+        return Stream(begin)
 
     @overload
     def map(
@@ -149,10 +154,10 @@ class Program(Generic[P, T]):
         options = self._options({"decoder": decoder, "seed": seed})
         model = choose(model, self.model, self.__name__)
 
-        def run(index: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Run[T]:
-            return self._live(canceller, model, options.for_row(index), args, kwargs)
+        def begin(index: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:
+            return self._start(canceller, model, options.for_row(index), Body(self.function, args, kwargs))
 
-        return map_rows(run, rows, progress=progress, errors=errors, concurrency=concurrency, title=self.__name__)
+        return map_rows(begin, rows, progress=progress, errors=errors, concurrency=concurrency, title=self.__name__)
 
     def samples(self, n: int, /, *args: Any, independent: bool = False, **kwargs: Any) -> list[Run[T]]:
         """n runs with the same arguments, together.
@@ -162,19 +167,16 @@ class Program(Generic[P, T]):
         less. With `independent=True` each derives its own seed instead, as the rows of `map` do. Other options as in
         `run`; a decoder that samples is needed, or holes with a temperature: under Argmax all are the same.
         """
-        own = {name: kwargs.pop(name) for name in CALL if name in kwargs}
-        model = choose(own.pop("model", None), self.model, self.__name__)
-        options = self._options(own)
+        model, options = self._chosen(kwargs)
         if options.base_seed() is None:
             options = replace(options, seed=secrets.randbits(63))
 
-        def run(index: int, args: tuple[Any, ...], _: dict[str, Any], canceller: Canceller) -> Run[Any]:
+        def begin(index: int, args: tuple[Any, ...], _: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:
             one = options.for_row(index) if independent else options.for_sample(index, n)
-            done: Run[Any] = self._live(canceller, model, one, args, kwargs)
-            return replace(done, value=done)
+            return self._start(canceller, model, one, Body(self.function, args, kwargs))
 
-        rows = [args] * n
-        return map_rows(run, rows, progress=False, errors="raise", concurrency=32, title=self.__name__)
+        rows, title = [args] * n, self.__name__
+        return map_runs(begin, rows, progress=False, errors="raise", concurrency=32, title=title)
 
     def prompt(self, *args: Any, **kwargs: Any) -> str:
         """The text that a run would begin with, holes shown as ⟨name: kind⟩; needs no model.
@@ -183,6 +185,25 @@ class Program(Generic[P, T]):
         of it, a branch for instance, the text ends with a line that says so.
         """
         return outline(self.function, args, kwargs)
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """What a run with these arguments will do, whatever the model answers, as far as that is known; needs no model.
+
+        >>> from lmprog import gen, program, select
+        >>> @program
+        ... def card(p, topic):
+        ...     kind = p("Topic: ", topic, "\\nKind: ", select(["math", "poem"], name="kind"))
+        ...     if kind == "math":
+        ...         p("\\nNumber: ", gen(int))
+        >>> print(card.plan("cats"))
+        "Topic: cats\\nKind: " ⟨kind: one of 'math', 'poem'⟩
+        ⟨kind⟩ = "math":
+            "\\nNumber: " ⟨1: int⟩
+        ⟨kind⟩ = "poem": nothing
+        return
+        """
+        body = Body(self.function, args, {name: value for name, value in kwargs.items() if name not in CALL})
+        return Plan(*explore_all(lambda answers: preview(body, (), answers).items))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Program[..., T]:
         if instance is None:
@@ -203,9 +224,14 @@ class Program(Generic[P, T]):
             return self.function(p, *args, **kwargs)
 
     def _run(self, canceller: Canceller, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run[T]:
+        model, options = self._chosen(kwargs)
+        return self._live(canceller, model, options, Body(self.function, args, kwargs))
+
+    def _chosen(self, kwargs: dict[str, Any]) -> tuple[LanguageModel, Options]:
+        """The model and options of a call, whose own words are taken out of its arguments."""
         own = {name: kwargs.pop(name) for name in CALL if name in kwargs}
         model = choose(own.pop("model", None), self.model, self.__name__)
-        return self._live(canceller, model, self._options(own), args, kwargs)
+        return model, self._options(own)
 
     def _options(self, own: dict[str, Any]) -> Options:
         given = {name: value for name, value in own.items() if value is not None}
@@ -213,21 +239,28 @@ class Program(Generic[P, T]):
             check_decoder(given["decoder"])
         return replace(self.options, **given)
 
+    def _start(self, canceller: Canceller, model: LanguageModel, options: Options, body: Body) -> Future[Run[T]]:
+        """A run that goes on by itself."""
+        refuse(f"{self.__name__} runs")
+        return start(body, model, options, canceller, partial(self._live, canceller, model, options, body))
+
     def _live(
         self,
         canceller: Canceller,
         model: LanguageModel,
         options: Options,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        body: Body,
+        head: Head | None = None,
         listen: Callable[[Event], None] | None = None,
     ) -> Run[T]:
         refuse(f"{self.__name__} runs")
-        live = Live(model, options, canceller, Body(self.function, args, kwargs), listen)
+        live = Live(model, options, canceller, body, listen)
+        if head is not None:
+            live.begin(head)
         p = Prompt(live)
         try:
             with around(model):
-                value = self.function(p, *args, **kwargs)
+                value = body.run(p)
         finally:
             finish(p)
         return live.finished(value)
@@ -311,27 +344,15 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """asyncio.to_thread without its limit on threads."""
+async def _awaited(future: Future[Run[T]]) -> Run[T]:
+    """asyncio.wrap_future, but for a future that cannot be cancelled and a loop that may be closed when it is done."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-    context = contextvars.copy_context()
+    done = asyncio.Event()
 
-    def settle(outcome: tuple[Any, BaseException | None]) -> None:
-        if not done.done():
-            done.set_result(outcome)
-
-    def work() -> None:
-        outcome: tuple[Any, BaseException | None]
-        try:
-            outcome = context.run(function, *args), None
-        except BaseException as error:
-            outcome = None, error
+    def tell(_: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(done.set)
 
-    threading.Thread(target=work, name="lmprog-acall", daemon=True).start()
-    result, error = await done
-    if error is not None:
-        raise error
-    return result
+    future.add_done_callback(tell)
+    await done.wait()
+    return future.result()

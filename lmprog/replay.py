@@ -15,14 +15,15 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from .errors import LmprogError
+from .runtime._native import watch
 
 CONTAINERS = (list, dict, set, bytearray, deque)
 LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Semaphore, threading.Barrier)
-CHANGES = {
+CHANGES = frozenset({
     "add", "append", "appendleft", "clear", "difference_update", "discard", "extend", "extendleft", "insert",
     "intersection_update", "pop", "popitem", "popleft", "remove", "reverse", "setdefault", "sort",
     "symmetric_difference_update", "update",
-}  # fmt: skip
+})  # fmt: skip
 HARMLESS = {  # of the module posix
     "access", "cpu_count", "fspath", "get_terminal_size", "getcwd", "getpid", "listdir", "lstat", "scandir", "stat",
     "urandom",
@@ -34,6 +35,8 @@ DOES = {
     "time": {"sleep"},
 }  # functions of these modules, and methods of their types, that are seen outside
 OUTSIDE = {"_posixsubprocess", "_random", "_socket", "_sqlite3", "_ssl", "nt", "posix", "sqlite3"}
+MODULES = frozenset({*OUTSIDE, "_io", "_thread", "io", "time"})  # whose functions and types may matter,
+NAMES = frozenset({"getrandbits", "random", "seed", "setstate", *DOES["builtins"], *DOES["io"]})  # and of any module
 
 
 class CannotCopy(LmprogError):
@@ -57,6 +60,11 @@ class Body:
     def _near(self) -> dict[int, Any]:
         return {id(value): value for value in _reached(self._call[0])}
 
+    def run(self, p: object) -> Any:
+        """The real thing."""
+        function, args, kwargs = self._call
+        return function(p, *args, **kwargs)
+
     def __call__(self, p: object, stop: Callable[[str], object]) -> Any:
         """Run it on p. `stop` is called, and should raise, before it does what could be noticed outside of it."""
         if any([isinstance(value, LOCKS) for value in self._near.values()]):
@@ -64,7 +72,7 @@ class Body:
         function, args, kwargs = replica(self._call)
         if sys.getprofile() is not None:  # somebody measures: calls cannot be watched
             return function(p, *args, **kwargs)
-        sys.setprofile(_watch(self._near, stop, sys._getframe()))
+        watch(MODULES, NAMES, CHANGES, self._near, _look(self._near, stop, sys._getframe()))
         try:
             return function(p, *args, **kwargs)
         finally:
@@ -102,11 +110,11 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(const)
 
 
-def _watch(near: dict[int, Any], stop: Callable[[str], object], top: FrameType) -> Callable[..., None]:
-    """A profile function: calls of built-in functions are looked at before they happen."""
+def _look(near: dict[int, Any], stop: Callable[[str], object], top: FrameType) -> Callable[[FrameType, Any], None]:
+    """What looks at calls of built-in functions that may matter, before they happen."""
 
-    def look(frame: FrameType, event: str, function: Any) -> None:
-        if event == "c_call" and _shows(function, near) and not _ours(frame, top):
+    def look(frame: FrameType, function: Any) -> None:
+        if _shows(function, near) and not _ours(frame, top):
             stop(getattr(function, "__qualname__", repr(function)))
 
     return look

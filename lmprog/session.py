@@ -19,7 +19,7 @@ from .events import Close, Event, Open, RoleBegin, RoleEnd, Text
 from .feedback import Aside, insert
 from .fill import filling
 from .holes import Boundary, Hole
-from .lookahead import Lookahead
+from .lookahead import Head, Lookahead
 from .models import Canceller, LanguageModel
 from .options import Options
 from .page import Page
@@ -278,6 +278,11 @@ class Live:
         if self.tried:
             self.steps.append(Happened(value))
         return value
+
+    def begin(self, head: Head) -> None:
+        """Go on from what was found out and done before."""
+        self._began = self.tracer.zero = head.began
+        self.recorder.usage += self.lookahead.begin(head)
 
     def finished(self, value: Any) -> Run[Any]:
         self.settle_branches()

@@ -1,3 +1,7 @@
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -45,3 +49,11 @@ def screen(
     /,
 ) -> None: ...
 def rms_norm(x: Floats, gain: Floats, epsilon: float, out: Floats, /) -> None: ...
+def watch(
+    modules: frozenset[str],
+    names: frozenset[str],
+    changes: frozenset[str],
+    near: dict[int, object],
+    look: Callable[[FrameType, Any], object],
+    /,
+) -> None: ...

@@ -128,9 +128,14 @@ def closed(schema: Any) -> Any:
 def _from_name(name: str) -> Any:
     if Path(name).is_file():
         return _from_file(Path(name))
-    module, colon, attribute = name.rpartition(":")
-    if not colon:
+    if ":" not in name:
         raise JobError(f"there is no schema at {name} (a JSON Schema file, or module:Name of a type)")
+    return named(name)
+
+
+def named(name: str) -> Any:
+    """What `module:Name` or `file.py:Name` stands for. Raises JobError."""
+    module, _, attribute = name.rpartition(":")
     value: Any = _import(module)
     for part in attribute.split("."):
         try:

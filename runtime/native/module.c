@@ -1,5 +1,5 @@
 /* The one loop of sampling that would be several passes in numpy: exponentials of a float32 row, summed by blocks; and
-   root-mean-square norms, for the same reason; and the products of int8.c. */
+   root-mean-square norms, for the same reason; the products of int8.c; and the hook of watch.c. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <math.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "int8.h"
+#include "watch.h"
 
 #define LANES 32 /* one word of a mask */
 #define BLOCK 512
@@ -249,6 +250,8 @@ static PyObject *screen(PyObject *module, PyObject *args) {
 }
 
 static PyMethodDef methods[] = {
+    {"watch", watch, METH_VARARGS,
+     "watch(modules, names, changes, near, look): see watch.c; ended by sys.setprofile(None)."},
     {"products", products, METH_VARARGS,
      "products(x, weights, scales, bias, out, d, first, last, level): see int8.h; of the groups [first, last)."},
     {"rms_norm", rms_norm, METH_VARARGS, "rms_norm(x, gain, epsilon, out): float32 rows as long as the gain."},

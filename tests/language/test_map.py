@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -171,3 +171,108 @@ def test_cancelled_runs_do_not_disturb_the_others(model: RandomModel) -> None:
     for i, value in enumerate(actual):
         assert value == expected[i] or (i % 3 == 0 and isinstance(value, asyncio.CancelledError))
     assert fresh.engine.generate([]) == []
+
+
+# -- threads ------------------------------------------------------------------------------------------------------
+
+
+@program
+def compiled(p: lp.Prompt, i: int) -> tuple[int, str]:
+    if p(f"{i} ", select(["a", "b"]), " ") == "a":
+        return i, p(select(["x", "y"]))
+    return i, p("else ", gen(bool))
+
+
+def most_threads(run: Callable[[], Any]) -> tuple[Any, int]:
+    """What `run` gives, and how many threads came at most while it went on."""
+    most, over, before = 0, threading.Event(), threading.active_count()
+
+    def count() -> None:
+        nonlocal most
+        while not over.wait(0.001):
+            most = max(most, threading.active_count())
+
+    watcher = threading.Thread(target=count)
+    watcher.start()
+    try:
+        return run(), most - before
+    finally:
+        over.set()
+        watcher.join()
+
+
+async def call_all(model: RandomModel, n: int) -> list[Any]:
+    return await asyncio.gather(*[compiled.acall(i, model=model) for i in range(n)])
+
+
+@pytest.mark.slow
+def test_thousands_of_calls_without_a_thread_each() -> None:
+    model, n = RandomModel(3, slots=1 << 14), 5000
+    values, threads = most_threads(lambda: asyncio.run(call_all(model, n)))
+
+    assert threads < 40
+    assert list(range(n)) == [i for i, _ in values]
+    assert [compiled(i, model=model, preview=False) for i in range(0, n, 500)] == values[::500]
+    model.engine.check()
+    model.close()
+
+
+def test_rows_without_a_thread_each(model: RandomModel) -> None:
+    rows = range(400)
+    values, threads = most_threads(lambda: compiled.map(rows, concurrency=400, model=model))
+
+    assert threads < 40
+    assert [compiled(i, model=model, preview=False) for i in rows] == values
+
+
+def test_rows_that_wait_for_one_another(model: RandomModel) -> None:
+    """Bodies that cannot be compiled have a thread each, and may block it."""
+    together = threading.Barrier(20)
+
+    @program(model=model)
+    def meets(p: lp.Prompt, i: int) -> int:
+        p(select(["a", "b"]))
+        p.effect(together.wait, 30)
+        return i
+
+    assert list(range(20)) == meets.map(range(20))
+
+
+def test_bodies_that_leave_their_plans(model: RandomModel) -> None:
+    """They wait in the threads of compiled ones, which others then replace."""
+
+    @program(model=model)
+    def leaves(p: lp.Prompt, i: int) -> tuple[Any, ...]:
+        first = p(f"{i} ", select(["a", "b"]), " ")
+        return first, p("seen " if lp.previewing() else "live ", select(["c", "d"]), " "), p(gen(bool))
+
+    assert [leaves(i, preview=False) for i in range(60)] == leaves.map(range(60), concurrency=60)
+
+
+def test_programs_inside_of_rows(model: RandomModel) -> None:
+    inner = program(lambda p, i: p(f"{i} ", select(["a", "b"])))
+
+    @program(model=model)
+    def outer(p: lp.Prompt, i: int) -> Any:
+        first = p(f"{i} ", select(["x", "y"]), " ")
+        return first, inner.map([i, i + 1]), asyncio.run(inner.acall(i))
+
+    assert [outer(i) for i in range(30)] == outer.map(range(30), concurrency=30)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_cancelling_calls_at_any_moment(preview: bool, model: RandomModel) -> None:
+    async def main() -> list[Any]:
+        tasks = [asyncio.ensure_future(compiled.acall(i, model=model, preview=preview)) for i in range(200)]
+        for task in tasks[::3]:
+            await asyncio.sleep(0)
+            task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    values = asyncio.run(main())
+    kept = {i: value for i, value in enumerate(values) if not isinstance(value, BaseException)}
+
+    assert all(isinstance(value, asyncio.CancelledError) for i, value in enumerate(values) if i not in kept)
+    assert {i: compiled(i, model=model) for i in kept} == kept
+    assert 133 <= len(kept)
+    model.engine.check()

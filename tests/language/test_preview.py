@@ -22,7 +22,7 @@ import pytest
 
 import lmprog as lp
 from lmprog import Sample, gen, program, select
-from lmprog.explore import explore
+from lmprog.explore import explore, explore_all
 from lmprog.plan import End, Fill, Text, nodes
 from lmprog.preview import preview
 from lmprog.replay import Body
@@ -184,7 +184,7 @@ def test_questions(ask: Callable[[Any], bool]) -> None:
     def body(p: lp.Prompt) -> None:
         p("yes" if ask(p(select(["moon", "sea", "sun"]))) else "no")
 
-    for node in nodes(explore(lambda answers: items(body, answers=tuple(answers)), full=True)):
+    for node in nodes(explore_all(lambda answers: items(body, answers=tuple(answers)))[0]):
         if hasattr(node.item, "cells"):
             for cell, after in zip(node.item.cells, node.next, strict=True):
                 while not isinstance(after.item, Text):

@@ -1,0 +1,3 @@
+#include <Python.h>
+
+PyObject *watch(PyObject *module, PyObject *args);

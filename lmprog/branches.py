@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .checkpoints import Mark, mark
 from .errors import ProgramError, RoleError, RunCancelled
-from .events import Fork, Span
+from .events import Close, Fork, Span
 from .prompt import Prompt, finish
 from .replay import Body
 from .run import Captures, Usage
@@ -195,6 +195,8 @@ def _take(live: Live, branch: Branch[Any], first: int) -> None:
     recorder, other = live.recorder, branch.live.recorder
     shift = recorder.length - branch.start.length
     for event in other.line:
+        if isinstance(event, Close):
+            recorder.piece(event.text, event.name)
         if not isinstance(event, Fork):
             recorder.take(replace(event, span=_moved(event.span, shift), branch=recorder.branch))
     for i, capture in enumerate(other.captures):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .dist import Dist
 from .errors import ProgramError
-from .events import Event, Retract, Span
+from .events import Event, Retract, Span, Text
 
 if TYPE_CHECKING:
     from .trace import RequestRecord, TokenRecord
@@ -209,6 +209,12 @@ class Recorder:
         self.length += len(event.text)
         self.line.append(event)
         self.tell(event)
+
+    def piece(self, text: str, hole: str) -> None:
+        """Tell the listener of a value that comes from elsewhere, as one piece of text."""
+        if self.listen is not None and text:
+            span = (self.length, self.length + len(text))
+            self.listen(Text(span=span, text=text, branch=self.branch, hole=hole))
 
     def retract(self, line: int, captures: int, reason: str) -> None:
         """Take back all but the first events of the line, and the first captures."""

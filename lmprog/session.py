@@ -169,6 +169,7 @@ class Live:
         old = step.capture
         self.page.take_over(step.before, step.after, old.text)
         self.page.holes += 1
+        self.recorder.piece(old.text, name)
         closed = self.recorder.add(Close, old.text, name=name, value=old.value, finish=old.finish)
         self.recorder.captures.append(replace(old, span=closed.span))
         return self.recorder.captures[-1]

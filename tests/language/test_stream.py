@@ -139,17 +139,27 @@ def test_branches_are_told_of(model: RandomModel) -> None:
         p("go ")
         branches = p.fork(lambda p, i: p(i, gen(max_tokens=5, name=f"b{i}")), range(3))
         p.adopt(branches[2])
+        for a in p.attempts(2, otherwise="best"):
+            with a:
+                p("then ", gen(regex="[a-z]{3}"), "\n")
+                a.suggest(False, weight=1 + a.number)
         p("!")
 
     stream = forks.stream()
     events = list(stream)
     run = events[-1].run  # type: ignore[attr-defined]
 
-    assert replayed(tuple(e for e in events if not e.branch)) == run.text == stream.text
+    texts = ""
+    for event in (e for e in events if isinstance(e, lp.Text | lp.Retract) and not e.branch):
+        texts = texts[: event.span[0]] + event.text
+
+    assert replayed(tuple(e for e in events if not e.branch)) == run.text == stream.text == texts
     for i in range(3):
         pieces = [e.text for e in events if isinstance(e, lp.Text) and e.hole == f"b{i}" and e.branch]
-        assert {e.branch for e in events if isinstance(e, lp.Text) and e.hole == f"b{i}"} == {(0, i)}
+        whole = [e.text for e in events if isinstance(e, lp.Text) and e.hole == f"b{i}" and not e.branch]
+        assert {e.branch for e in events if isinstance(e, lp.Text) and e.hole == f"b{i}"} - {()} == {(0, i)}
         assert pieces
+        assert whole == (["".join(pieces)] if i == 2 else [])
     assert sum(isinstance(e, lp.Fork) for e in events) == 1
 
 

@@ -41,7 +41,6 @@ def screen(
     masks: npt.NDArray[np.int32] | None,
     upper: Floats,
     lower: Floats,
-    sums: npt.NDArray[np.int32] | None,
     d: int,
     first: int,
     last: int,

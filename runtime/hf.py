@@ -87,7 +87,7 @@ class HFRunner:
         self._body, project = _stand_ins(model, head, packed, rounded, deterministic)
         apart = tiled if deterministic else None
         fast = self.dtype == torch.float32 and packed is not False and not self.coarse and screenable(head)
-        self._head = Head(head, project, apart, Screen(head, deterministic) if fast else None)
+        self._head = Head(head, project, apart, Screen(head) if fast else None)
         self._halves = Device(model, head, project, apart)
         options = ways(self.device, self.dtype, deterministic, on_device, graphs, kernels)
         self._configs = _configs(model)

@@ -3,12 +3,11 @@
 Rows of floats are rounded to 16 bits for it, or as many as no sum overflows with, each by a step of its own; the sums
 are of integers, so that a row's result does not depend on the rows beside it, nor on the processor.
 
-Measured on one AVX-512 core, a matrix [262144, 640], ms, against the packed float32 product; bounds for 6 rows and more
-from 8 bits:
+Measured on one AVX-512 core, a matrix [262144, 640], ms, against the packed float32 product:
 
     rows       1     2     4     8    16    24
     float32   18    20    23    28    38    50
-    bounds     5     5     6     7    13    21
+    bounds     5     5     6    10    19    31
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ except ImportError:  # not built
 
 GROUP = 16  # rows of a matrix that lie together
 BLOCK = 1 << 14  # rows that are rounded at once
-ROUGH = 6  # rows from which on bounds are from x in 8 bits: twice as fast with AVX-512, and three times as wide
 ALONE = 1 << 24  # products of single numbers that are not worth dividing among threads
 Floats = NDArray[np.float32]
 Part = Callable[[int, int], None]
@@ -47,7 +45,6 @@ class Int8Matrix:
         self.n, self.d = weight.shape
         groups = -(-self.n // GROUP)
         self._weights = np.zeros((groups, self.d // 2, GROUP, 2), np.int8)
-        self._sums = np.zeros(self.n, np.int32)
         self.scales, self.errors, self.norms = (np.empty(self.n, np.float32) for _ in range(3))
         self.bias = None if bias is None else bias.detach().float().numpy().copy()
         for start in range(0, self.n, BLOCK):
@@ -59,7 +56,6 @@ class Int8Matrix:
         part = slice(start, start + n)
         self.scales[part] = scales
         self.errors[part] = (weight - near * scales[:, None]).norm(dim=1) * 1.0001
-        self._sums[part] = near.sum(1)
         self.norms[part] = near.norm(dim=1) * scales
         near = torch.nn.functional.pad(near.to(torch.int8), (0, 0, 0, -n % GROUP))
         groups = near.view(-1, GROUP, self.d // 2, 2).transpose(1, 2)
@@ -76,18 +72,16 @@ class Int8Matrix:
         self._divided(part, len(x))
         return out
 
-    def bounds(self, x: Floats, masks: NDArray[np.int32] | None, alike: bool = False) -> tuple[Floats, Floats]:
+    def bounds(self, x: Floats, masks: NDArray[np.int32] | None) -> tuple[Floats, Floats]:
         """Of the products of x [R, d] with the weight that was rounded: upper bounds [R, n], -inf for what the masks
         [R, words] do not allow, and the largest lower bound [R] of those that they do, nan for a row with no numbers.
-        alike: they do not depend on how many rows there are.
         """
-        sums = self._sums if not alike and len(x) >= ROUGH and LEVEL == 2 and self.d % 4 == 0 else None
         upper, lowest = np.empty((len(x), self.n), np.float32), []
 
         def part(first: int, last: int) -> None:
             lower = np.empty((len(x), GROUP), np.float32)
             matrix = self._weights, self.scales, self.bias, self.errors, self.norms
-            _native.screen(x, *matrix, masks, upper, lower, sums, self.d, first, last, LEVEL)
+            _native.screen(x, *matrix, masks, upper, lower, self.d, first, last, LEVEL)
             lowest.append(lower.max(1))
 
         self._divided(part, len(x))

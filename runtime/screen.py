@@ -9,7 +9,8 @@ The bound of a logit w x, with w near q (rounded weights) and x near y (rounded 
 
     |w x - q y| = |(w - q) x + q (x - y)| <= |w - q| |x| + |q| |x - y|
 
-On Gemma 3 270M that leaves 1 token in the median, 11 at the 95th percentile; with 4 bits it would be tens of thousands.
+On Gemma 3 270M that leaves 1 token in the median, 21 at the 95th percentile and 114 at most. With weights of 4 bits it
+would be tens of thousands; with x in 8 bits 11, 900 and 20,000, for a quarter less time.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ Ids = NDArray[np.int32]
 
 
 class Screen:
-    """For the output matrix of `module`. alike: a row's candidates do not depend on the rows beside it."""
+    """For the output matrix of `module`. A row's candidates do not depend on the rows beside it."""
 
-    def __init__(self, module: nn.Linear, alike: bool = False) -> None:
-        self._matrix, self._alike = Int8Matrix(module.weight, module.bias), alike
+    def __init__(self, module: nn.Linear) -> None:
+        self._matrix = Int8Matrix(module.weight, module.bias)
 
     def candidates(self, hidden: Tensor, masks: Sequence[Mask | None], size: int) -> list[Ids | None]:
         """Of each row of hidden [R, D], the tokens that may have the largest logit among those that its mask allows
         (None: the first `size`), ascending; None where bounds do not help."""
-        upper, lower = self._matrix.bounds(hidden.numpy(), self._stacked(masks, size), self._alike)
+        upper, lower = self._matrix.bounds(hidden.numpy(), self._stacked(masks, size))
         return [self._reaching(row, bound) for row, bound in zip(upper, lower, strict=True)]
 
     def _stacked(self, masks: Sequence[Mask | None], size: int) -> NDArray[np.int32] | None:

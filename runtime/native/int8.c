@@ -29,16 +29,6 @@ static void tile_anywhere(const int8_t *w, int64_t pairs, const int32_t *x, int6
         }
 }
 
-static void bytes_anywhere(const int8_t *w, int64_t pairs, const int32_t *x, int64_t all, int rows, int32_t *sums) {
-    memset(sums, 0, (size_t)rows * GROUP * sizeof(int32_t));
-    for (int64_t p = 0; p < pairs; p++, w += 2 * GROUP)
-        for (int r = 0; r < rows; r++) {
-            uint32_t both = (uint32_t)x[p / 2 * all + r] >> p % 2 * 16;
-            int32_t low = both & 255, high = both >> 8 & 255;
-            for (int v = 0; v < GROUP; v++) sums[r * GROUP + v] += w[2 * v] * low + w[2 * v + 1] * high;
-        }
-}
-
 #if defined(__GNUC__) && defined(__x86_64__)
 #include <immintrin.h>
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
@@ -77,39 +67,6 @@ VNNI static void tile_vnni(const int8_t *w, int64_t pairs, const int32_t *x, int
     for (; r < rows; r++) some_vnni(w, pairs, x + r, all, 1, 8, sums + r * GROUP);
 }
 
-/* The same for x in bytes: two pairs of weights are shuffled into fours. */
-VNNI INLINE void some_bytes(const int8_t *w, int64_t fours, const int32_t *x, int64_t all, const int rows, const int split,
-                            int32_t *sums) {
-    __m512i sum[MOST], order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                                                21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    int64_t p = 0;
-    for (int i = 0; i < rows * split; i++) sum[i] = _mm512_setzero_si512();
-    for (; p + split <= fours; p += split)
-        for (int s = 0; s < split; s++) {
-            __m512i v = _mm512_permutexvar_epi16(order, _mm512_loadu_si512(w + (p + s) * 4 * GROUP));
-            for (int r = 0; r < rows; r++)
-                sum[r * split + s] = _mm512_dpbusd_epi32(sum[r * split + s], _mm512_set1_epi32(x[(p + s) * all + r]), v);
-        }
-    for (; p < fours; p++) {
-        __m512i v = _mm512_permutexvar_epi16(order, _mm512_loadu_si512(w + p * 4 * GROUP));
-        for (int r = 0; r < rows; r++)
-            sum[r * split] = _mm512_dpbusd_epi32(sum[r * split], _mm512_set1_epi32(x[p * all + r]), v);
-    }
-    for (int r = 0; r < rows; r++) {
-        __m512i total = sum[r * split];
-        for (int s = 1; s < split; s++) total = _mm512_add_epi32(total, sum[r * split + s]);
-        _mm512_storeu_si512(sums + r * GROUP, total);
-    }
-}
-
-VNNI static void tile_bytes(const int8_t *w, int64_t pairs, const int32_t *x, int64_t all, int rows, int32_t *sums) {
-    int r = 0;
-    for (; r + 16 <= rows; r += 16) some_bytes(w, pairs / 2, x + r, all, 16, 1, sums + r * GROUP);
-    for (; r + 8 <= rows; r += 8) some_bytes(w, pairs / 2, x + r, all, 8, 2, sums + r * GROUP);
-    for (; r + 4 <= rows; r += 4) some_bytes(w, pairs / 2, x + r, all, 4, 4, sums + r * GROUP);
-    for (; r < rows; r++) some_bytes(w, pairs / 2, x + r, all, 1, 8, sums + r * GROUP);
-}
-
 AVX2 INLINE void some_avx2(const int8_t *w, int64_t pairs, const int32_t *x, int64_t all, const int rows, int32_t *sums) {
     __m256i low[4], high[4];
     for (int r = 0; r < rows; r++) low[r] = high[r] = _mm256_setzero_si256();
@@ -141,24 +98,18 @@ int int8_best(void) {
     return __builtin_cpu_supports("avx2") ? 1 : 0;
 }
 
-static Tile *tile_for(int level, int bytes) {
-    if (bytes) return level == 2 ? tile_bytes : bytes_anywhere;
-    return level == 2 ? tile_vnni : level == 1 ? tile_avx2 : tile_anywhere;
-}
+static Tile *tile_for(int level) { return level == 2 ? tile_vnni : level == 1 ? tile_avx2 : tile_anywhere; }
 #else
 int int8_best(void) { return 0; }
 
-static Tile *tile_for(int level, int bytes) {
+static Tile *tile_for(int level) {
     (void)level;
-    return bytes ? bytes_anywhere : tile_anywhere;
+    return tile_anywhere;
 }
 #endif
 
 INLINE void place(Rounded *out, int64_t r, int64_t i, int16_t k) {
-    if (out->bytes)
-        ((uint8_t *)(out->x + i / 4 * out->rows + r))[i % 4] = (uint8_t)(k + 128);
-    else
-        memcpy((char *)(out->x + i / 2 * out->rows + r) + i % 2 * 2, &k, 2);
+    memcpy((char *)(out->x + i / 2 * out->rows + r) + i % 2 * 2, &k, 2);
 }
 
 void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out) {
@@ -171,7 +122,7 @@ void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out) {
             size += fabsf(x[i]);
         }
         /* 127 (size / step + d / 2), which no sum exceeds, must not exceed 2^31 */
-        float step = (float)fmax(largest / (out->bytes ? 127.0 : 32767.0), 127.001 * size / (2147483647.0 - 64.0 * (double)d));
+        float step = (float)fmax(largest / 32767.0, 127.001 * size / (2147483647.0 - 64.0 * (double)d));
         if (!(norm < 1e300) || step < 1e-38f) { /* nothing to see, or nothing to say */
             for (int64_t i = 0; i < d; i++) place(out, r, i, 0);
             out->step[r] = norm < 1e300 ? 0 : NAN;
@@ -195,7 +146,6 @@ void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out) {
 }
 
 INLINE float about(const Int8 *w, const Rounded *x, int64_t r, int64_t v, int32_t sum) {
-    if (x->bytes) sum -= 128 * w->sums[v];
     return (float)sum * (x->step[r] * w->scales[v]) + (w->bias ? w->bias[v] : 0);
 }
 
@@ -224,7 +174,6 @@ VNNI static void bounds_vnni(const Int8 *w, const float *errors, const float *no
     }
     float norm = x->norm[r], error = x->error[r] + 1e-5f * norm;
     __m512i sum = _mm512_loadu_si512(sums);
-    if (x->bytes) sum = _mm512_sub_epi32(sum, _mm512_slli_epi32(_mm512_loadu_si512(w->sums + at), 7));
     __m512 bias = w->bias ? _mm512_loadu_ps(w->bias + at) : _mm512_setzero_ps(), off = _mm512_loadu_ps(errors + at);
     __m512 worth = _mm512_mul_ps(_mm512_set1_ps(x->step[r]), _mm512_loadu_ps(w->scales + at));
     __m512 near = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), worth, bias);
@@ -247,7 +196,7 @@ static Bounds *bounds_for(int level) {
 
 void int8_products(const Int8 *w, const Rounded *x, int64_t first, int64_t last, int level, float *out) {
     int32_t sums[MOST * GROUP];
-    Tile *tile = tile_for(level, x->bytes);
+    Tile *tile = tile_for(level);
     for (int64_t g = first; g < last; g++)
         for (int64_t r = 0; r < x->rows; r += MOST) {
             int some = x->rows - r < MOST ? (int)(x->rows - r) : MOST;
@@ -262,7 +211,7 @@ void int8_products(const Int8 *w, const Rounded *x, int64_t first, int64_t last,
 void int8_screen(const Int8 *w, const float *errors, const float *norms, const Rounded *x, const uint32_t *masks,
                  int64_t words, int64_t first, int64_t last, int level, float *upper, float *lower) {
     int32_t sums[MOST * GROUP];
-    Tile *tile = tile_for(level, x->bytes);
+    Tile *tile = tile_for(level);
     Bounds *bounds = bounds_for(level);
     for (int64_t i = 0; i < x->rows * GROUP; i++) lower[i] = x->step[i / GROUP] >= 0 ? -INFINITY : NAN;
     for (int64_t g = first; g < last; g++)

@@ -8,21 +8,19 @@ int int8_best(void);
 typedef struct {
     const int8_t *weights;
     const float *scales, *bias; /* bias: NULL for none */
-    const int32_t *sums;        /* [n] of each row's integers; needed for x in bytes */
     int64_t n, d;
 } Int8;
 
 /* Rows of floats, rounded to multiples of a step of each row. */
 typedef struct {
     int64_t rows;
-    int bytes;    /* rounded to 8 bits, not 16 */
-    int32_t *x;   /* [d / 2, rows] pairs of 16 bits, or [d / 4, rows] fours of bytes, plus 128: x is about step times them */
+    int32_t *x;   /* [d / 2, rows] pairs of 16 bits: x is about step times them */
     float *step;
     float *error; /* the norm of what rounding left */
     float *norm;
 } Rounded;
 
-/* Round rows of floats, to 8 bits if `bytes` is set (d must be a multiple of 4 then). Not finite: the step is not finite either. */
+/* Round rows of floats. Not finite: the step is not finite either. */
 void int8_round(const float *x, int64_t rows, int64_t d, Rounded *out);
 
 /* out [rows, n] = x w' + bias, for the groups [first, last). */

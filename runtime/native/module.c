@@ -163,7 +163,7 @@ static PyObject *rms_norm(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-#define BUFFERS 10
+#define BUFFERS 9
 
 static void release(Py_buffer *buffers) {
     for (int i = 0; i < BUFFERS; i++)
@@ -171,9 +171,8 @@ static void release(Py_buffer *buffers) {
 }
 
 /* Of one block of memory: the caller frees x.x. 0: no memory. */
-static int rounded(const float *x, int64_t rows, int64_t d, int bytes, Rounded *out) {
+static int rounded(const float *x, int64_t rows, int64_t d, Rounded *out) {
     out->rows = rows;
-    out->bytes = bytes;
     out->x = malloc((size_t)rows * ((size_t)d / 2 * sizeof(int32_t) + 3 * sizeof(float)) + 1);
     if (!out->x) return 0;
     out->step = (float *)(out->x + rows * (d / 2));
@@ -198,14 +197,14 @@ static PyObject *products(PyObject *module, PyObject *args) {
     (void)module;
     if (!PyArg_ParseTuple(args, "y*y*y*z*w*LLLi", &b[0], &b[1], &b[2], &b[3], &b[4], &d, &first, &last, &level))
         return NULL;
-    w = (Int8){b[1].buf, b[2].buf, b[3].buf, NULL, b[2].len / 4, d};
+    w = (Int8){b[1].buf, b[2].buf, b[3].buf, b[2].len / 4, d};
     int64_t rows = d > 0 ? b[0].len / (d * 4) : 0;
     Rounded x = {0};
     int fits = fitting(&b[0], &w, b[1].len, b[2].len, b[3].len) && b[4].len == rows * w.n * 4 && first >= 0 &&
                last <= (w.n + 15) / 16 && level <= int8_best();
     if (!fits)
         PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not go together");
-    else if (!rounded(b[0].buf, rows, d, 0, &x))
+    else if (!rounded(b[0].buf, rows, d, &x))
         PyErr_NoMemory();
     else {
         Py_BEGIN_ALLOW_THREADS;
@@ -224,19 +223,18 @@ static PyObject *screen(PyObject *module, PyObject *args) {
     long long d, first, last;
     int level;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*y*y*z*y*y*z*w*w*z*LLLi", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &b[6], &b[7], &b[8],
-                          &b[9], &d, &first, &last, &level))
+    if (!PyArg_ParseTuple(args, "y*y*y*z*y*y*z*w*w*LLLi", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &b[6], &b[7], &b[8], &d,
+                          &first, &last, &level))
         return NULL;
-    w = (Int8){b[1].buf, b[2].buf, b[3].buf, b[9].buf, b[2].len / 4, d};
+    w = (Int8){b[1].buf, b[2].buf, b[3].buf, b[2].len / 4, d};
     int64_t rows = d > 0 ? b[0].len / (d * 4) : 0, words = (w.n + 31) / 32;
     Rounded x = {0};
     int fits = fitting(&b[0], &w, b[1].len, b[2].len, b[3].len) && b[4].len == w.n * 4 && b[5].len == w.n * 4 &&
                (!b[6].buf || b[6].len == rows * words * 4) && b[7].len == rows * w.n * 4 && b[8].len == rows * 16 * 4 &&
-               (!b[9].buf || (b[9].len == w.n * 4 && d % 4 == 0)) &&
                first >= 0 && last <= (w.n + 15) / 16 && level <= int8_best();
     if (!fits)
         PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not go together");
-    else if (!rounded(b[0].buf, rows, d, b[9].buf != NULL, &x))
+    else if (!rounded(b[0].buf, rows, d, &x))
         PyErr_NoMemory();
     else {
         Py_BEGIN_ALLOW_THREADS;
@@ -256,8 +254,7 @@ static PyMethodDef methods[] = {
      "products(x, weights, scales, bias, out, d, first, last, level): see int8.h; of the groups [first, last)."},
     {"rms_norm", rms_norm, METH_VARARGS, "rms_norm(x, gain, epsilon, out): float32 rows as long as the gain."},
     {"screen", screen, METH_VARARGS,
-     "screen(x, weights, scales, bias, errors, norms, masks, upper, lower, sums, d, first, last, level): see int8.h; with "
-     "sums, x is rounded to 8 bits."},
+     "screen(x, weights, scales, bias, errors, norms, masks, upper, lower, d, first, last, level): see int8.h."},
     {"exponentials", exponentials, METH_VARARGS,
      "exponentials(logits, temperature, mask, out, sums): float32 logits and out, float64 sums of each 512."},
     {NULL, NULL, 0, NULL},

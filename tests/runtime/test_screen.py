@@ -77,12 +77,10 @@ def test_threads_divide_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("rough", [False, True])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
 @pytest.mark.parametrize("seed", range(5))
-def test_bounds_hold(monkeypatch: pytest.MonkeyPatch, level: int, rough: bool, scale: float, seed: int) -> None:
+def test_bounds_hold(monkeypatch: pytest.MonkeyPatch, level: int, scale: float, seed: int) -> None:
     monkeypatch.setattr(int8, "LEVEL", level)
-    monkeypatch.setattr(int8, "ROUGH", 1 if rough else 100)
     module = linear(500, 68, bias=seed % 2 == 0, seed=seed)
     x = torch.randn(4, 68) * scale
     x[1, 3] = 100 * scale  # one number far above the others, which are rounded coarsely then
@@ -93,9 +91,7 @@ def test_bounds_hold(monkeypatch: pytest.MonkeyPatch, level: int, rough: bool, s
 
     assert (logits <= upper).all()
     assert (logits.max(1) >= lower).all()
-    width = upper.max(1) - lower
-    width[1] *= 0.2 if rough else 1
-    assert (width <= 0.25 * np.ptp(logits, axis=1)).all(), "they are of use"
+    assert (upper.max(1) - lower <= 0.25 * np.ptp(logits, axis=1)).all(), "they are of use"
 
 
 def test_candidates_hold_the_best_that_is_allowed() -> None:

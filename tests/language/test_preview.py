@@ -126,6 +126,27 @@ def test_seven_branches_take_few_runs_of_the_body() -> None:
     assert {"return"} == {node.item.why for node in nodes(root) if isinstance(node.item, End)}
 
 
+COLD = """
+from lmprog import gen, program, select
+from lmprog.testing import RandomModel
+
+@program(model=RandomModel(0))
+def card(p, topic):
+    if p("Topic: ", topic, "\\nKind: ", select(["math", "poem"]), "\\n") == "math":
+        return p("n = ", gen(int, ge=0, le=999), "\\n")
+    return p("line: ", gen(regex="[a-z ]+", where="len(x) < 40 and 'moon' in x"), "\\n")
+
+print(card.run("cats").usage.requests)
+"""
+
+
+def test_the_first_run_of_a_process() -> None:
+    """Its preview also imports modules and builds grammars."""
+    done = subprocess.run([sys.executable, "-c", COLD], capture_output=True, text=True, check=True)
+
+    assert "1" == done.stdout.strip()
+
+
 def test_an_option_of_program_and_call(model: RandomModel) -> None:
     @program(preview=False)
     def off(p: lp.Prompt) -> Any:

@@ -22,7 +22,7 @@ from .run import Capture, Run
 from .show import captures, marked, usage
 from .trace import TokenRecord
 from .view import percent
-from .visible import inline, token_text
+from .visible import inline, token_text, visible
 
 Answer = RenderableType | None
 OPTIONS, BAR = 20, 30  # options that are listed; characters of the bar of a certain one
@@ -137,7 +137,7 @@ def _plan(session: Interactive, source: str) -> Answer:
     def body(p: Any) -> None:
         exec(compile(source, "<plan>", "exec", dont_inherit=True), names | {"p": p})
 
-    return Text(program(body).prompt())
+    return Text(visible(str(program(body).plan())))
 
 
 def _tree(session: Interactive, _: str) -> Answer:

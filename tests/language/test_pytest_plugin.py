@@ -95,6 +95,36 @@ def test_it(lm_script):
     done.stdout.fnmatch_lines(["*1 scripted answers were not used*"])
 
 
+PLANS = """
+import pytest
+
+@pytest.mark.parametrize("topic", ["cats", "a/b c"])
+def test_plans(plan_snapshot, topic):
+    plan_snapshot(card, topic)
+    plan_snapshot(card, topic=topic + "!")
+"""
+
+
+def test_plans_are_compared_with_stored_ones(pytester: pytest.Pytester) -> None:
+    done = run(pytester, PLANS)
+    done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines(["*there is no stored plan *pytest --lm-update*", '*"Topic: cats\\nKind: "*'])
+
+    run(pytester, PLANS, "--lm-update").assert_outcomes(passed=2)
+    run(pytester, PLANS).assert_outcomes(passed=2)
+    stored = sorted(Path(path).name for path in pytester.path.glob("__plans__/*"))
+    name = "test_plans_are_compared_with_stored_ones.test_plans"
+    assert stored == [f"{name}[{case}].{end}" for case in ("a_b_c", "cats") for end in ("2.txt", "txt")]
+
+    path = pytester.path / "__plans__" / f"{name}[cats].txt"
+    path.write_text(path.read_text().replace("Topic", "Subject"))
+    done = run(pytester, PLANS)
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(
+        ["*the plan is not the one in *cats*--lm-update*", "*-*Subject: cats*", "*+*Topic: cats*"]
+    )
+
+
 def test_the_plugin_is_cheap() -> None:
     """It is imported by every pytest on the machine."""
     code = "import lmprog.pytest_plugin, sys; print({'torch', 'numpy', 'pydantic', 'jinja2'} & sys.modules.keys())"

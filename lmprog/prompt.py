@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload
 
 from .decoders import Decoder, check_decoder
 from .ends import warn_of_unclear_end
@@ -49,7 +49,8 @@ class Session(Protocol):
 class Prompt:
     """Calling it appends parts; holes among them are filled, and their values returned.
 
-    A chat is made of roles: `p.system(...)`, `p.user(...)`, `with p.assistant(): p(...)`, `with p.tool(name): p(...)`.
+    A chat is made of roles: `p.system(...)`, `p.user(...)`, `p.assistant(...)`, each also as a block, `with p.user():
+    p(...)`, and `with p.tool(name): p(...)`.
     A run is a chat from its first role on, and then all its text is inside of roles; holes are for the assistant.
     """
 
@@ -76,19 +77,38 @@ class Prompt:
                 self._session.text(part)
         return values[0] if len(values) == 1 else tuple(values) or None
 
-    def system(self, *parts: object) -> None:
-        """A system message."""
-        with self._role("system"):
-            self(*parts)
+    @overload
+    def system(self) -> AbstractContextManager[None]: ...
+    @overload
+    def system(self, *parts: object) -> None: ...
+    def system(self, *parts: object) -> AbstractContextManager[None] | None:
+        """A system message: of `parts`, or, without any, of what the `with` block appends."""
+        return cast("AbstractContextManager[None] | None", self._message("system", parts))
 
-    def user(self, *parts: object) -> None:
-        """A message of the user."""
-        with self._role("user"):
-            self(*parts)
+    @overload
+    def user(self) -> AbstractContextManager[None]: ...
+    @overload
+    def user(self, *parts: object) -> None: ...
+    def user(self, *parts: object) -> AbstractContextManager[None] | None:
+        """A message of the user: of `parts`, or, without any, of what the `with` block appends."""
+        return cast("AbstractContextManager[None] | None", self._message("user", parts))
 
-    def assistant(self) -> AbstractContextManager[None]:
-        """The model's turn: text and holes inside the `with` block make up its message."""
-        return self._role("assistant")
+    @overload
+    def assistant(self) -> AbstractContextManager[None]: ...
+    @overload
+    def assistant(self, *parts: object) -> Any: ...
+    def assistant(self, *parts: object) -> Any:
+        """The model's turn: text and holes in `parts`, or in the `with` block, make up its message.
+
+        With parts it returns what `p(*parts)` would.
+        """
+        return self._message("assistant", parts)
+
+    def _message(self, role: str, parts: tuple[object, ...]) -> Any:
+        if not parts:
+            return self._role(role)
+        with self._role(role):
+            return self(*parts)
 
     def tool(self, name: str | None = None) -> AbstractContextManager[None]:
         """A tool's answer: the text inside the `with` block."""

@@ -53,7 +53,10 @@ def test_shell_commands(command: str) -> None:
         assert all(jsonschema_rs.is_valid(schema, answer["data"]) for answer in answers)
 
 
-def test_every_file_that_is_named_exists() -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text())
 
-    assert [] == [target for target in targets if not (ROOT / target).exists()]
+    assert [] == [target for target in targets if not (page.parent / target).exists()]

@@ -104,6 +104,30 @@ def test_tools_answer() -> None:
     assert run.messages[2] == {"role": "tool", "name": "calc", "content": "4"}
 
 
+def test_messages_as_calls_and_as_blocks() -> None:
+    @lp.program
+    def calls(p: lp.Prompt) -> Any:
+        p.system("Be brief.")
+        p.user("Why", "?")
+        return p.assistant("Well: ", gen(name="a"), "!")
+
+    @lp.program
+    def blocks(p: lp.Prompt) -> Any:
+        with p.system():
+            p("Be brief.")
+        with p.user():
+            p("Why")
+            p("?")
+        with p.assistant():
+            return p("Well: ", gen(name="a"), "!")
+
+    first, second = calls.run(model=Scripted(["so"])), blocks.run(model=Scripted(["so"]))
+
+    assert "so" == first.value == second.value
+    assert first.messages == second.messages
+    assert ["Be brief.", "Why?", "Well: so!"] == [message["content"] for message in first.messages]
+
+
 def test_a_role_ends_when_its_block_raises() -> None:
     @program
     def recovers(p: lp.Prompt) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from io import BytesIO, IOBase, StringIO
 from random import Random
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
+from .changes import changed, closed_over
 from .errors import LmprogError
 from .runtime._native import watch
 
@@ -60,6 +61,10 @@ class Body:
     def _near(self) -> dict[int, Any]:
         return {id(value): value for value in _reached(self._call[0])}
 
+    @cached_property
+    def _changed(self) -> str | None:
+        return changed(self._call[0])
+
     def run(self, p: object) -> Any:
         """The real thing."""
         function, args, kwargs = self._call
@@ -67,8 +72,12 @@ class Body:
 
     def __call__(self, p: object, stop: Callable[[str], object]) -> Any:
         """Run it on p. `stop` is called, and should raise, before it does what could be noticed outside of it."""
+        if (name := self._changed) is not None:
+            stop(f"an assignment to {name}")
         if any([isinstance(value, LOCKS) for value in self._near.values()]):
             raise CannotCopy("it uses a lock, which the run itself may hold")
+        if any([isinstance(value, Iterator) for value in self._near.values()]):
+            stop("an iterator from outside")
         function, args, kwargs = replica(self._call)
         if sys.getprofile() is not None:  # somebody measures: calls cannot be watched
             return function(p, *args, **kwargs)
@@ -82,32 +91,17 @@ class Body:
 def _reached(value: Any, depth: int = 3) -> Iterator[Any]:
     """What can change and is reached by functions' closures and globals, or is an attribute of an object there."""
     value = getattr(value, "__func__", value)
-    if isinstance(value, (*CONTAINERS, *LOCKS, Random)):
+    if isinstance(value, (*CONTAINERS, *LOCKS, Random, Iterator)):
         yield value
     elif isinstance(value, FunctionType):
-        for inner in _closed_over(value) if depth else ():
+        for inner in closed_over(value) if depth else ():
             yield from _reached(inner, depth - 1)
     elif not isinstance(value, ModuleType | type):
         yield from [
-            inner for inner in getattr(value, "__dict__", {}).values() if isinstance(inner, (*CONTAINERS, *LOCKS))
+            inner
+            for inner in getattr(value, "__dict__", {}).values()
+            if isinstance(inner, (*CONTAINERS, *LOCKS, Iterator))
         ]
-
-
-def _closed_over(function: FunctionType) -> Iterator[Any]:
-    names = function.__globals__.keys() & set(_names(function.__code__))
-    yield from [function.__globals__[name] for name in names]
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not set yet
-            continue
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield from _names(const)
 
 
 def _look(near: dict[int, Any], stop: Callable[[str], object], top: FrameType) -> Callable[[FrameType, Any], None]:

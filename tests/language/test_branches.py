@@ -183,12 +183,12 @@ def test_branches_run_together() -> None:
         p.fork(lambda p, i: everyone.wait(), range(8))
 
     meets(model=Scripted([]))
-    fresh = RandomModel(3)
+    all_of_them, fresh = threading.Barrier(16, timeout=30), RandomModel(3)
 
     @program(model=fresh)
     def batched(p: lp.Prompt) -> None:
         p("go ")
-        p.fork(lambda p, i: p(i, gen(regex="[a-z]{20}", max_tokens=20)), range(16))
+        p.fork(lambda p, i: (all_of_them.wait(), p(i, gen(regex="[a-z]{20}", max_tokens=20))), range(16))
 
     batched()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import gc
+import itertools
 import random
 import socket
 import subprocess
@@ -353,6 +354,96 @@ def test_a_preview_stops_before_what_could_be_noticed(act: Any, capsys: pytest.C
     assert not NEVER.exists()
 
 
+class Clicker:
+    total = 0
+
+    def __init__(self) -> None:
+        self.clicks = 0
+
+    def click(self) -> None:
+        self.clicks += 1
+
+
+CLICKER = Clicker()
+TABLE = {"n": 0}
+NUMBERS = itertools.count()
+clicks = 0
+
+
+def click_global() -> None:
+    global clicks
+    clicks += 1
+
+
+def click_class() -> None:
+    Clicker.total += 1
+
+
+def click_table() -> None:
+    TABLE["n"] += 1
+
+
+@program
+def click_in_a_program(p: lp.Prompt) -> None:
+    TABLE["n"] += 1
+
+
+def clicks_so_far() -> int:
+    return clicks + Clicker.total + TABLE["n"] + CLICKER.clicks
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda p: click_global(),
+        lambda p: click_class(),
+        lambda p: click_table(),
+        lambda p: CLICKER.click(),
+        click_in_a_program,
+        lambda p: setattr(CLICKER, "clicks", next(NUMBERS) * 0 + CLICKER.clicks + 1),
+    ],
+)
+def test_assignments_outside_of_the_body_happen_once(act: Callable[[lp.Prompt], Any], model: RandomModel) -> None:
+    before = clicks_so_far()
+
+    @program(model=model)
+    def counts(p: lp.Prompt) -> int:
+        act(p)
+        p("a ", select(YES), " ")
+        p("b ", select(YES), " ")
+        return clicks_so_far() - before
+
+    assert 1 == counts()
+    assert 1 == clicks_so_far() - before
+
+
+def test_variables_around_the_body_are_not_counted_up_by_previews(model: RandomModel) -> None:
+    n = 0
+
+    @program(model=model)
+    def counts(p: lp.Prompt) -> int:
+        nonlocal n
+        n += 1
+        p("a ", select(YES), " b ", select(YES), " ")
+        return n
+
+    assert [1, 2, 3] == [counts(), counts(), counts()]
+
+
+def test_assignments_inside_of_the_body_cost_no_preview(model: RandomModel) -> None:
+    options = {"first": YES}
+
+    @program(model=model)
+    def counts(p: lp.Prompt) -> dict[str, str]:
+        found = {}
+        for name in options:
+            found[name] = p("a ", select(options[name]), " ")
+        found["last"] = p("b ", select(options["first"]), " ")
+        return found
+
+    assert 1 == counts.run().usage.requests
+
+
 def test_what_a_program_is_given_is_not_changed_by_previews(model: RandomModel) -> None:
     @dataclass
     class Memory:
@@ -495,7 +586,8 @@ def test_values_that_were_kept_are_refused(model: RandomModel) -> None:
     def keeps(p: lp.Prompt) -> None:
         x = p(select(YES), " ", select(YES), " ", select(YES))[0]
         if lp.previewing():
-            kept["x"] = x
+            other_name = kept
+            other_name["x"] = x
 
     keeps()
 

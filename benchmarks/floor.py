@@ -5,7 +5,7 @@
 The floor runs each linear layer by itself on random rows, by the faster of torch's and oneDNN's packed product, and
 adds up every key and value that the batch sees, a shared prefix once. Half of each context is shared. Processor time,
 one thread; the modes take turns within one run, and the least of all repetitions counts. A greedy step wants the
-likeliest tokens only, not whole rows of logits, and so can be below the floor.
+likeliest tokens only, not whole rows of logits, and so can be below the floor. The context is this project's README.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,30 +21,30 @@ import torch
 from report import machine, report, table, versions
 
 from lmprog.runtime.hf import HFRunner
-from lmprog.runtime.hf_files import load_weights
+from lmprog.runtime.hf_files import load_tokenizer, load_weights
 from lmprog.runtime.load import find
 from lmprog.runtime.packed import PackedHead, PackedLinear, packable_layers
+from lmprog.runtime.radix import Ids
 from lmprog.runtime.runner import Batch, Span
 
 Step = Callable[[], Any]
 
 
-def decode(n: int, context: int, width: int) -> Batch:
+def decode(n: int, context: int, text: Ids) -> Batch:
     """One token for each of n sequences, whose contexts have their first half in common."""
     shared = context // 2
     own = shared + np.arange(n * (context - shared + 1)).reshape(n, -1)
     tables = [np.concatenate([np.arange(shared), row]) for row in own]
-    ids = np.random.default_rng(0).integers(0, width, n).astype(np.int32)
+    ids = text[context : context + n]
     spans = [Span(i, 1, t) for i, t in enumerate(tables)]
     positions = np.full(n, context, np.int32)
     return Batch(ids, positions, np.array([t[-1] for t in tables]), spans, np.arange(n), [None] * n)
 
 
-def prefill(batch: Batch, context: int, width: int) -> list[Batch]:
+def prefill(batch: Batch, context: int, text: Ids) -> list[Batch]:
     """What leads up to a decode: the contexts, one by one."""
-    ids = np.random.default_rng(1).integers(0, width, context).astype(np.int32)
     at, none = np.arange(context, dtype=np.int32), np.zeros(0, np.int64)
-    return [Batch(ids, at, s.table[:-1], [Span(0, context, s.table[:-1])], none, []) for s in batch.spans]
+    return [Batch(text[:context], at, s.table[:-1], [Span(0, context, s.table[:-1])], none, []) for s in batch.spans]
 
 
 def floor(model: Any, n: int, slots: int, slot_bytes: int) -> Step:
@@ -92,14 +93,17 @@ def main() -> None:
         "int8 weights": HFRunner(third, rounded="int8"),
     }
     context, rows = options.context, []
+    text = np.array(
+        load_tokenizer(folder)((Path(__file__).parent.parent / "README.md").read_text()).input_ids, np.int32
+    )
     for n in options.batch:
         slots = context // 2 + n * (context - context // 2 + 1)
         for runner in kinds.values():
             runner.reserve(slots)
-        batch = decode(n, context, usual.width)
+        batch = decode(n, context, text)
         greedy = replace(batch, greedy=dict.fromkeys(range(n)), size=usual.width)
         for runner in kinds.values():
-            for part in prefill(batch, context, usual.width):
+            for part in prefill(batch, context, text):
                 runner.forward(part)
         size = usual.slot_bytes
         steps: list[Step] = [

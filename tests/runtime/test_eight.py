@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,7 +14,7 @@ from lmprog.runtime.load_errors import InvalidOption
 
 from .test_deterministic import SETTINGS, Bits, serve
 from .tiny import llama_folder
-from .toys import HF, prompts, tiny
+from .toys import HF, differences, prompts, tiny
 
 PROMPTS = prompts(5, 16, shared=40, longest=30, size=290)
 
@@ -30,15 +29,8 @@ def rounded(family: str) -> Any:
 def test_logits_are_those_of_the_rounded_model(family: str) -> None:
     runner = Bits(tiny(family), rounded="int8")
     serve(runner, HF, PROMPTS)
-    exact, plain = rounded(family), tiny(family)
+    errors, effects = differences(runner.seen, rounded(family), tiny(family))
 
-    errors, effects = [], []
-    for ids, rows in runner.seen.items():
-        got = np.frombuffer(next(iter(rows)), np.float32)
-        with torch.inference_mode():
-            want, other = (m(torch.tensor([ids])).logits[0, -1].numpy() for m in (exact, plain))
-        errors.append(float(np.abs(want - got).max() / np.abs(want).max()))
-        effects.append(float(np.abs(want - other).max() / np.abs(want).max()))
     assert max(errors) < 1e-3
     assert max(effects) > 5e-3, "rounding must be seen, or this test shows nothing"
 

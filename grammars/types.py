@@ -19,7 +19,7 @@ from .regex import PLAIN
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-_LIMITS = frozenset(
+LIMITS = frozenset(
     ["ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern", "max_digits", "decimal_places"]
 )
 _SCALARS = ("string", "number", "integer", "boolean", "null")
@@ -45,9 +45,9 @@ def from_type(tp: Any, **limits: Any) -> Grammar:
     >>> from_type(int, ge=0, le=99).matches("100")
     False
     """
-    unknown = sorted(limits.keys() - _LIMITS)
+    unknown = sorted(limits.keys() - LIMITS)
     if unknown:
-        raise InvalidConstraint(f"unknown limit {unknown[0]!r}: there are {', '.join(sorted(_LIMITS))}")
+        raise InvalidConstraint(f"unknown limit {unknown[0]!r}: there are {', '.join(sorted(LIMITS))}")
     if tp is str and not limits:
         return Grammar(ANY_TEXT)
     return _from_type(_limited(tp, limits))

@@ -5,8 +5,10 @@ A program describes its holes anew in every run, so what is built from equal des
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -25,12 +27,24 @@ class Language(NamedTuple):
 
 def language(source: str, value: Any, limits: dict[str, Any]) -> Language:
     """The language of one source ("type", "regex", "json", "grammar", "choices") and its value."""
+    if limits:
+        _check_names(limits)
     if limits and source != "type":
         raise HoleError(f"{next(iter(limits))}= limits a type, as in gen(int, ge=0); it cannot go with {source}=")
     found = _SOURCES[source](value, limits)
     if found.grammar is not None and found.options is None and _accepts_nothing(found.grammar):
         raise EmptyLanguage(f"{found.kind} accepts no text at all")
     return found
+
+
+def _check_names(limits: dict[str, Any]) -> None:
+    from .grammars.types import LIMITS
+    from .holes import gen
+
+    for name in sorted(limits.keys() - LIMITS):
+        near = get_close_matches(name, [*inspect.signature(gen).parameters, *LIMITS], 1)
+        mend = f"did you mean {near[0]}=?" if near else f"limits of a type are {', '.join(sorted(LIMITS))}"
+        raise HoleError(f"gen has no argument {name}=: {mend}")
 
 
 @lru_cache(maxsize=1024)

@@ -78,9 +78,9 @@ class Body:
             raise CannotCopy("it uses a lock, which the run itself may hold")
         if any([isinstance(value, Iterator) for value in self._near.values()]):
             stop("an iterator from outside")
+        if sys.getprofile() is not None:
+            stop("calls cannot be watched under a profiler")
         function, args, kwargs = replica(self._call)
-        if sys.getprofile() is not None:  # somebody measures: calls cannot be watched
-            return function(p, *args, **kwargs)
         watch(MODULES, NAMES, CHANGES, self._near, _look(self._near, stop, sys._getframe()))
         try:
             return function(p, *args, **kwargs)

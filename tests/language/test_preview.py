@@ -417,6 +417,21 @@ def test_assignments_outside_of_the_body_happen_once(act: Callable[[lp.Prompt], 
     assert 1 == clicks_so_far() - before
 
 
+def test_under_a_profiler_nothing_is_previewed(model: RandomModel, capsys: pytest.CaptureFixture[str]) -> None:
+    @program(model=model)
+    def shows(p: lp.Prompt) -> None:
+        print("shown")
+        p("a ", select(YES), " b ", select(YES), " ")
+
+    sys.setprofile(lambda *_: None)
+    try:
+        shows()
+    finally:
+        sys.setprofile(None)
+
+    assert "shown\n" == capsys.readouterr().out
+
+
 def test_variables_around_the_body_are_not_counted_up_by_previews(model: RandomModel) -> None:
     n = 0
 

@@ -16,7 +16,10 @@ def compiled(name: str, args: Sequence[str], *, json: bool, grammar: bool) -> st
     program = named(name)
     if not isinstance(program, Program):
         raise ProgramError(f"{name} is not a program: it is {program!r}")
-    plan = program.plan(**dict(map(_argument, args)))
+    try:
+        plan = program.plan(**dict(map(_argument, args)))
+    except TypeError as error:
+        raise ProgramError(f"{program.__name__}: {error}; arguments are given as --arg name=value") from None
     return dumps(plan.to_dict(), ensure_ascii=False) if json else repr(plan.grammar()) if grammar else str(plan)
 
 

@@ -202,7 +202,9 @@ class Program(Generic[P, T]):
         ⟨kind⟩ = "poem": nothing
         return
         """
-        body = Body(self.function, args, {name: value for name, value in kwargs.items() if name not in CALL})
+        own = {name: value for name, value in kwargs.items() if name not in CALL}
+        inspect.signature(self.function).bind(None, *args, **own)  # TypeError, as in a call
+        body = Body(self.function, args, own)
         return Plan(*explore_all(lambda answers: preview(body, (), answers).items))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Program[..., T]:

@@ -189,6 +189,7 @@ other = 3
         (["card", "--arg", "topic=x", "--json"], 0, '{"nodes": [{"kind": "text", "pieces": ["x"], "next": [1]}'),
         (["card", "--arg", "topic=x", "--grammar"], 0, "Grammar("),
         (["card", "--arg", "topic"], 2, "an argument is name=value"),
+        (["card"], 2, "missing a required argument: 'topic'"),
         (["other"], 2, "is not a program: it is 3"),
         (["missing"], 2, "has no 'missing'"),
     ],

@@ -79,22 +79,28 @@ class Workers:
         if self._idle:
             self._idle.pop().put(work)
         else:
-            threading.Thread(target=self._run, args=(work,), name="lmprog-worker", daemon=True).start()
+            mine: SimpleQueue[Work] = SimpleQueue()
+            mine.put(work)
+            threading.Thread(target=self._run, args=(mine,), name="lmprog-worker", daemon=True).start()
 
-    def _run(self, work: Work) -> None:
-        mine: SimpleQueue[Work] = SimpleQueue()
-        while True:
+    def _run(self, mine: SimpleQueue[Work]) -> None:
+        work: Work | None = mine.get()
+        while work is not None:
             work()
+            work = None  # an idle thread keeps nothing of a program alive
             with self._lock:
                 self._idle.append(mine)
-            try:
-                work = mine.get(timeout=LINGER)
-            except Empty:
-                with self._lock:
-                    if mine in self._idle:
-                        self._idle.remove(mine)
-                        return
-                work = mine.get()
+            work = self._next(mine)
+
+    def _next(self, mine: SimpleQueue[Work]) -> Work | None:
+        try:
+            return mine.get(timeout=LINGER)
+        except Empty:
+            with self._lock:
+                if mine in self._idle:
+                    self._idle.remove(mine)
+                    return None
+            return mine.get()
 
 
 WORKERS = Workers()

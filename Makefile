@@ -13,9 +13,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 # Two processes, each with one thread for torch: test files that load a model need up to 6 GB each.
 PYTEST_ARGS ?= -n 2 --dist loadfile --durations=10
+API := lmprog lmprog.grammars lmprog.monitors lmprog.testing \
+    lmprog.runtime.engine lmprog.runtime.model lmprog.runtime.request lmprog.runtime.routine lmprog.runtime.sampling
 CODE := lmprog grammars runtime tests examples benchmarks
 
-.PHONY: install demo test lint format lock wheel clean
+.PHONY: install demo test docs lint format lock wheel clean
 
 install: $(STAMP)
 
@@ -41,6 +43,10 @@ lint: install
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The API reference, from the docstrings: out/api/index.html
+docs: install
+	$(BIN)/pdoc --output-directory out/api $(API)
 
 format: install
 	$(BIN)/ruff check --fix $(CODE)

@@ -44,3 +44,13 @@ def test_import_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_api_reference_has_every_name(tmp_path: Path) -> None:
+    import pdoc
+
+    pdoc.pdoc("lmprog", "lmprog.grammars", output_directory=tmp_path)
+    page = (tmp_path / "lmprog.html").read_text()
+
+    assert [] == [name for name in lmprog.__all__ if not getattr(lmprog, name).__doc__]
+    assert [] == [name for name in lmprog.__all__ if f'id="{name}"' not in page]

@@ -19,6 +19,15 @@
 #define INLINE static inline
 #endif
 
+/* Loops are compiled twice, with and without AVX2: it is decided when they run. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2,fma")))
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#else
+#define AVX2
+static int has_avx2(void) { return 0; }
+#endif
+
 /* exp(x) = 2^k 2^f, k the nearest integer, 2^f a polynomial (coefficients of Cephes' expf). Below -87 it is 0; above
    88.7, and of NaN, infinity. */
 INLINE float exponential(float x) {
@@ -68,8 +77,6 @@ INLINE void rows(const float *x, Py_ssize_t n, float t, int heated, const uint32
     if (i < n) *sums = block(x + i, (int)(n - i), t, heated, mask ? mask + i / LANES : NULL, out + i);
 }
 
-typedef void Rows(const float *, Py_ssize_t, float, const uint32_t *, float *, double *);
-
 INLINE void either(const float *x, Py_ssize_t n, float t, const uint32_t *mask, float *out, double *sums) {
     if (t == 1.0f)
         rows(x, n, t, 0, mask, out, sums);
@@ -81,18 +88,9 @@ static void anywhere(const float *x, Py_ssize_t n, float t, const uint32_t *mask
     either(x, n, t, mask, out, sums);
 }
 
-#if defined(__GNUC__) && defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static void
-with_avx2(const float *x, Py_ssize_t n, float t, const uint32_t *mask, float *out, double *sums) {
+AVX2 static void with_avx2(const float *x, Py_ssize_t n, float t, const uint32_t *mask, float *out, double *sums) {
     either(x, n, t, mask, out, sums);
 }
-
-static Rows *fastest(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? with_avx2 : anywhere;
-}
-#else
-static Rows *fastest(void) { return anywhere; }
-#endif
 
 static PyObject *exponentials(PyObject *module, PyObject *args) {
     Py_buffer x, mask, out, sums;
@@ -103,7 +101,7 @@ static PyObject *exponentials(PyObject *module, PyObject *args) {
     if (out.len != x.len || sums.len / 8 != (n + BLOCK - 1) / BLOCK || (mask.buf && mask.len / 4 < (n + LANES - 1) / LANES))
         PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not go together");
     else
-        fastest()(x.buf, n, t, mask.buf, out.buf, sums.buf);
+        (has_avx2() ? with_avx2 : anywhere)(x.buf, n, t, mask.buf, out.buf, sums.buf);
     PyBuffer_Release(&x);
     if (mask.obj) PyBuffer_Release(&mask);
     PyBuffer_Release(&out);
@@ -128,24 +126,13 @@ INLINE void norm_rows(const float *restrict x, int64_t rows, int64_t d, const fl
     }
 }
 
-typedef void NormRows(const float *, int64_t, int64_t, const float *, double, float *);
-
 static void norm_anywhere(const float *x, int64_t rows, int64_t d, const float *gain, double epsilon, float *out) {
     norm_rows(x, rows, d, gain, epsilon, out);
 }
 
-#if defined(__GNUC__) && defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static void
-norm_with_avx2(const float *x, int64_t rows, int64_t d, const float *gain, double epsilon, float *out) {
+AVX2 static void norm_with_avx2(const float *x, int64_t rows, int64_t d, const float *gain, double epsilon, float *out) {
     norm_rows(x, rows, d, gain, epsilon, out);
 }
-
-static NormRows *fastest_norm(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? norm_with_avx2 : norm_anywhere;
-}
-#else
-static NormRows *fastest_norm(void) { return norm_anywhere; }
-#endif
 
 static PyObject *rms_norm(PyObject *module, PyObject *args) {
     Py_buffer x, gain, out;
@@ -155,7 +142,7 @@ static PyObject *rms_norm(PyObject *module, PyObject *args) {
     if (gain.len < 4 || x.len % gain.len || out.len != x.len)
         PyErr_SetString(PyExc_ValueError, "the buffers' sizes do not go together");
     else
-        fastest_norm()(x.buf, x.len / gain.len, gain.len / 4, gain.buf, epsilon, out.buf);
+        (has_avx2() ? norm_with_avx2 : norm_anywhere)(x.buf, x.len / gain.len, gain.len / 4, gain.buf, epsilon, out.buf);
     PyBuffer_Release(&x);
     PyBuffer_Release(&gain);
     PyBuffer_Release(&out);

@@ -38,7 +38,7 @@ def test_every_import_is_declared() -> None:
     """What the packages import is a dependency by itself, not by way of another one; extras are imported by name."""
     project = CONFIG["project"]
     declared = {
-        re.split("[[<>=]", d)[0].replace("-", "_")
+        re.split(r"[<>=\[]", d)[0].replace("-", "_")
         for d in [*project["dependencies"], *(d for extra in EXTRAS for d in project["optional-dependencies"][extra])]
     }
     declared |= {"pydantic_core"}  # comes with exactly one version of pydantic

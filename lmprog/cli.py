@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -11,13 +10,13 @@ import typer
 from rich.console import Console
 
 from . import __version__
+from .terminal import console, errors
 
 if TYPE_CHECKING:
     from .jobs.extract import Job
     from .jobs.journal import Journal
     from .jobs.truth import Truths
 
-console = Console(stderr=True)
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -67,7 +66,7 @@ def extract(
     from .jobs.truth import read_truths
     from .runtime.sampling import Sampling
 
-    with _errors():
+    with errors():
         fields = Fields(text_field, id_field, truth_field)
         goal = target(schema)
         prompt = layout(goal.schema, read_examples(examples, fields) if examples else (), instructions)
@@ -85,7 +84,7 @@ def show(
     """Show a saved run: its text, captures and usage."""
     from .run import Run
 
-    with _errors():
+    with errors():
         loaded = Run.load(run)
         if html is None:
             loaded.show()
@@ -101,7 +100,7 @@ def explain(
     """Say why a token of a saved run is there: what was allowed, what the model wanted, how likely it was."""
     from .run import Run
 
-    with _errors():
+    with errors():
         Run.load(run).explain(at)
 
 
@@ -117,7 +116,7 @@ def compile_(
     """Say what a program will do, as far as that is known without a model."""
     from .compiling import compiled
 
-    with _errors():
+    with errors():
         typer.echo(compiled(program, arg or (), json=json, grammar=grammar))
 
 
@@ -138,7 +137,7 @@ def repl(
     from .commands import load_model
     from .decoders import Sample
 
-    with _errors():
+    with errors():
         decoder = Sample(temperature, seed=seed) if temperature else None
         with console.status("loading the model"):
             loaded = load_model(model)
@@ -185,15 +184,3 @@ def _work(job: Job, journal: Journal, engine: Engine) -> None:
     except KeyboardInterrupt:
         console.print(f"stopped: {len(journal.held())} of {job.source.total} records are kept; --resume goes on")
         raise typer.Exit(130) from None
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Errors of lmprog's own in a line, without a traceback."""
-    from .grammars.errors import LmprogError
-
-    try:
-        yield
-    except (LmprogError, OSError) as error:
-        typer.echo(f"lmprog: {type(error).__name__}: {error}", err=True)
-        raise typer.Exit(2) from None

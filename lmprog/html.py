@@ -6,16 +6,10 @@ data block; and a content policy allows only the one script, by its hash.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import math
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template
-
+from .rendering import data, resource, script, template
 from .run import Run
 from .trace import Candidate, RequestRecord, TokenRecord
 from .view import Piece, branch_name, branches, percent, pieces
@@ -27,53 +21,21 @@ TICKS = 500  # tokens that a row of the timeline marks
 
 def page(run: Run[Any]) -> str:
     """The whole page."""
-    script = _file("run.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _template("page.html.j2").render(
+    return template("page.html.j2").render(
         run=run,
         pieces=_pieces(run),
         branches=[(branch_name(path), visible(text)) for path, text in branches(run).items()],
         bars=_bars(run),
         data=_data(run),
-        script=script,
-        digest=digest,
-        style=_file("run.css"),
+        **script("run.js"),
+        style=resource("run.css"),
         omitted=max(0, len(run.requests) - ROWS),
     )
 
 
 def fragment(run: Run[Any]) -> str:
     """The text, the captures and the usage, without a script, to be put into another page."""
-    return _template("fragment.html.j2").render(run=run, pieces=_pieces(run), style=_file("run.css"))
-
-
-@cache
-def _file(name: str) -> str:
-    return (files("lmprog") / "pages" / name).read_text(encoding="utf-8")
-
-
-class _Pages(BaseLoader):
-    def get_source(self, environment: Environment, template: str) -> tuple[str, None, None]:
-        return _file(template), None, None
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=_Pages(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"visible": visible, "inline": inline, "percent": percent, "value": _value}
-    return environment
-
-
-@cache
-def _template(name: str) -> Template:
-    return _environment().get_template(name)
-
-
-def _value(value: object, limit: int = 500) -> str:
-    text = inline(repr(value))
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return template("fragment.html.j2").render(run=run, pieces=_pieces(run), style=resource("run.css"))
 
 
 def _pieces(run: Run[Any]) -> list[dict[str, Any]]:
@@ -145,11 +107,10 @@ def _bar(request: RequestRecord, tokens: list[tuple[int, TokenRecord]], scale: f
 
 
 def _data(run: Run[Any]) -> str:
-    """What the script reads, as JSON that cannot end its block: every `<` is written as an escape."""
+    """What the script reads."""
     tokens = [_record(token) for token in run.tokens]
     requests = [[inline(r.hole), inline(r.language), r.prompt_tokens, r.cached_tokens] for r in run.requests]
-    text = json.dumps({"tokens": tokens, "requests": requests}, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
+    return data({"tokens": tokens, "requests": requests})
 
 
 def _record(t: TokenRecord) -> list[Any]:

@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HOMES = {"grammars": "lmprog.grammars", "runtime": "lmprog.runtime", "lmprog": "lmprog"}
-EXTRAS = ("demo", "jobs", "monitors", "plots", "ray", "remote", "repl", "serve")  # that the packages import, where they need them
+# What the packages import where they need it.
+EXTRAS = ("demo", "jobs", "monitors", "plots", "ray", "remote", "repl", "serve")
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

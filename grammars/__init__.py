@@ -12,6 +12,8 @@ from .library import library
 from .quote import Quote, json_quote, quote
 from .regex import regex
 from .rows import State
+from .to_gbnf import to_gbnf
+from .to_regex import to_regex
 from .types import from_type
 from .vocabulary import Vocabulary
 from .where import restrict, where
@@ -42,5 +44,7 @@ __all__ = [
     "quote",
     "regex",
     "restrict",
+    "to_gbnf",
+    "to_regex",
     "where",
 ]

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..models import LanguageModel
 from ..runtime.sampling import Sampling
+from .answer import Answers
 from .documents import Fields, Format, Source, source
 from .journal import open_journal
 from .layout import Layout, layout, read_examples
@@ -18,7 +20,7 @@ from .records import Record
 from .score import Score, score
 from .summary import Meter, Summary, saved
 from .target import Target, target
-from .work import Model, Records, Worker
+from .work import Records, Worker
 
 MAX_TOKENS = 512
 GREEDY = Sampling()
@@ -46,9 +48,9 @@ class Job:
             "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling)},
         }
 
-    def worker(self, model: Model) -> Worker:
+    def worker(self, model: LanguageModel) -> Worker:
         """Raises JobError when no answer fits in `max_tokens`."""
-        return Worker(model, self.target, self.layout, self.max_tokens, self.sampling)
+        return Worker(model, Answers(model, self.target, self.layout, self.max_tokens, self.sampling))
 
 
 def _digest(text: str) -> str:
@@ -119,7 +121,7 @@ class Extraction:
 
 
 def extract(
-    model: Model,
+    model: LanguageModel,
     docs: str | Path | Iterable[Any],
     schema: Any,
     *,

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 import lmprog
 from lmprog.jobs import Extraction, Fields, JobError, extract
 from lmprog.jobs.work import IN_FLIGHT
-from lmprog.runtime.request import Request
+from lmprog.runtime.routine import Routine
 from lmprog.runtime.sampling import Sampling
 from lmprog.testing import RandomModel
 
@@ -122,17 +122,17 @@ def test_a_file_is_the_same_whatever_ran_before(tmp_path: Path) -> None:
 
 
 class Interrupted(RandomModel):
-    """Somebody presses Ctrl-C at the n-th submit."""
+    """Somebody presses Ctrl-C at the n-th document."""
 
     def __init__(self, seed: int, after: int) -> None:
         super().__init__(seed)
         self.left = after
 
-    def submit(self, request: Request, **how: Any) -> Any:
+    def run(self, routine: Routine[Any], **how: Any) -> Any:
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
-        return super().submit(request, **how)
+        return super().run(routine, **how)
 
 
 def test_a_finished_file_is_read_not_made_again(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""What happens to one document: a routine that asks the model and gives the record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from ..grammars import compile
+from ..grammars.errors import LmprogError
+from ..models import LanguageModel
+from ..runtime.errors import ContextOverflow
+from ..runtime.request import Request
+from ..runtime.routine import Routine
+from ..runtime.sampling import Sampling
+from .documents import Document
+from .errors import InputError, JobError
+from .layout import Layout
+from .records import failure, success
+from .target import Target
+
+
+class Answers:
+    """One model's answers to the documents of one job.
+
+    Every request is `[BOS] prefix suffix`; the prefix, the same for all, is tokenised once. Record n is drawn with
+    seed + n, whatever else runs. Raises JobError when no answer fits in `max_tokens`.
+    """
+
+    def __init__(
+        self, model: LanguageModel, target: Target, layout: Layout, max_tokens: int, sampling: Sampling
+    ) -> None:
+        self.model, self.target, self.layout = model, target, layout
+        self.max_tokens, self.sampling = max_tokens, sampling
+        self.prefix = ([] if model.bos is None else [model.bos]) + model.vocab.encode(layout.prefix.encode())
+        self.constraint = compile(target.grammar, model.vocab)
+        self.state = self.constraint.start()
+        if (least := self.constraint.distance(self.state)) > max_tokens:
+            raise JobError(f"no answer fits in max_tokens={max_tokens}: the shortest takes {least}")
+
+    def answer(self, number: int, doc: Document) -> Routine[dict[str, Any]]:
+        """The record of a document. What goes wrong with the document alone becomes the record's error."""
+        text = None
+        try:
+            (result,) = yield [self._request(number, doc)]
+            text = self.model.vocab.decode(result.ids).decode()
+            self.target.read(text)
+        except LmprogError as error:
+            return failure(doc, error, text)
+        return success(doc, json.loads(text), result.prompt_tokens, len(result.ids))
+
+    def _request(self, number: int, doc: Document) -> Request:
+        if doc.problem is not None:
+            raise InputError(doc.problem)
+        suffix = self.model.vocab.encode(self.layout.suffix(doc.text).encode())
+        room = self.model.context - len(self.prefix) - self.max_tokens
+        if len(suffix) > room:
+            raise ContextOverflow(
+                f"the document takes {len(suffix)} tokens, where the model's context of {self.model.context} leaves "
+                f"{max(room, 0)} beside the shared prompt ({len(self.prefix)}) and max_tokens={self.max_tokens}"
+            )
+        seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
+        sampling = replace(self.sampling, seed=seed)
+        return Request([*self.prefix, *suffix], self.max_tokens, self.constraint, self.state, sampling)

@@ -12,13 +12,15 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .errors import JobError
 
 Format = Literal["jsonl", "csv", "lines"]
-Rows = Iterator["Document"]
+Row = Callable[[], "Document"]  # a record that is not parsed yet
+Rows = Iterator[Row]
 FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 
 
@@ -47,9 +49,24 @@ class Source:
     """Documents that can be read again and again, in the same order; `digest` is of all that goes into the prompts."""
 
     name: str
-    read: Callable[[], Rows]
+    rows: Callable[[], Rows]
     total: int
     digest: str
+
+    def read(self) -> Iterator[Document]:
+        return (row() for row in self.rows())
+
+    def pick(self, wants: Callable[[int], bool]) -> Iterator[tuple[int, Document]]:
+        """The documents that are wanted, with their numbers; the others are not parsed.
+
+        Raises JobError when the input has become shorter or longer.
+        """
+        count = 0
+        for count, row in enumerate(self.rows(), 1):
+            if count <= self.total and wants(count - 1):
+                yield count - 1, row()
+        if count != self.total:
+            raise JobError(f"{self.name} changed while the job ran: {count} records where there were {self.total}")
 
 
 def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | None = None) -> Source:
@@ -60,7 +77,7 @@ def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | No
     """
     if not isinstance(docs, str | Path):
         rows = list(docs)
-        return _survey("documents", lambda: (_from_value(row, n, fields) for n, row in enumerate(rows, 1)))
+        return _survey("documents", lambda: (partial(_from_value, row, n, fields) for n, row in enumerate(rows, 1)))
     if str(docs) == "-":
         data = sys.stdin.buffer.read()
         return _survey("standard input", lambda: _read(io.BytesIO(data), format or "jsonl", "standard input", fields))
@@ -71,15 +88,16 @@ def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | No
         raise JobError(f"there is no input at {path}")
     kind = format or FORMATS.get(path.suffix.lower())
     if kind is None:
-        return _survey(str(path), lambda: iter([_from_file(path, path.name)]))
+        return _survey(str(path), lambda: iter([partial(_from_file, path, path.name)]))
     return _survey(str(path), lambda: _from_path(path, kind, fields))
 
 
-def _survey(name: str, read: Callable[[], Rows]) -> Source:
+def _survey(name: str, rows: Callable[[], Rows]) -> Source:
     digest, total = hashlib.sha256(), 0
-    for total, doc in enumerate(read(), 1):  # noqa: B007  the count is used after the loop
+    for total, row in enumerate(rows(), 1):  # noqa: B007  the count is used after the loop
+        doc = row()
         digest.update(json.dumps([doc.id, doc.text, doc.problem]).encode())
-    return Source(name, read, total, digest.hexdigest())
+    return Source(name, rows, total, digest.hexdigest())
 
 
 def _from_path(path: Path, kind: Format, fields: Fields) -> Rows:
@@ -99,12 +117,15 @@ def _read(file: BinaryIO, kind: Format, place: str, fields: Fields) -> Rows:
 def _from_lines(file: BinaryIO, place: str, fields: Fields, parse: Callable[[str], Any]) -> Rows:
     for n, raw in enumerate(file, 1):
         line = raw.removeprefix(b"\xef\xbb\xbf") if n == 1 else raw
-        if not line.strip():
-            continue
-        try:
-            yield _from_value(parse(line.decode().rstrip("\r\n")), n, fields, f"{place}, line {n}: ", line)
-        except (ValueError, RecursionError) as error:
-            yield _broken(f"{place}, line {n}: {_reason(error)}", n, line)
+        if line.strip():
+            yield partial(_from_line, line, n, place, fields, parse)
+
+
+def _from_line(line: bytes, n: int, place: str, fields: Fields, parse: Callable[[str], Any]) -> Document:
+    try:
+        return _from_value(parse(line.decode().rstrip("\r\n")), n, fields, f"{place}, line {n}: ", line)
+    except (ValueError, RecursionError) as error:
+        return _broken(f"{place}, line {n}: {_reason(error)}", n, line)
 
 
 def _reason(error: Exception) -> str:
@@ -134,7 +155,8 @@ def _csv_rows(reader: Any, place: str, fields: Fields) -> Rows:
         except StopIteration:
             return
         except csv.Error as error:
-            yield _broken(f"{place}, lines {start} to {reader.line_num}: not CSV: {error}", start, b"")
+            problem = f"{place}, lines {start} to {reader.line_num}: not CSV: {error}"
+            yield partial(_broken, problem, start, b"")
             continue
         if header is None:
             header = row
@@ -143,17 +165,18 @@ def _csv_rows(reader: Any, place: str, fields: Fields) -> Rows:
                     f"{place} has no column {fields.text!r}, only {', '.join(header)}: name one as text field"
                 )
         elif len(row) == len(header):
-            yield _from_value(dict(zip(header, row, strict=True)), start, fields, f"{place}, line {start}: ", row)
+            values = dict(zip(header, row, strict=True))
+            yield partial(_from_value, values, start, fields, f"{place}, line {start}: ", row)
         elif row:
             problem = f"{place}, line {start}: {len(row)} columns where the header has {len(header)}"
-            yield _broken(problem, start, row)
+            yield partial(_broken, problem, start, row)
 
 
 def _from_folder(folder: Path) -> Rows:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            yield _from_file(path, name.as_posix())
+            yield partial(_from_file, path, name.as_posix())
 
 
 def _from_file(path: Path, name: str) -> Document:

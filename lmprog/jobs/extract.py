@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..models import LanguageModel
 from ..runtime.sampling import Sampling
 from .answer import Answers
 from .documents import Fields, Format, Source, source
-from .journal import open_journal
 from .layout import Layout, layout, read_examples
+from .opening import open_state
 from .records import Record
 from .score import Score, score
-from .summary import Meter, Summary, saved
+from .state import State
+from .summary import Meter, Summary
 from .target import Target, target
 from .work import Records, Worker
 
@@ -57,55 +58,49 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-class Sink(Protocol):
-    """Where finished records go: a Journal, or Memory."""
+def run(job: Job, worker: Worker, state: State, watch: Watch | None = None) -> Summary:
+    """Do what is not done yet, together with all others who work on `state`, and put the output in place.
 
-    def held(self) -> frozenset[int]: ...
-    def add(self, records: Records) -> None: ...
-    def lines(self) -> Iterator[bytes]: ...
-    def finish(self, summary: Mapping[str, Any]) -> None: ...
+    This is the seam between the state and the machines: `worker.run` is given documents with their numbers, which are
+    leased to this process while it lasts, and calls `put` with records. `watch` is told the figures whenever records
+    were added.
+    """
+    meter, own = Meter(getattr(worker.model, "engine", None)), 0
 
-
-class Memory:
-    """A sink that is not on disk."""
-
-    def __init__(self) -> None:
-        self.records: dict[int, bytes] = {}
-
-    def held(self) -> frozenset[int]:
-        return frozenset(self.records)
-
-    def add(self, records: Records) -> None:
-        self.records |= {number: json.dumps(record).encode() for number, record in records}
-
-    def lines(self) -> Iterator[bytes]:
-        return (self.records[number] for number in sorted(self.records))
-
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        pass
-
-
-def run(job: Job, worker: Worker, sink: Sink, watch: Watch | None = None) -> Summary:
-    """Do what the sink does not hold yet, and finish it. `watch` is told the figures whenever records were added."""
-    held = sink.held()
-    done, failed = len(held), sum(_failed(json.loads(line)) for line in sink.lines())
-    meter = Meter(getattr(worker.model, "engine", None))
+    def figures() -> Summary:
+        done, failed = state.counts()
+        return meter.read(done, failed, done - own)
 
     def put(records: Records) -> None:
-        nonlocal done, failed
-        sink.add(records)
-        done, failed = done + len(records), failed + sum(_failed(record) for _, record in records)
+        nonlocal own
+        own += state.add(records, asdict(figures()))
         if watch is not None:
-            watch(meter.read(done, failed, len(held)))
+            watch(figures())
 
-    worker.run(((n, doc) for n, doc in enumerate(job.source.read()) if n not in held), put)
-    summary = meter.read(done, failed, len(held))
-    sink.finish(asdict(summary))
+    while state.more():
+        worker.run(job.source.pick(state.wants), put)
+    summary = figures()
+    state.finish(asdict(summary))
     return summary
 
 
-def _failed(record: Mapping[str, Any]) -> bool:
-    return record["error"] is not None
+def settled(state: State) -> Summary | None:
+    """The figures of a job that needs no model any more; its output is put in place if that was not done yet."""
+    if not state.complete:
+        return None
+    if not state.finished:
+        done, failed = state.counts()
+        state.finish(asdict(Summary(done, failed, done)))
+    return Summary(**state.db.get("summary"))
+
+
+def open_memory(total: int) -> State:
+    """A state that is not on disk."""
+    state = State(None, total)
+    with state.db.write():
+        state.begin({})
+        state.join()
+    return state
 
 
 @dataclass(frozen=True)
@@ -143,8 +138,10 @@ def extract(
     schema        a JSON Schema (dict, or path of a file), a Python type, or its name as "module:Name"
     examples      (text, answer) pairs, or a path of documents with their truth, shown before each document
     instructions  the first line of the prompt
-    out           also keep the records in this JSONL file, safe against a kill at any moment (see `journal.py`); a
+    out           also keep the records in this JSONL file, safe against a kill at any moment (see `state.py`); a
                   finished file of the very same job is read, not made again
+    resume        go on with an unfinished run, or join one that another process is at
+    overwrite     replace an output, or an unfinished one, and start anew
     max_tokens    most tokens of an answer; every answer is complete within it
     watch         called with the figures so far
 
@@ -162,16 +159,12 @@ def extract(
     shots = read_examples(examples, fields) if isinstance(examples, str | Path) else examples
     job = Job(source(docs, fields, format), goal, layout(goal.schema, shots, instructions), max_tokens, sampling)
     if out is None:
-        memory = Memory()
-        summary = run(job, job.worker(model), memory, watch)
-        return _extraction(job, memory.lines(), summary)
-    path = Path(out)
-    journal = open_journal(path, job.parts(model.name), resume=resume, overwrite=overwrite)
-    if journal is not None:
-        with closing(journal):
-            run(job, job.worker(model), journal, watch)
-    with path.open("rb") as lines:
-        return _extraction(job, lines, saved(path))
+        state = open_memory(job.source.total)
+    else:
+        state = open_state(Path(out), job.parts(model.name), job.source.total, resume=resume, overwrite=overwrite)
+    with closing(state):
+        summary = settled(state) or run(job, job.worker(model), state, watch)
+        return _extraction(job, state.lines(), summary)
 
 
 def _extraction(job: Job, lines: Iterable[bytes], summary: Summary) -> Extraction:

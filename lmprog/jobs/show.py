@@ -49,7 +49,7 @@ def table(summary: Summary, score: Score | None) -> Table:
 
 
 def _figures(s: Summary) -> list[tuple[str, str]]:
-    resumed = f" ({s.resumed} from an earlier run)" if s.resumed else ""
+    resumed = f" ({s.resumed} by other runs)" if s.resumed else ""
     computed = f"{s.prompt_tokens_computed} of {s.prompt_tokens} prompt tokens computed"
     return [
         ("records", f"{s.records}{resumed}"),

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
-
-from .errors import JobError
-from .journal import read_note
 
 
 class Counters(Protocol):
@@ -23,7 +19,8 @@ class Counters(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """Records of the whole job; tokens and seconds of this run of it (`resumed` records came from an earlier one).
+    """Records of the whole job; tokens and seconds of this run of it (`resumed` records came from other runs: earlier
+    ones, or those of other processes).
 
     Tokens are those of requests that ended. `mask_seconds` is time spent on masks and automaton states.
     """
@@ -85,11 +82,3 @@ class Meter:
             now.forced - start.forced,
             now.mask_seconds - start.mask_seconds,
         )
-
-
-def saved(out: Path) -> Summary:
-    """The summary that a finished job left beside its output."""
-    note = read_note(out)
-    if note is None:
-        raise JobError(f"the notes of {out} have gone")
-    return Summary(**note["summary"])

@@ -25,12 +25,11 @@ def read_truths(path: Path, field: str) -> Truths:
         raise JobError(f"{path} is not JSONL of objects with id and {field!r} or 'data': {error}") from error
 
 
-def score_file(out: Path, docs: Iterable[Document], truths: Truths | None = None) -> Score | None:
-    """Compare a finished output with the truth in its documents, or with `truths`; None when there is none."""
-    with out.open(encoding="utf-8") as lines:
-        return score(_pairs(lines, docs, truths))
+def score_lines(lines: Iterable[bytes], docs: Iterable[Document], truths: Truths | None = None) -> Score | None:
+    """Compare records with the truth in their documents, or with `truths`; None when there is none."""
+    return score(_pairs(lines, docs, truths))
 
 
-def _pairs(lines: Iterable[str], docs: Iterable[Document], truths: Truths | None) -> Iterator[tuple[Any, Any]]:
+def _pairs(lines: Iterable[bytes], docs: Iterable[Document], truths: Truths | None) -> Iterator[tuple[Any, Any]]:
     for line, doc in zip(lines, docs, strict=True):
         yield json.loads(line)["data"], doc.truth if truths is None else truths.get(doc.id)

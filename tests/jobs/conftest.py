@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}  # of processes that run this tree
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -71,7 +73,8 @@ def lmprog(tmp_path: Path) -> Run:
 
     def run(*args: Any, stdin: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "lmprog", *map(str, args)]
-        return subprocess.run(command, cwd=tmp_path, input=stdin or "", capture_output=True, text=True, **options)
+        options = {"cwd": tmp_path, "capture_output": True, "text": True, "env": ENVIRONMENT, **options}
+        return subprocess.run(command, input=stdin or "", **options)
 
     return run
 

@@ -1,18 +1,19 @@
 """Killed at random moments and resumed, a job writes the same file as an undisturbed run."""
 
-import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from lmprog.jobs.journal import beside
+from lmprog.jobs.state import state_path
 
-from .conftest import ROOT, Run, read
+from .conftest import ENVIRONMENT, ROOT, Run, read
 
 JOB = """
 import sys
@@ -25,20 +26,27 @@ extract(RandomModel(4), docs, schema, out=sys.argv[1], resume=True, max_tokens=4
 """
 
 
-def records(partial: Path) -> int:
+def records(out: Path) -> int:
+    """How many the state holds."""
     try:
-        return partial.read_bytes().count(b"\n") - 1
-    except FileNotFoundError:
+        with closing(sqlite3.connect(f"{state_path(out).as_uri()}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT total(n) FROM tally").fetchone()[0])
+    except sqlite3.OperationalError:  # there is none yet
         return -1
 
 
-def run_until(command: list[str], partial: Path, enough: int) -> bool:
-    """Start the command and kill it when the partial file has `enough` records; whether it was killed in time."""
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-    ) as job:
+def start(*command: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT
+    )
+
+
+def run_until(command: list[str], out: Path, enough: int) -> bool:
+    """Start the command and kill it when `enough` records are done; whether it was killed in time."""
+    with start(*command) as job:
         while job.poll() is None:
-            if records(partial) >= enough:
+            if records(out) >= enough:
                 job.send_signal(signal.SIGKILL)
                 job.wait()
                 return True
@@ -49,34 +57,51 @@ def run_until(command: list[str], partial: Path, enough: int) -> bool:
 @pytest.mark.slow
 def test_sigkill_at_random_moments(tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    subprocess.run([sys.executable, "-c", JOB, str(whole)], check=True)
-    rng, kills, partial = random.Random(0), 0, beside(out, "partial")
-    for enough in sorted(rng.sample(range(150), 6)):
-        kills += run_until([sys.executable, "-c", JOB, str(out)], partial, enough)
-        with partial.open("ab") as file:  # what a torn write looks like
-            file.write(b'149\t{"id": 150, "da'[: rng.randrange(20)])
-    subprocess.run([sys.executable, "-c", JOB, str(out)], check=True)
+    run("-c", JOB, str(whole))
+    kills = 0
+    for enough in sorted(random.Random(0).sample(range(150), 6)):
+        kills += run_until(["-c", JOB, str(out)], out, enough)
+    run("-c", JOB, str(out))
 
     assert kills >= 3
     assert whole.read_bytes() == out.read_bytes()
-    assert not partial.exists()
+    assert {"whole.jsonl", "whole.jsonl.state", "out.jsonl", "out.jsonl.state"} == {p.name for p in tmp_path.iterdir()}
+
+
+@pytest.mark.slow
+def test_two_processes_work_on_one_job(tmp_path: Path) -> None:
+    """One of them is killed when half is done; the other takes over."""
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    run("-c", JOB, str(whole))
+    with start("-c", JOB, str(out)) as killed, start("-c", JOB, str(out)) as other:
+        while records(out) < 40 and killed.poll() is None:
+            time.sleep(0.002)
+        killed.kill()
+        _, stderr = other.communicate(timeout=100)
+
+    assert 0 == other.returncode, stderr
+    assert whole.read_bytes() == out.read_bytes()
+
+
+def run(*command: str) -> None:
+    subprocess.run([sys.executable, *command], check=True, env=ENVIRONMENT, capture_output=True)
 
 
 def extract_command(tiny: Path, docs: Path, schema: Path, out: Path) -> list[str]:
     options = ["--schema", str(schema), "--model", str(tiny), "--max-tokens", "64", "-o", str(out), "--resume"]
-    return [sys.executable, "-m", "lmprog", "extract", str(docs), *options]
+    return ["-m", "lmprog", "extract", str(docs), *options]
 
 
 @pytest.mark.slow
 def test_sigkill_of_the_command(tmp_path: Path, tiny: Path, docs: Path, schema: Path, lmprog: Run) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    killed = run_until(extract_command(tiny, docs, schema, out), beside(out, "partial"), 1)
-    done = subprocess.run(extract_command(tiny, docs, schema, out), capture_output=True, text=True, check=False)
-    lmprog(*extract_command(tiny, docs, schema, whole)[3:])
+    killed = run_until(extract_command(tiny, docs, schema, out), out, 1)
+    done = lmprog(*extract_command(tiny, docs, schema, out)[2:])
+    lmprog(*extract_command(tiny, docs, schema, whole)[2:])
 
     assert killed
     assert 1 == done.returncode
-    assert "from an earlier run" in done.stdout
+    assert "by other runs" in done.stdout
     assert whole.read_bytes() == out.read_bytes()
 
 
@@ -85,8 +110,8 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, tiny: Path, docs: Path, schem
     out, many = tmp_path / "out.jsonl", tmp_path / "many.jsonl"
     many.write_text(docs.read_text() * 30)
     command = extract_command(tiny, many, schema, out)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
-        while job.poll() is None and records(beside(out, "partial")) < 1:
+    with start(*command) as job:
+        while job.poll() is None and records(out) < 1:
             time.sleep(0.01)
         job.send_signal(signal.SIGINT)
         _, stderr = job.communicate(timeout=60)
@@ -94,7 +119,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, tiny: Path, docs: Path, schem
     assert 130 == job.returncode
     assert "of 1200 records are kept; --resume goes on" in stderr.replace("\n", " ")
     assert "Traceback" not in stderr
-    assert 1 <= records(beside(out, "partial")) < 1200
+    assert 1 <= records(out) < 1200
 
 
 @pytest.mark.slow
@@ -103,12 +128,12 @@ def test_a_part_of_the_demo(tmp_path: Path) -> None:
     examples, whole, out = ROOT / "examples", tmp_path / "whole.jsonl", tmp_path / "part.jsonl"
     part = tmp_path / "part.docs.jsonl"
     part.write_text("".join((examples / "changelogs.jsonl").read_text().splitlines(keepends=True)[:24]))
-    command = [sys.executable, "-m", "lmprog", "extract", str(part)]
+    command = ["-m", "lmprog", "extract", str(part)]
     command += ["--schema", str(examples / "changelogs.schema.json")]
     command += ["--examples", str(examples / "changelogs.shots.jsonl"), "--resume", "-o"]
-    killed = run_until([*command, str(out)], beside(out, "partial"), 3)
+    killed = run_until([*command, str(out)], out, 3)
     for path in (out, whole):
-        subprocess.run([*command, str(path)], check=True, env={**os.environ, "COLUMNS": "200"})
+        run(*command, str(path))
 
     assert killed
     assert read(whole) == read(out)

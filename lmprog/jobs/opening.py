@@ -1,0 +1,81 @@
+"""Opening the state of a job: begin, go on, join, find it finished, or refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import JobError
+from .files import beside
+from .state import Parts, State, state_path
+
+
+def open_state(out: Path, parts: Parts, total: int, *, resume: bool = False, overwrite: bool = False) -> State:
+    """The state of a job, ready to work on, or `finished`.
+
+    Raises JobError rather than touch the output, or the unfinished output, of another job or an earlier run, unless it
+    was told to go on (`resume`) or to start anew (`overwrite`).
+    """
+    if out.is_dir():
+        raise JobError(f"{out} is a folder: name the file to write")
+    if out.exists() and not overwrite and not state_path(out).exists():
+        raise JobError(f"{out} exists and is no output of this job: --overwrite replaces it")
+    state = _opened(out, total, overwrite)
+    try:
+        with state.db.write():
+            _settle(state, out, parts, resume, overwrite)
+            state.join()
+    except BaseException:
+        state.db.close()
+        raise
+    state.beat()
+    return state
+
+
+def _opened(out: Path, total: int, overwrite: bool) -> State:
+    try:
+        return State(out, total)
+    except JobError as error:
+        if not (overwrite and "--overwrite" in str(error)):
+            raise
+    for suffix in ("state", "state-wal", "state-shm"):
+        beside(out, suffix).unlink(missing_ok=True)
+    return State(out, total)
+
+
+def _settle(state: State, out: Path, parts: Parts, resume: bool, overwrite: bool) -> None:
+    """Begin, go on, or refuse to."""
+    others, blank = state.others, state.blank
+    if overwrite or (blank and not others and state.db.get("stage") != "finished"):
+        if others:
+            raise JobError(f"another process works on {state.path}: --resume joins it")
+        if out.exists() and not overwrite:
+            raise JobError(f"{out} exists and is no output of this job: --overwrite replaces it")
+        state.begin(parts)
+    elif state.finished and out.exists():
+        _check_finished(state, out, parts)
+    elif others and not resume:
+        raise JobError(f"another process works on {state.path}: --resume joins it")
+    elif not (resume or state.finished):
+        raise JobError(f"{state.path} holds an unfinished run: --resume goes on with it, --overwrite starts anew")
+    else:
+        check(state, parts)
+        state.db.set(stage="running", cancelled=False)
+
+
+def _check_finished(state: State, out: Path, parts: Parts) -> None:
+    if not state.intact():
+        raise JobError(f"{out} exists and was changed since this job wrote it: --overwrite replaces it")
+    if other := _difference(state, parts):
+        raise JobError(f"{out} exists and was made with {other}: --overwrite replaces it")
+
+
+def check(state: State, parts: Parts) -> None:
+    """Raises JobError when the state is not that of a job with these parts."""
+    if other := _difference(state, parts):
+        raise JobError(f"{state.path} was begun with {other}: --overwrite starts anew")
+
+
+def _difference(state: State, parts: Parts) -> str:
+    theirs = state.db.get("parts", {})
+    names = [name for name in {**parts, **theirs} if parts.get(name) != theirs.get(name)]
+    return f"another {' and another '.join(names)}" if names else ""

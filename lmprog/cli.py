@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .evaluating import app as evaluating
 from .extracting import extract
 from .terminal import console, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(evaluating, name="eval")
 
 
 @app.callback(invoke_without_command=True)

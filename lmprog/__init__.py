@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
     from .decoders import Argmax as Argmax
+    from .decoders import Certificate as Certificate
     from .decoders import Decoder as Decoder
+    from .decoders import Method as Method
+    from .decoders import Outcome as Outcome
+    from .decoders import Particle as Particle
+    from .decoders import Problem as Problem
     from .decoders import Sample as Sample
     from .dist import Dist as Dist
     from .ends import UnclearEnd as UnclearEnd
@@ -108,7 +113,7 @@ _HOMES = {
     ".attempts": "Attempt",
     ".branches": "Branch",
     ".calibrator": "Calibrated Calibrator",
-    ".decoders": "Argmax Decoder Sample",
+    ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
     ".dist": "Dist",
     ".ends": "UnclearEnd",
     ".errors": _ERRORS,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from .decoders.method import Outcome, Problem, minimal
 from .errors import BudgetError
 from .grammars import Constraint, any_text, compile, regex
 from .grammars.expr import ANY_CHAR, ANY_TEXT, Expr, alt, both, concat, negate, text
@@ -18,7 +19,7 @@ from .holes import Hole
 from .models import LanguageModel
 from .run import Usage
 from .runtime.request import Request, Result
-from .runtime.routine import Routine
+from .runtime.routine import Routine, one
 from .selecting import decided_by_scores, selecting
 from .task import Answer, Task, covering
 from .trace import TOP, Attempt
@@ -54,7 +55,8 @@ class _Filling:
             return Answer(b"", (), "complete", 0, None, self.usage)
         ids, backed = self.transcript.border()
         ids = ids or sorted(self.model.vocab.eos)[:1]  # no BOS and no text: something must be there to continue
-        answer = (yield from self._attempt(ids, backed)) if backed and self.task.heal else None
+        heal = self.task.heal and (self.task.method is None or self.task.method.heals)
+        answer = (yield from self._attempt(ids, backed)) if backed and heal else None
         answer = answer or (yield from self._attempt(ids, 0))
         assert answer is not None
         return answer
@@ -64,12 +66,14 @@ class _Filling:
         sent, prefix = ids[: len(ids) - backed], spell(self.model.vocab, ids[len(ids) - backed :])
         state = self.constraint.start(prefix, self.follow)
         try:
-            result = yield from self._request(sent, state, backed, prefix)
+            problem = self._problem(sent, state, backed, prefix)
+            outcome = yield from self._solved(problem)
         except BudgetError:
             if not backed:
                 raise
             return None
-        value, followed = self._value(result, prefix)
+        result = outcome.result
+        value, followed = problem.value(result.ids, result.state)
         covered = covering(self.model.vocab.token_bytes, result.ids, len(prefix), len(value))
         finish = result.finish
         limit = self.hole.max_tokens
@@ -83,13 +87,14 @@ class _Filling:
         self._note(sent, prefix, result, len(prefix) + len(value) + followed)
         tokens = tuple([result.ids[i] for i in covered])
         logprob = self._logprob(result, covered)
-        return Answer(value, tokens, finish, followed, logprob, self.usage, tuple(self.attempts))
+        attempts = tuple(self.attempts)
+        return Answer(value, tokens, finish, followed, logprob, self.usage, attempts, certificate=outcome.certificate)
 
     def _note(self, sent: Sequence[int], prefix: bytes, result: Result, kept: int) -> None:
         if self.task.trace:
             self.attempts.append(Attempt(sent, prefix, result, kept, time.perf_counter() - result.seconds))
 
-    def _request(self, sent: Sequence[int], state: int, backed: int, prefix: bytes) -> Routine[Result]:
+    def _problem(self, sent: Sequence[int], state: int, backed: int, prefix: bytes) -> Problem:
         limit = self._limit(sent, state, backed)
         open_end = self.hole.grammar is not None and not self.follow and not self.hole.stop
         request = Request(
@@ -103,7 +108,14 @@ class _Filling:
             top_logprobs=TOP if self.task.trace else 0,
             on_tokens=self.task.watch(prefix) if self.task.watch else None,
         )
-        (result,) = yield [request]
+        return Problem(request, self.constraint, self.model, self.hole, prefix, self.follow)
+
+    def _solved(self, problem: Problem) -> Routine[Outcome]:
+        if self.task.method is None:
+            outcome = Outcome((yield from one(problem.request)))
+        else:
+            outcome = yield from self.task.method.fill(problem)
+        result = outcome.result
         self.usage += Usage(
             1,
             result.prompt_tokens,
@@ -112,7 +124,7 @@ class _Filling:
             result.forced_tokens,
             result.seconds,
         )
-        return result
+        return outcome
 
     def _limit(self, sent: Sequence[int], state: int, backed: int) -> int:
         if self.hole.max_tokens is not None:
@@ -122,14 +134,6 @@ class _Filling:
         while limit < room and not self.constraint.fits(state, limit + backed):
             limit = min(room, 2 * limit)
         return limit
-
-    def _value(self, result: Result, prefix: bytes) -> tuple[bytes, int]:
-        """The bytes of the value, and how many of `follow` come behind it."""
-        data = spell(self.model.vocab, result.ids)[len(prefix) :]
-        if self.hole.stop:
-            return _without_stop(data, self.hole.stop), 0
-        followed = self.constraint.followed(result.state) if self.follow and result.state is not None else 0
-        return data[: len(data) - followed], followed
 
     def _cut(self, result: Result, covered: range, prefix: bytes) -> bytes:
         """The value that the `covered` tokens alone give, without a code point that is cut in two."""
@@ -173,15 +177,3 @@ def narrowed(hole: Hole, excluded: Sequence[str]) -> Hole:
     if hole.grammar is not None:
         return replace(hole, grammar=hole.grammar.except_(*excluded))
     return replace(hole, grammar=any_text().except_(*[BLANKS + value.strip() + BLANKS for value in excluded]))
-
-
-def minimal(stops: Sequence[str]) -> list[str]:
-    """Without the stops that contain another one: that one always comes first."""
-    return [s for s in dict.fromkeys(stops) if not any(other in s for other in stops if other != s)]
-
-
-def _without_stop(data: bytes, stops: Sequence[str]) -> bytes:
-    for stop in minimal(stops):
-        if data.endswith(stop.encode()):
-            return data[: -len(stop.encode())]
-    return data

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .chat import Chat
-from .decoders import Argmax, Decoder, derive_seed
+from .decoders import Argmax, Decoder, Method, derive_seed
 from .ends import end_mark
 from .holes import Hole
 from .models import LanguageModel
@@ -78,7 +78,9 @@ class Page:
     def task(self, hole: Hole, follow: str, tries: int = 0) -> Task:
         """What is to be done for a hole that stands here. `tries`: how many values of it were refused."""
         heal, options = (hole.boundary or self.options.boundary) == "heal", self.options
-        return Task(hole, end_mark(follow), heal, self._sampling(hole, tries), options.logprobs, options.trace)
+        method = hole.settings.method(self._decoders[-1][0])
+        sampling = self._sampling(hole, tries, method)
+        return Task(hole, end_mark(follow), heal, sampling, options.logprobs, options.trace, method=method)
 
     def filled(self, answer: Answer) -> None:
         """The transcript holds the value already."""
@@ -91,11 +93,13 @@ class Page:
         self.transcript.take_over(begin, end)
         self.chat.add(text)
 
-    def _sampling(self, hole: Hole, tries: int) -> Sampling:
+    def _sampling(self, hole: Hole, tries: int, method: Method | None) -> Sampling:
         decoder, seed = self._decoders[-1]
         merged = hole.settings.over(decoder)
         if not hole.settings.fixes_seed():
             merged = replace(merged, seed=derive_seed(seed, self.holes))
         if self.resets or tries:  # what was taken back is not to be drawn again
             merged = replace(merged, seed=derive_seed(merged.seed, "again", self.resets, tries))
+        if method is not None and self.options.arithmetic is not None:  # a method draws in ways of its own
+            return replace(merged, seed=derive_seed(merged.seed, "sample", self.options.arithmetic[0]))
         return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)

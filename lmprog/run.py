@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .decoders.certificate import Certificate, Particle
 from .dist import Dist
 from .errors import ProgramError
 from .events import Event, Retract, Span, Text
@@ -27,6 +29,7 @@ class Capture:
     finish    "stop", "complete" or "length", as in the runtime's Result
     logprob   log-probability of the sampled tokens among `tokens` under the model without any mask;
               None unless the run was asked for `logprobs=True`
+    certificate   what the hole's decoder knows of how right the value is; None where it knows nothing
     """
 
     name: str
@@ -37,6 +40,12 @@ class Capture:
     finish: str
     logprob: float | None = None
     choice: Callable[[], Dist] | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
+    certificate: Certificate | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
+
+    @property
+    def particles(self) -> tuple[Particle, ...]:
+        """All values that the hole's decoder weighed, the heaviest first; empty where it weighs none."""
+        return () if self.certificate is None else self.certificate.particles
 
     @property
     def dist(self) -> Dist:
@@ -123,6 +132,32 @@ class Run(Generic[T]):
         text = self.text if len(self.text) <= 200 else f"{self.text[:100]}…{self.text[-99:]}"
         return f"Run(value={self.value!r}, text={text!r}, captures={self.captures!r}, usage={self.usage!r})"
 
+    @property
+    def logZ(self) -> float | None:
+        """The sum over the holes whose decoders estimate it; None where none does. See `Certificate`."""
+        return _sum(self._certified("logZ"))
+
+    @property
+    def logZ_bounds(self) -> tuple[float, float] | None:
+        """As `logZ`, of the bounds."""
+        pairs = self._certified("logZ_bounds")
+        return (sum(low for low, _ in pairs), sum(high for _, high in pairs)) if pairs else None
+
+    @property
+    def acceptance(self) -> float | None:
+        """The product over the holes whose decoders estimate it; None where none does."""
+        shares = self._certified("acceptance")
+        return math.prod(shares) if shares else None
+
+    @property
+    def bias(self) -> float | None:
+        """As `logZ`, of the bias: divergences of steps that follow one another add up."""
+        return _sum(self._certified("bias"))
+
+    def _certified(self, name: str) -> list[Any]:
+        found = [getattr(c.certificate, name) for c in self.captures.all() if c.certificate is not None]
+        return [value for value in found if value is not None]
+
     def show(self) -> None:
         """Print the text with its holes marked, the captures and the usage, to the terminal."""
         from .show import show
@@ -170,6 +205,10 @@ class Run(Generic[T]):
         from .html import fragment
 
         return fragment(self)
+
+
+def _sum(values: list[float]) -> float | None:
+    return sum(values) if values else None
 
 
 class Recorder:

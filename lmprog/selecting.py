@@ -32,6 +32,8 @@ def decided_by_scores(task: Task, model: LanguageModel) -> bool:
     hole = task.hole
     if hole.options is None or hole.stop or hole.monitor is not None or len(hole.options) > MANY:
         return False
+    if task.method is not None and not task.method.choices:
+        return False
     return model.scores and not task.sampling.changes_logits
 
 

@@ -156,7 +156,17 @@ class Live:
         closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
         self.page.filled(answer)
         self.lookahead.filled(hole, text)
-        capture = Capture(name, value, text, closed.span, answer.tokens, answer.finish, answer.logprob, answer.choice)
+        capture = Capture(
+            name,
+            value,
+            text,
+            closed.span,
+            answer.tokens,
+            answer.finish,
+            answer.logprob,
+            answer.choice,
+            answer.certificate,
+        )
         self.recorder.captures.append(capture)
         return capture
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .decoders import Certificate, Method
 from .dist import Dist
 from .holes import Hole
 from .run import Usage
@@ -19,6 +20,7 @@ class Task:
     """A hole as it stands in a run.
 
     follow    bytes known to come after it
+    method    fills the hole as a whole; None: token by token
     excluded  values that may not come
     watch     told of each request and of the bytes at its beginning that are not of the value, it gives what is to be
               told, on the engine's thread, of the tokens
@@ -32,12 +34,14 @@ class Task:
     trace: bool = False
     excluded: tuple[str, ...] = ()
     watch: Watch | None = None
+    method: Method | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
     """`followed`: how many bytes of the task's `follow` the model has already written. `attempts`: for the trace.
-    `choice`: where it was made between options by their scores, gives the probability of each."""
+    `choice`: where it was made between options by their scores, gives the probability of each. `certificate`: what a
+    method knows of how right the answer is."""
 
     value: bytes
     tokens: tuple[int, ...]
@@ -47,6 +51,7 @@ class Answer:
     usage: Usage
     attempts: tuple[Attempt, ...] = ()
     choice: Callable[[], Dist] | None = None
+    certificate: Certificate | None = None
 
 
 def covering(token_bytes: Sequence[bytes | None], ids: Sequence[int], begin: int, size: int) -> range:

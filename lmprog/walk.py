@@ -121,4 +121,13 @@ class Ahead:
 
 
 def _asks(task: Task) -> tuple[Any, ...]:
-    return key_of(task.hole), task.follow, task.heal, task.sampling, task.logprobs, task.trace, task.excluded
+    return (
+        key_of(task.hole),
+        task.follow,
+        task.heal,
+        task.sampling,
+        task.method,
+        task.logprobs,
+        task.trace,
+        task.excluded,
+    )

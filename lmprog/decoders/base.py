@@ -1,4 +1,4 @@
-"""Decoders: values that say how tokens are chosen. The innermost one wins: program, `p.decoding(...)`, hole."""
+"""Decoders that choose one token after the other, and what a hole says of its own decoding."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import SamplingError
-from .runtime.sampling import Sampling
+from ..errors import SamplingError
+from ..runtime.sampling import Sampling
+from .method import Method
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Sample:
         return Sampling(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
 
 
-Decoder = Argmax | Sample
+Decoder = Argmax | Sample | Method
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,15 @@ class Settings:
             raise SamplingError(f"{useless[0]} has no effect at temperature 0: give temperature=… as well")
         return merged
 
+    def method(self, around: Decoder) -> Method | None:
+        """What fills the hole as a whole; None: it is decoded token by token."""
+        decoder = self.decoder or around
+        return None if isinstance(decoder, Argmax | Sample) else decoder
+
 
 def check_decoder(decoder: object) -> None:
-    if not isinstance(decoder, Argmax | Sample):
-        raise SamplingError(f"a decoder is Argmax() or Sample(...), not {decoder!r}")
+    if not isinstance(decoder, Argmax | Sample | Method) or isinstance(decoder, type):
+        raise SamplingError(f"a decoder is Argmax(), Sample(...) or another of lmprog.decoders, not {decoder!r}")
 
 
 def derive_seed(seed: int | None, *path: int | str) -> int | None:

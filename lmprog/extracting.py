@@ -23,6 +23,13 @@ def extract(
     schema: Annotated[str, typer.Option(help="A JSON Schema file, or module:Name (file.py:Name) of a Python type.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The JSONL file to write, one line a document, in order.")],
     examples: Annotated[Path | None, typer.Option(help="Documents with their truth, shown before each one.")] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="How many examples to show. [default: all]")] = None,
+    choose: Annotated[
+        Literal["first", "bm25"], typer.Option(help="Which: the first, or those most like the document.")
+    ] = "first",
+    sets: Annotated[
+        int | None, typer.Option(min=1, help="Most different sets that are chosen. [default: one for 8 documents]")
+    ] = None,
     instructions: Annotated[str | None, typer.Option(help="First line of the prompt.")] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or cached hub id. [default: Gemma 3 270M]")] = None,
     truth: Annotated[Path | None, typer.Option(help="JSONL of id and data to compare with.")] = None,
@@ -51,7 +58,8 @@ def extract(
     """
     from .jobs.documents import Fields, source
     from .jobs.extract import Job
-    from .jobs.layout import layout, read_examples
+    from .jobs.layout import read_examples
+    from .jobs.shots import prompts
     from .jobs.target import target
     from .jobs.truth import read_truths
     from .runtime.sampling import Sampling
@@ -59,9 +67,13 @@ def extract(
     with errors():
         fields = Fields(text_field, id_field, truth_field)
         goal = target(schema)
-        prompt = layout(goal.schema, read_examples(examples, fields) if examples else (), instructions)
+        pool = read_examples(examples, fields) if examples else []
+        texts = source(docs, fields, format)
+        prompt = prompts(goal.schema, pool, texts, instructions, shots, choose, sets)
+        if prompt.shots:
+            console.print(f"{shots} of {len(pool)} examples for each document, in {len(prompt.sets)} sets")
         truths = read_truths(truth, truth_field) if truth else None
-        job = Job(source(docs, fields, format), goal, prompt, max_tokens, Sampling(temperature, seed=seed))
+        job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed))
         failed = _run(job, out, Engine(model, dtype, device), resume, overwrite, truths)
     raise typer.Exit(1 if failed else 0)
 

@@ -23,8 +23,8 @@ from .target import Target
 class Answers:
     """One model's answers to the documents of one job.
 
-    Every request is `[BOS] prefix suffix`; the prefix, the same for all, is tokenised once. Record n is drawn with
-    seed + n, whatever else runs. Raises JobError when no answer fits in `max_tokens`.
+    Every request is `[BOS] prefix suffix`; a prefix, the same for all documents with the same examples, is tokenised
+    once. Record n is drawn with seed + n, whatever else runs. Raises JobError when no answer fits in `max_tokens`.
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class Answers:
     ) -> None:
         self.model, self.target, self.layout = model, target, layout
         self.max_tokens, self.sampling = max_tokens, sampling
-        self.prefix = ([] if model.bos is None else [model.bos]) + model.vocab.encode(layout.prefix.encode())
+        bos = [] if model.bos is None else [model.bos]
+        self.prefixes = [bos + self._encode(*layout.head(n)) for n in range(len(layout.sets))]
         self.constraint = compile(target.grammar, model.vocab)
         self.state = self.constraint.start()
         if (least := self.constraint.distance(self.state)) > max_tokens:
@@ -49,16 +50,20 @@ class Answers:
             return failure(doc, error, text)
         return success(doc, json.loads(text), result.prompt_tokens, len(result.ids))
 
+    def _encode(self, *pieces: str) -> list[int]:
+        return [token for piece in pieces for token in self.model.vocab.encode(piece.encode())]
+
     def _request(self, number: int, doc: Document) -> Request:
         if doc.problem is not None:
             raise InputError(doc.problem)
-        suffix = self.model.vocab.encode(self.layout.suffix(doc.text).encode())
-        room = self.model.context - len(self.prefix) - self.max_tokens
+        prefix = self.prefixes[self.layout.set_of(number)]
+        suffix = self._encode(self.layout.suffix(doc.text))
+        room = self.model.context - len(prefix) - self.max_tokens
         if len(suffix) > room:
             raise ContextOverflow(
                 f"the document takes {len(suffix)} tokens, where the model's context of {self.model.context} leaves "
-                f"{max(room, 0)} beside the shared prompt ({len(self.prefix)}) and max_tokens={self.max_tokens}"
+                f"{max(room, 0)} beside the shared prompt ({len(prefix)}) and max_tokens={self.max_tokens}"
             )
         seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
         sampling = replace(self.sampling, seed=seed)
-        return Request([*self.prefix, *suffix], self.max_tokens, self.constraint, self.state, sampling)
+        return Request([*prefix, *suffix], self.max_tokens, self.constraint, self.state, sampling)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 from ..models import LanguageModel
 from ..runtime.sampling import Sampling
 from .answer import Answers
-from .documents import Fields, Format, Source, source
-from .layout import Layout, layout, read_examples
+from .documents import Document, Fields, Format, Source, source
+from .layout import Layout, read_examples
 from .opening import open_state
 from .records import Record
 from .score import Score, score
+from .shots import Choose, prompts
 from .state import State
 from .summary import Meter, Summary
 from .target import Target, target
@@ -43,7 +44,7 @@ class Job:
         """What has to be the same for a resume, by name; texts as digests."""
         return {
             "schema": _digest(json.dumps(self.target.schema)),
-            "prompt": _digest(self.layout.prefix),
+            "prompt": self.layout.digest(),
             "input": self.source.digest,
             "model": model,
             "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling)},
@@ -78,10 +79,16 @@ def run(job: Job, worker: Worker, state: State, watch: Watch | None = None) -> S
             watch(figures())
 
     while state.more():
-        worker.run(job.source.pick(state.wants), put)
+        worker.run(by_prefix(job, state), put)
     summary = figures()
     state.finish(asdict(summary))
     return summary
+
+
+def by_prefix(job: Job, state: State) -> Iterator[tuple[int, Document]]:
+    """The documents that this worker is to do: those with the same examples in the prompt one after the other."""
+    for n in range(len(job.layout.sets)):
+        yield from job.source.pick(state.claims(lambda number, n=n: job.layout.set_of(number) == n))  # type: ignore[misc]
 
 
 def settled(state: State) -> Summary | None:
@@ -121,6 +128,9 @@ def extract(
     schema: Any,
     *,
     examples: str | Path | Iterable[tuple[str, Any]] = (),
+    shots: int | None = None,
+    choose: Choose = "first",
+    sets: int | None = None,
     instructions: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -137,6 +147,8 @@ def extract(
                   with the fields `text`, `id`, `truth` (other names: `fields`)
     schema        a JSON Schema (dict, or path of a file), a Python type, or its name as "module:Name"
     examples      (text, answer) pairs, or a path of documents with their truth, shown before each document
+    shots         how many of them (None: all), the first ones or, with choose="bm25", those that are most like the
+                  document, in at most `sets` different sets (None: one for 8 documents, 64 at most; see `shots.py`)
     instructions  the first line of the prompt
     out           also keep the records in this JSONL file, safe against a kill at any moment (see `state.py`); a
                   finished file of the very same job is read, not made again
@@ -156,8 +168,10 @@ def extract(
     [True, True]
     """
     goal = target(schema)
-    shots = read_examples(examples, fields) if isinstance(examples, str | Path) else examples
-    job = Job(source(docs, fields, format), goal, layout(goal.schema, shots, instructions), max_tokens, sampling)
+    pool = read_examples(examples, fields) if isinstance(examples, str | Path) else examples
+    texts = source(docs, fields, format)
+    prompt = prompts(goal.schema, list(pool), texts, instructions, shots, choose, sets)
+    job = Job(texts, goal, prompt, max_tokens, sampling)
     if out is None:
         state = open_memory(job.source.total)
     else:

@@ -5,8 +5,9 @@ A base model continues the pattern of the examples; the document comes last, the
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,45 @@ INSTRUCTIONS = "Read each text and write down as JSON what it says."
 
 @dataclass(frozen=True)
 class Layout:
-    """`prefix` is the same for all documents of a job."""
+    """What stands before the documents, and around them.
+
+    prefix   the same for all documents of a job
+    shots    further examples, as they stand in a prompt
+    sets     which of them come after the prefix, in which order: one set for many documents (see shots.py)
+    choice   by the number of a document, the number of its set
+    """
 
     prefix: str
+    shots: tuple[str, ...] = ()
+    sets: tuple[tuple[int, ...], ...] = ((),)
+    choice: Sequence[int] = ()
+
+    def set_of(self, number: int) -> int:
+        """The set of a document."""
+        return self.choice[number] if self.choice else 0
+
+    def head(self, set_: int) -> list[str]:
+        """What stands before the documents of a set, in pieces that are each turned into tokens by itself."""
+        return [self.prefix, *(self.shots[i] for i in self.sets[set_])]
 
     def suffix(self, text: str) -> str:
         return f"{text.strip()}\n\nJSON:\n"
+
+    def digest(self) -> str:
+        """Of all that stands before the documents."""
+        text = json.dumps([self.prefix, self.shots, self.sets, list(self.choice)]) if self.shots else self.prefix
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def layout(schema: Any, examples: Iterable[tuple[str, Any]] = (), instructions: str | None = None) -> Layout:
     """The prompt of a job. Examples are pairs of a text and its answer."""
     head = [instructions or _said(schema), *_fields(schema)]
-    frame = Layout("\n".join(head) + BREAK)
-    shots = [frame.suffix(text) + compact(answer, schema) + BREAK for text, answer in examples]
-    return Layout(frame.prefix + "".join(shots))
+    return Layout("\n".join(head) + BREAK + "".join(shot(text, answer, schema) for text, answer in examples))
+
+
+def shot(text: str, answer: Any, schema: Any) -> str:
+    """An example as it stands in a prompt."""
+    return Layout("").suffix(text) + compact(answer, schema) + BREAK
 
 
 def _said(schema: Any) -> str:

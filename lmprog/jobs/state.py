@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,6 @@ class State:
         self.path = out and state_path(out)
         self.db = _database(self.path)
         self.owner = myself()
-        self._window, self._mine = range(0), frozenset[int]()
         self._heart: Heart | None = None
 
     def join(self) -> None:
@@ -81,19 +80,26 @@ class State:
         done = dict(self.db.rows("SELECT outcome, n FROM tally"))
         return sum(done.values()), sum(n for outcome, n in done.items() if outcome)
 
-    def wants(self, number: int) -> bool:
-        """Whether this worker is to do this record. Asked of one record after the other, it claims them in windows."""
-        if number not in self._window:
-            self._window = range(number, min(number + WINDOW, self.total))
-            self._mine = frozenset(self._claim(self._window))
-        return number in self._mine
+    def claims(self, among: Callable[[int], bool] = lambda number: True) -> Callable[[int], bool]:
+        """Says of one record after the other whether this worker is to do it, and claims them in windows: those `among`
+        which it chooses."""
+        window, mine = range(0), frozenset[int]()
 
-    def _claim(self, window: range) -> Collection[int]:
-        if not window or not self._free(window):
+        def wants(number: int) -> bool:
+            nonlocal window, mine
+            if number not in window and among(number):
+                window = range(number, min(number + WINDOW, self.total))
+                mine = frozenset(self._claim([n for n in window if among(n)]))
+            return number in mine
+
+        return wants
+
+    def _claim(self, wanted: Collection[int]) -> Collection[int]:
+        if not self._free(wanted):
             return ()
         with self.db.write(durable=False):
             self._stop_if_cancelled()
-            free = self._free(window)
+            free = self._free(wanted)
             for number in free:
                 self.db.execute(
                     "INSERT INTO records (number, state, owner) VALUES (?, 'leased', ?)"
@@ -102,18 +108,17 @@ class State:
                 )
         return free
 
-    def _free(self, window: range) -> list[int]:
-        query = "SELECT number, state, owner, ready FROM records WHERE number >= ? AND number < ?"
-        rows, alive, now = self.db.rows(query, window.start, window.stop), self._alive(), time.time()
+    def _free(self, wanted: Collection[int]) -> list[int]:
+        query = "SELECT number, state, owner, ready FROM records WHERE number >= ? AND number <= ?"
+        rows, alive, now = self.db.rows(query, min(wanted), max(wanted)), self._alive(), time.time()
         taken = {number for number, *lease in rows if not _is_free(lease, alive, now)}
-        return [number for number in window if number not in taken]
+        return [number for number in wanted if number not in taken]
 
     def _alive(self) -> set[str]:
         return {owner.id for owner in owners(self.db) if owner.alive}
 
     def more(self) -> bool:
         """Wait until there is a record to do. False when all are done."""
-        self._window = range(0)
         while not self.complete:
             self._stop_if_cancelled()
             if self._anything_free():

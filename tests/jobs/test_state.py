@@ -27,7 +27,8 @@ def opened(out: Path, total: int = 3, parts: Any = PARTS, **options: bool) -> St
 
 
 def claimed(state: State) -> list[int]:
-    return [n for n in range(state.total) if state.wants(n)]
+    wants = state.claims()
+    return [n for n in range(state.total) if wants(n)]
 
 
 def held(state: State) -> list[int]:
@@ -85,9 +86,10 @@ def test_a_record_that_was_not_claimed_is_not_taken(tmp_path: Path) -> None:
 def test_two_workers_share_the_records(tmp_path: Path) -> None:
     first = opened(tmp_path / "out.jsonl", 100)
     second = opened(tmp_path / "out.jsonl", 100, resume=True)
-    assert first.wants(0)
-    mine = [n for n in range(100) if second.wants(n)]
-    theirs = [n for n in range(1, 100) if first.wants(n)]
+    ours, others = first.claims(), second.claims()
+    assert ours(0)
+    mine = [n for n in range(100) if others(n)]
+    theirs = [n for n in range(1, 100) if ours(n)]
 
     assert list(range(WINDOW, 100)) == mine
     assert list(range(1, WINDOW)) == theirs

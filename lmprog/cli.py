@@ -10,6 +10,7 @@ import typer
 from . import __version__
 from .evaluating import app as evaluating
 from .extracting import extract
+from .jobs_commands import app as jobs_commands
 from .terminal import console, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -25,6 +26,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 app.command()(extract)
+app.add_typer(jobs_commands, name="jobs")
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def extract(
+    context: typer.Context,
     docs: Annotated[str, typer.Argument(help="JSONL, CSV, a folder of text files, one text file, or - for stdin.")],
     schema: Annotated[str, typer.Option(help="A JSON Schema file, or module:Name (file.py:Name) of a Python type.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The JSONL file to write, one line a document, in order.")],
@@ -74,7 +75,8 @@ def extract(
             console.print(f"{shots} of {len(pool)} examples for each document, in {len(prompt.sets)} sets")
         truths = read_truths(truth, truth_field) if truth else None
         job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed))
-        failed = _run(job, out, Engine(model, dtype, device), resume, overwrite, truths)
+        about = {"command": _command(context), "folder": str(Path.cwd())}
+        failed = _run(job, out, Engine(model, dtype, device), resume, overwrite, truths, about)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -86,7 +88,28 @@ class Engine(NamedTuple):
     device: str | None
 
 
-def _run(job: Job, out: Path, engine: Engine, resume: bool, overwrite: bool, truths: Truths | None) -> int:
+def _command(context: typer.Context) -> list[str]:
+    """The arguments and options that were given, but for how to begin."""
+    words: list[str] = []
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        if option.param_type_name == "argument":
+            words.insert(0, str(value))
+        elif value != option.default and option.name not in ("resume", "overwrite"):
+            name, values = option.opts[-1], value if isinstance(value, list | tuple) else [value]
+            words += [name if value is True else f"{name}={value}" for value in values]
+    return words
+
+
+def _run(
+    job: Job,
+    out: Path,
+    engine: Engine,
+    resume: bool,
+    overwrite: bool,
+    truths: Truths | None,
+    about: dict[str, Any],
+) -> int:
     """Run the job or find it done; the number of failed records."""
     from .jobs.extract import settled
     from .jobs.identity import identity
@@ -95,12 +118,26 @@ def _run(job: Job, out: Path, engine: Engine, resume: bool, overwrite: bool, tru
     from .jobs.truth import score_lines
 
     parts = job.parts(f"{identity(engine.model)} {engine.dtype}")
-    with closing(open_state(out, parts, job.source.total, resume=resume, overwrite=overwrite)) as state:
+    state = open_state(out, parts, job.source.total, resume=resume, overwrite=overwrite, about=about)
+    with closing(state):
         already = state.finished
+        _keep_input(job, out, already)
         summary = settled(state) or _work(job, state, engine)
         Console().print(table(summary, score_lines(state.lines(), job.source.read(), truths)))
+    _keep_input(job, out, done=True)
     console.print(f"{'done already' if already else 'done'}: {out}", soft_wrap=True, highlight=False)
     return summary.failed
+
+
+def _keep_input(job: Job, out: Path, done: bool) -> None:
+    """What came in by standard input lies beside the output until the job is done, so that it can be resumed."""
+    from .jobs.files import beside, put_in_place
+
+    if done:
+        beside(out, "stdin").unlink(missing_ok=True)
+    elif job.source.spool is not None:
+        with open(job.source.spool, "rb") as lines:
+            put_in_place(beside(out, "stdin"), lines)
 
 
 def _work(job: Job, state: State, engine: Engine) -> Summary:

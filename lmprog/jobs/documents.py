@@ -9,14 +9,17 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from .errors import JobError
+from .files import typed
 
 Format = Literal["jsonl", "csv", "lines"]
 Row = Callable[[], "Document"]  # a record that is not parsed yet
@@ -46,12 +49,16 @@ class Fields:
 
 @dataclass(frozen=True)
 class Source:
-    """Documents that can be read again and again, in the same order; `digest` is of all that goes into the prompts."""
+    """Documents that can be read again and again, in the same order; `digest` is of all that goes into the prompts.
+
+    spool    the file that holds what came in by standard input
+    """
 
     name: str
     rows: Callable[[], Rows]
     total: int
     digest: str
+    spool: str | None = None
 
     def read(self) -> Iterator[Document]:
         return (row() for row in self.rows())
@@ -79,8 +86,7 @@ def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | No
         rows = list(docs)
         return _survey("documents", lambda: (partial(_from_value, row, n, fields) for n, row in enumerate(rows, 1)))
     if str(docs) == "-":
-        data = sys.stdin.buffer.read()
-        return _survey("standard input", lambda: _read(io.BytesIO(data), format or "jsonl", "standard input", fields))
+        return _from_stdin(format or "jsonl", fields)
     path = Path(docs)
     if path.is_dir():
         return _survey(str(path), lambda: _from_folder(path))
@@ -90,6 +96,19 @@ def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | No
     if kind is None:
         return _survey(str(path), lambda: iter([partial(_from_file, path, path.name)]))
     return _survey(str(path), lambda: _from_path(path, kind, fields))
+
+
+def _from_stdin(format: Format, fields: Fields) -> Source:
+    spool = tempfile.NamedTemporaryFile(prefix="lmprog-stdin-")  # noqa: SIM115  open as long as the source is in use
+    with typed(Path(spool.name)):
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.flush()
+
+    def rows() -> Rows:
+        with open(spool.name, "rb") as file:
+            yield from _read(file, format, "standard input", fields)
+
+    return replace(_survey("standard input", rows), spool=spool.name)
 
 
 def _survey(name: str, rows: Callable[[], Rows]) -> Source:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .errors import JobError
 from .files import beside
+from .registry import register
 from .state import Parts, State, state_path
 
 
-def open_state(out: Path, parts: Parts, total: int, *, resume: bool = False, overwrite: bool = False) -> State:
-    """The state of a job, ready to work on, or `finished`.
+def open_state(
+    out: Path,
+    parts: Parts,
+    total: int,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> State:
+    """The state of a job, ready to work on, or `finished`. `about` is what else to note when it begins.
 
     Raises JobError rather than touch the output, or the unfinished output, of another job or an earlier run, unless it
     was told to go on (`resume`) or to start anew (`overwrite`).
@@ -22,12 +33,13 @@ def open_state(out: Path, parts: Parts, total: int, *, resume: bool = False, ove
     state = _opened(out, total, overwrite)
     try:
         with state.db.write():
-            _settle(state, out, parts, resume, overwrite)
+            _settle(state, out, parts, resume, overwrite, about or {})
             state.join()
     except BaseException:
         state.db.close()
         raise
     state.beat()
+    register(state_path(out))
     return state
 
 
@@ -42,7 +54,7 @@ def _opened(out: Path, total: int, overwrite: bool) -> State:
     return State(out, total)
 
 
-def _settle(state: State, out: Path, parts: Parts, resume: bool, overwrite: bool) -> None:
+def _settle(state: State, out: Path, parts: Parts, resume: bool, overwrite: bool, about: Mapping[str, Any]) -> None:
     """Begin, go on, or refuse to."""
     others, blank = state.others, state.blank
     if overwrite or (blank and not others and state.db.get("stage") != "finished"):
@@ -50,7 +62,7 @@ def _settle(state: State, out: Path, parts: Parts, resume: bool, overwrite: bool
             raise JobError(f"another process works on {state.path}: --resume joins it")
         if out.exists() and not overwrite:
             raise JobError(f"{out} exists and is no output of this job: --overwrite replaces it")
-        state.begin(parts)
+        state.begin(parts, **about)
     elif state.finished and out.exists():
         _check_finished(state, out, parts)
     elif others and not resume:

@@ -53,7 +53,7 @@ class State:
     def begin(self, parts: Parts, **also: Any) -> None:
         """Within `db.write`: start anew; all that is here is dropped."""
         self.db.clear()
-        self.db.set(parts=parts, stage="running", begun=time.time(), **also)
+        self.db.set(parts=parts, total=self.total, stage="running", begun=time.time(), **also)
 
     @property
     def blank(self) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}  # of processes that run this tree
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -64,6 +63,11 @@ def docs(tmp_path: Path) -> Path:
     return path
 
 
+def environment() -> dict[str, str]:
+    """Of processes that run this tree."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -73,7 +77,7 @@ def lmprog(tmp_path: Path) -> Run:
 
     def run(*args: Any, stdin: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "lmprog", *map(str, args)]
-        options = {"cwd": tmp_path, "capture_output": True, "text": True, "env": ENVIRONMENT, **options}
+        options = {"cwd": tmp_path, "capture_output": True, "text": True, "env": environment(), **options}
         return subprocess.run(command, input=stdin or "", **options)
 
     return run

@@ -13,7 +13,7 @@ import pytest
 
 from lmprog.jobs.state import state_path
 
-from .conftest import ENVIRONMENT, ROOT, Run, read
+from .conftest import ROOT, Run, environment, read
 
 JOB = """
 import sys
@@ -38,7 +38,7 @@ def records(out: Path) -> int:
 def start(*command: str) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT
+        [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment()
     )
 
 
@@ -84,7 +84,7 @@ def test_two_processes_work_on_one_job(tmp_path: Path) -> None:
 
 
 def run(*command: str) -> None:
-    subprocess.run([sys.executable, *command], check=True, env=ENVIRONMENT, capture_output=True)
+    subprocess.run([sys.executable, *command], check=True, env=environment(), capture_output=True)
 
 
 def extract_command(tiny: Path, docs: Path, schema: Path, out: Path) -> list[str]:

@@ -22,7 +22,7 @@ def record(n: int) -> tuple[int, dict[str, Any]]:
     return n, {"id": n, "data": {"word": "ä" * n}, "error": None, "usage": None}
 
 
-def opened(out: Path, total: int = 3, parts: Any = PARTS, **options: bool) -> State:
+def opened(out: Path, total: int = 3, parts: Any = PARTS, **options: Any) -> State:
     return open_state(out, parts, total, **options)
 
 

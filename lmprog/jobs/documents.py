@@ -9,9 +9,11 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,16 +101,16 @@ def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | No
 
 
 def _from_stdin(format: Format, fields: Fields) -> Source:
-    spool = tempfile.NamedTemporaryFile(prefix="lmprog-stdin-")  # noqa: SIM115  open as long as the source is in use
-    with typed(Path(spool.name)):
-        shutil.copyfileobj(sys.stdin.buffer, spool)
-        spool.flush()
+    handle, spool = tempfile.mkstemp(prefix="lmprog-stdin-")
+    with typed(Path(spool)), open(handle, "wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
 
     def rows() -> Rows:
-        with open(spool.name, "rb") as file:
+        with open(spool, "rb") as file:
             yield from _read(file, format, "standard input", fields)
 
-    return replace(_survey("standard input", rows), spool=spool.name)
+    weakref.finalize(rows, os.unlink, spool)
+    return replace(_survey("standard input", rows), spool=spool)
 
 
 def _survey(name: str, rows: Callable[[], Rows]) -> Source:

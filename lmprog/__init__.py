@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .branches import Branch as Branch
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
+    from .covers import Exact as Exact
     from .decoders import Argmax as Argmax
     from .decoders import Certificate as Certificate
     from .decoders import Decoder as Decoder
@@ -113,6 +114,7 @@ _HOMES = {
     ".attempts": "Attempt",
     ".branches": "Branch",
     ".calibrator": "Calibrated Calibrator",
+    ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
     ".dist": "Dist",
     ".ends": "UnclearEnd",

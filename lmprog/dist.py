@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 SHOWN = 8  # options in a repr
+SURE = 1e-8
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,6 +24,8 @@ class Dist(Mapping[Any, float]):
                ("mean"), or those less the ones without the context ("pmi")
     none       the probability that the text goes on with none of the options, if that was asked for. The shares then
                sum to 1 - none
+    bounds     where all spellings were added up: bounds of each of the `logprobs`. Where there were too many spellings
+               to ask for all, these are apart, and the logprobs are of what was asked for
     """
 
     options: tuple[Any, ...]
@@ -31,6 +34,7 @@ class Dist(Mapping[Any, float]):
     norm: str = "sum"
     none: float | None = None
     texts: Mapping[Any, str] = field(default_factory=dict, compare=False)
+    bounds: Mapping[Any, tuple[float, float]] | None = field(default=None, kw_only=True)
 
     @cached_property
     def probs(self) -> dict[Any, float]:
@@ -41,6 +45,11 @@ class Dist(Mapping[Any, float]):
         weights = {option: math.exp(self.scores[option] - top) for option in self.options}
         whole = (1 - (self.none or 0.0)) / sum(weights.values())
         return {option: weight * whole for option, weight in weights.items()}
+
+    @property
+    def exact(self) -> bool:
+        """All spellings of the options were added up: what was left out can change no log-probability by 1e-8."""
+        return self.bounds is not None and all(low == high or high - low < SURE for low, high in self.bounds.values())
 
     @property
     def best(self) -> Any:

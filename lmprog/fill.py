@@ -11,8 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .decoders.method import Outcome, Problem, minimal
-from .errors import BudgetError
+from .covers import Exact
+from .decoders.method import Method, Outcome, Problem, minimal
+from .errors import BudgetError, HoleError
+from .exact import FromString, exact_place
 from .grammars import Constraint, any_text, compile, regex
 from .grammars.expr import ANY_CHAR, ANY_TEXT, Expr, alt, both, concat, negate, text
 from .holes import Hole
@@ -27,6 +29,7 @@ from .transcript import Transcript, spell
 
 DEFAULT_TOKENS = 512  # the budget of a hole that names none; doubled until a value fits
 BLANKS = regex(r"\s*")
+NO_METHOD = 'boundary="exact" is for holes that are decoded token by token; with {decoder} use "heal" or "token"'
 
 
 def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine[Answer]:
@@ -44,6 +47,7 @@ def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine
 class _Filling:
     def __init__(self, task: Task, transcript: Transcript, model: LanguageModel) -> None:
         self.task, self.transcript, self.model = task, transcript, model
+        self.method: Method | FromString | None = task.method
         self.hole = narrowed(task.hole, task.excluded) if task.excluded else task.hole
         self.constraint = constraint_of(self.hole, transcript, model)
         self.follow = b"" if task.hole.stop else task.follow  # a stop alone decides where the value ends
@@ -53,12 +57,26 @@ class _Filling:
     def run(self) -> Routine[Answer]:
         if self.constraint.finished(self.constraint.start(b"", self.follow)):  # the only value is the empty one
             return Answer(b"", (), "complete", 0, None, self.usage)
+        if self.task.exact and (answer := (yield from self._from_string())):
+            return answer
         ids, backed = self.transcript.border()
         ids = ids or sorted(self.model.vocab.eos)[:1]  # no BOS and no text: something must be there to continue
-        heal = self.task.heal and (self.task.method is None or self.task.method.heals)
+        heal = self.task.heal and (self.method is None or self.method.heals)
         answer = (yield from self._attempt(ids, backed)) if backed and heal else None
         answer = answer or (yield from self._attempt(ids, 0))
         assert answer is not None
+        return answer
+
+    def _from_string(self) -> Routine[Answer | None]:
+        """None: no spelling of the text's end leaves room for a value."""
+        if self.method is not None:
+            raise HoleError(NO_METHOD.format(decoder=self.method))
+        place = exact_place(self.transcript, self.model, Exact())
+        if not place.border:
+            return None
+        self.method = FromString(len(place.border))
+        answer = yield from self._attempt([*place.sent, *place.border], len(place.border))
+        self.method = None
         return answer
 
     def _attempt(self, ids: list[int], backed: int) -> Routine[Answer | None]:
@@ -111,10 +129,10 @@ class _Filling:
         return Problem(request, self.constraint, self.model, self.hole, prefix, self.follow)
 
     def _solved(self, problem: Problem) -> Routine[Outcome]:
-        if self.task.method is None:
+        if self.method is None:
             outcome = Outcome((yield from one(problem.request)))
         else:
-            outcome = yield from self.task.method.fill(problem)
+            outcome = yield from self.method.fill(problem)
         result = outcome.result
         self.usage += Usage(
             1,

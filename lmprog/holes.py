@@ -17,7 +17,7 @@ from .languages import language, options_language, restricted
 if TYPE_CHECKING:
     from .monitors.protocol import Monitor
 
-Boundary = Literal["heal", "token"]
+Boundary = Literal["heal", "token", "exact"]
 TRIES = 16  # of a hole with a condition that is a function
 
 IN_STRING = """\
@@ -145,7 +145,8 @@ def gen(
     neither part of the value nor of the run's text.
 
     `temperature`, `top_p`, `top_k`, `min_p`, `seed`, the penalties and `logit_bias` override the decoder around the
-    hole one by one, `decoder` as a whole; what they mean: `Sample`. `boundary="token"` switches token healing off.
+    hole one by one, `decoder` as a whole; what they mean: `Sample`. `boundary="token"` switches token healing off;
+    "exact" begins with one of all the spellings of the text's end, drawn by its probability (see `lmprog.exact`).
 
     Raises HoleError for a wrong description, InvalidConstraint or UnsupportedConstraint for a wrong or unsupported
     regex, schema or type, SamplingError for decoding settings out of range.
@@ -201,7 +202,7 @@ def select(
     Under Argmax it is the option of the greatest total probability, whatever token it begins with; under Sample one is
     drawn from the distribution of the options, at the decoder's temperature (top_p and its kin filter options, too).
     The probability of an option is that of its tokens, as the tokenizer spells it together with the end of the text
-    before it; other spellings of the same text are not added. Where an option begins another ("cat", "category"),
+    before it; other spellings of the same text are added with boundary="exact" alone. Where an option begins another,
     each is taken together with the text that follows in the same `p(...)`; if none does, the shorter one's
     probability is that the text does not go on to be the longer one. `captures[name].dist` has all probabilities.
 
@@ -272,8 +273,8 @@ B = TypeVar("B", Boundary, Boundary | None)
 
 
 def check_boundary(boundary: B) -> B:
-    if boundary not in (None, "heal", "token"):
-        raise HoleError(f'boundary is "heal" or "token", not {boundary!r}')
+    if boundary not in (None, "heal", "token", "exact"):
+        raise HoleError(f'boundary is "heal", "token" or "exact", not {boundary!r}')
     return boundary
 
 

@@ -77,10 +77,12 @@ class Page:
 
     def task(self, hole: Hole, follow: str, tries: int = 0) -> Task:
         """What is to be done for a hole that stands here. `tries`: how many values of it were refused."""
-        heal, options = (hole.boundary or self.options.boundary) == "heal", self.options
+        boundary, options = hole.boundary or self.options.boundary, self.options
+        heal, exact = boundary == "heal", boundary == "exact"
         method = hole.settings.method(self._decoders[-1][0])
         sampling = self._sampling(hole, tries, method)
-        return Task(hole, end_mark(follow), heal, sampling, options.logprobs, options.trace, method=method)
+        how = options.logprobs, options.trace
+        return Task(hole, end_mark(follow), heal, sampling, *how, method=method, exact=exact)
 
     def filled(self, answer: Answer) -> None:
         """The transcript holds the value already."""

@@ -307,7 +307,8 @@ def program(
     model     runs it, unless a call or `lp.using` says otherwise
     decoder   Argmax() (the default) or Sample(...)
     boundary  "heal" (the default): at a hole the last tokens of the text are chosen anew together with the value's
-              first, so that it does not matter where the text ends; "token": the text's tokens stay as they are
+              first, so that it does not matter where the text ends; "token": the text's tokens stay as they are;
+              "exact": the end of the text is taken as a string, in all its spellings (see `lmprog.exact`)
     trace     keep records of every token and request in the run: `Run.tokens`, `Run.requests`
     preview   run the body without a model first, to see which holes come next and fill them in one request; False: one
               by one, with the same results

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload
 
+from .covers import Exact
 from .decoders import Decoder, check_decoder
 from .ends import warn_of_unclear_end
 from .errors import HoleError, ProgramError, RoleError
@@ -138,6 +139,7 @@ class Prompt:
         none: bool = False,
         end: str = "",
         boundary: Boundary | None = None,
+        exact: bool | Exact = False,
     ) -> Dist:
         """How probable each of `options` is as what comes next here; nothing is appended.
 
@@ -146,7 +148,8 @@ class Prompt:
         the tokenizer's own spelling of the option together with the end of the text before it, which may be spelt anew
         (token healing), and the result is divided by the probability of that end in any spelling along the way. A text
         can be spelt in many ways; only this one is counted, so that the figures are a little too small, by the
-        same measure that the model itself writes unusual spellings. That an option ends is not part of it: "cat"
+        same measure that the model itself writes unusual spellings, unless `exact` asks for the sum over all of them
+        (see `lmprog.covers`). That an option ends is not part of it: "cat"
         counts every text that goes on with "cat". With `end` (".", say) each option is scored together with it; where
         one option begins another and there is no `end`, the probability of the shorter one is that the text does not
         go on to be the longer one.
@@ -155,7 +158,10 @@ class Prompt:
                   options gain by; "pmi" the probabilities divided by those of the same options behind `premise`
                   alone, without the context (Holtzman et al. 2021): `premise="Answer: "`, or "" for the start of a text
         none      `dist.none` is what is left: the probability that none of the options comes (with norm="sum")
-        boundary  "token" spells nothing anew
+        boundary  "token" spells nothing anew; "exact" is exact=True
+        exact     True: probabilities of strings, given the text's last 32 bytes as a string. `dist.bounds` says how far
+                  they are known: where there are too many spellings to ask for all, `dist.exact` is False. An
+                  `lp.Exact(window=, rows=, within=)` says how far to go
 
         Raises HoleError for options that are none, alike, or no list; AmbiguousOptions when one begins another and
         `end` does not tell them apart; ProgramError when the model cannot score (`Scripted`).
@@ -168,8 +174,9 @@ class Prompt:
             raise HoleError('none=True needs norm="sum": only those are probabilities of the text')
         if premise and norm != "pmi":
             raise HoleError('premise= is what norm="pmi" compares with')
+        how = Exact() if exact is True else exact or None
         question = Question(
-            tuple(by_text.values()), tuple(by_text), norm, text_of(premise), none, text_of(end).encode()
+            tuple(by_text.values()), tuple(by_text), norm, text_of(premise), none, text_of(end).encode(), how
         )
         return self._session.score(question, check_boundary(boundary))
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .covers import Exact
 
 NORMS = ("sum", "mean", "pmi")
 
@@ -18,3 +21,4 @@ class Question:
     premise: str = ""
     none: bool = False
     end: bytes = b""
+    exact: Exact | None = None

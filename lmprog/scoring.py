@@ -15,7 +15,7 @@ import heapq
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,16 @@ class Place:
         return cls(tuple(ids[:cut]), tuple(ids[cut:]))
 
 
+class Pathed(Protocol):
+    """A node that tokens behind the place lead to."""
+
+    @property
+    def path(self) -> tuple[int, ...]: ...
+
+
+Wanted = tuple[Pathed, NDArray[np.int32], bool]
+
+
 @dataclass
 class Asker:
     """Asks for the logits of nodes, and counts what that costs: the text up to the place is one prompt for all."""
@@ -63,7 +73,7 @@ class Asker:
     sent: tuple[int, ...]
     usage: Usage = field(default_factory=Usage)
 
-    def ask(self, wanted: Sequence[tuple[Node, NDArray[np.int32], bool]]) -> Routine[list[Floats]]:
+    def ask(self, wanted: Sequence[Wanted]) -> Routine[list[Floats]]:
         """For each (node, tokens, relative) the log-probabilities of the tokens behind the node, in one round.
 
         Nodes on one way down share a request, so that no row is computed twice.
@@ -85,7 +95,7 @@ class Asker:
             self.usage += Usage(0, len(wanted[group[-1]][0].path), result.prompt_tokens_computed)
         return [answers[i] for i in range(len(wanted))]
 
-    def _request(self, wanted: Sequence[tuple[Node, NDArray[np.int32], bool]]) -> Request:
+    def _request(self, wanted: Sequence[Wanted]) -> Request:
         n = len(self.sent)
         asks = [Ask(n + len(node.path), tokens, relative) for node, tokens, relative in wanted]
         return Request([*self.sent, *wanted[-1][0].path], 0, asks=asks)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .covers import Exact
 from .dist import Dist
-from .errors import BudgetError, EmptyLanguage
+from .errors import BudgetError, EmptyLanguage, SamplingError
+from .exact import exact_dist, exact_place, summing
 from .models import LanguageModel
 from .option_tree import Node, OptionTree, nested, option_tree
 from .question import Question
@@ -65,7 +67,7 @@ class Choice:
 class _Selecting:
     def __init__(self, task: Task, transcript: Transcript, model: LanguageModel) -> None:
         self.task, self.transcript, self.model = task, transcript, model
-        self.place = Place.of(transcript, model, task.heal)
+        self.place = exact_place(transcript, model, Exact()) if task.exact else Place.of(transcript, model, task.heal)
         self.prefix = spell(model.vocab, self.place.border)
         options = _fitting(task, self.prefix, model)
         self.end = task.follow if nested([text.encode() for text in options]) else b""
@@ -74,6 +76,8 @@ class _Selecting:
         self.began = time.perf_counter()
 
     def run(self) -> Routine[Answer]:
+        if self.task.exact:
+            return (yield from self._exactly())
         choice = Choice(self.question, self.place, self.model)
         if not (self.task.logprobs or self.task.trace):
             at, path, usage = yield from choosing(self.texts, self.end, self.place, self.model, self.task.sampling)
@@ -86,6 +90,17 @@ class _Selecting:
         path = tree.paths[at] or ()
         attempts = (self._attempt(at, path, weighed, tree),) if self.task.trace else ()
         return self._answer(at, path, float(weighed.logprobs[at]), weighed.usage, attempts, choice)
+
+    def _exactly(self) -> Routine[Answer]:
+        """By the probabilities of the options as strings."""
+        summed = yield from summing(self.texts, self.end, self.place, self.model, Exact())
+        choice = Choice(self.question, self.place, self.model, exact_dist(self.question, summed, summed.logprobs))
+        values, sampling = summed.logprobs, self.task.sampling
+        if values.max() == -math.inf:
+            raise SamplingError("the model gives every option the probability 0")
+        at = int(values.argmax()) if sampling.greedy else drawn(values, sampling)
+        path = tuple(self.model.vocab.encode(self.prefix + self.texts[at].encode()))
+        return self._answer(at, path, float(values[at]), summed.usage, (), choice)
 
     def _answer(
         self,

@@ -12,10 +12,12 @@ from typing import Any, TypeVar, cast
 from .attempts import Attempts, Rejected, Tried
 from .branches import Branch, adopt, append, fork
 from .checkpoints import Filled, Happened, Mark, Step, go_back, mark
+from .covers import Exact
 from .decoders import Decoder
 from .dist import Dist
 from .errors import BudgetError, EmptyLanguage, LmprogError, ProgramError
 from .events import Close, Event, Open, RoleBegin, RoleEnd, Text
+from .exact import asking
 from .feedback import Aside, insert
 from .fill import filling
 from .holes import Boundary, Hole
@@ -31,7 +33,6 @@ from .question import Question
 from .replay import Body
 from .run import Capture, Captures, Recorder, Run, Usage
 from .runtime.routine import Routine
-from .scoring import Place, distributing
 from .task import Answer, Task
 from .trace import Tracer
 from .tries import fill_checked
@@ -210,10 +211,10 @@ class Live:
         self.roles.hole()
         if not self.model.scores:
             raise ProgramError(f"{self.model.name} does not tell how probable given texts are")
-        heal = (boundary or self.page.options.boundary) == "heal"
-        place = Place.of(self.transcript, self.model, heal)
+        boundary = boundary or self.page.options.boundary
+        exact = question.exact or (Exact() if boundary == "exact" else None)
         began = time.perf_counter()
-        dist, usage = self.canceller.run(self.model, distributing(question, place, self.model, heal))
+        dist, usage = self.canceller.run(self.model, asking(question, self.transcript, self.model, boundary, exact))
         self.recorder.usage += usage + Usage(1, seconds=time.perf_counter() - began)
         self.lookahead.effect(dist)
         return dist

@@ -22,6 +22,7 @@ class Task:
     follow    bytes known to come after it
     method    fills the hole as a whole; None: token by token
     excluded  values that may not come
+    exact     the end of the text is a string, not its tokens
     watch     told of each request and of the bytes at its beginning that are not of the value, it gives what is to be
               told, on the engine's thread, of the tokens
     """
@@ -35,6 +36,7 @@ class Task:
     excluded: tuple[str, ...] = ()
     watch: Watch | None = None
     method: Method | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ def _asks(task: Task) -> tuple[Any, ...]:
         key_of(task.hole),
         task.follow,
         task.heal,
+        task.exact,
         task.sampling,
         task.method,
         task.logprobs,

@@ -262,7 +262,7 @@ def test_what_cannot_be_a_program(function: Any, message: str) -> None:
 
 def test_a_boundary_that_is_none() -> None:
     with pytest.raises(lp.HoleError, match="boundary is"):
-        program(boundary="exact")  # type: ignore[call-overload]
+        program(boundary="near")  # type: ignore[call-overload]
 
 
 def test_other_callables_are_programs() -> None:

@@ -334,7 +334,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("norm is one of", {"options": ["a"], "norm": "max"}),
     ("none=True needs", {"options": ["a"], "norm": "mean", "none": True}),
     ("premise= is what", {"options": ["a"], "premise": "x"}),
-    ("boundary is", {"options": ["a"], "boundary": "exact"}),
+    ("boundary is", {"options": ["a"], "boundary": "near"}),
 ]
 
 

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from .jobs.summary import Summary
     from .jobs.truth import Truths
 
+DOCS = (
+    "JSONL or CSV (also with .gz), Parquet, one file or a folder of files (text, Markdown, HTML, PDF), - for stdin,"
+    " or with --query a DuckDB database (:memory: for a query that names files itself)."
+)
+
 
 def extract(
     context: typer.Context,
-    docs: Annotated[str, typer.Argument(help="JSONL, CSV, a folder of text files, one text file, or - for stdin.")],
+    docs: Annotated[str, typer.Argument(help=DOCS)],
     schema: Annotated[str, typer.Option(help="A JSON Schema file, or module:Name (file.py:Name) of a Python type.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The JSONL file to write, one line a document, in order.")],
     examples: Annotated[Path | None, typer.Option(help="Documents with their truth, shown before each one.")] = None,
@@ -37,8 +42,10 @@ def extract(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run, or join it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output and start anew.")] = False,
     format: Annotated[
-        Literal["jsonl", "csv", "lines"] | None, typer.Option(help="Of the input, where its name does not say it.")
+        Literal["jsonl", "csv", "lines", "parquet", "file"] | None,
+        typer.Option(help="Of the input, where its name does not say it."),
     ] = None,
+    query: Annotated[str | None, typer.Option(help="What to read from the DuckDB database DOCS, as SQL.")] = None,
     text_field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
     id_field: Annotated[str, typer.Option(help="Field or column that holds the id.")] = "id",
     truth_field: Annotated[str, typer.Option(help="Field that holds the answer to compare with, if any.")] = "truth",
@@ -69,7 +76,7 @@ def extract(
         fields = Fields(text_field, id_field, truth_field)
         goal = target(schema)
         pool = read_examples(examples, fields) if examples else []
-        texts = source(docs, fields, format)
+        texts = source(docs, fields, format, query)
         prompt = prompts(goal.schema, pool, texts, instructions, shots, choose, sets)
         if prompt.shots:
             console.print(f"{shots} of {len(pool)} examples for each document, in {len(prompt.sets)} sets")

@@ -1,32 +1,33 @@
-"""What a job reads: JSONL, CSV, a folder of text files, one document a line, or texts in memory.
+"""What a job reads, as numbered documents.
 
 A reader never gives up on a broken record: it yields a Document with a `problem`, which ends as that record's error.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal, Protocol
 
 from .errors import JobError
 from .files import typed
 
-Format = Literal["jsonl", "csv", "lines"]
-Row = Callable[[], "Document"]  # a record that is not parsed yet
-Rows = Iterator[Row]
-FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+Format = Literal["jsonl", "csv", "lines", "parquet", "file"]
+FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,15 @@ class Fields:
     text: str = "text"
     id: str = "id"
     truth: str = "truth"
+
+
+class Row(Protocol):
+    """A record that is not parsed yet. One with a `mark` need not be parsed to be told from another."""
+
+    def __call__(self) -> Document: ...
+
+
+Rows = Iterator[Row]
 
 
 @dataclass(frozen=True)
@@ -78,37 +88,56 @@ class Source:
             raise JobError(f"{self.name} changed while the job ran: {count} records where there were {self.total}")
 
 
-def source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | None = None) -> Source:
+def source(
+    docs: str | Path | Iterable[Any], fields: Fields, format: Format | None = None, query: str | None = None
+) -> Source:
     """The documents of a file, a folder, standard input ("-"), or of texts and mappings in memory.
 
-    A path's format is that of its suffix (.jsonl, .ndjson, .csv; any other file is one document) unless `format` says
-    otherwise; standard input is JSONL by default. Raises JobError when nothing is there.
+    A path's format is that of its suffix (.jsonl, .ndjson, .csv, with or without .gz, .parquet; any other file is one
+    document) unless `format` says otherwise; standard input is JSONL by default. With a `query` the path is that of a
+    DuckDB database, or ":memory:" for a query that names files itself. Raises JobError when nothing is there.
     """
     if not isinstance(docs, str | Path):
+        from .inputs.rows import from_value
+
         rows = list(docs)
-        return _survey("documents", lambda: (partial(_from_value, row, n, fields) for n, row in enumerate(rows, 1)))
+        return _survey("documents", lambda: (partial(from_value, row, n, fields) for n, row in enumerate(rows, 1)))
+    if query is not None:
+        from .inputs.query import from_query
+
+        return _survey("the query", lambda: from_query(str(docs), query, fields))
     if str(docs) == "-":
         return _from_stdin(format or "jsonl", fields)
-    path = Path(docs)
+    return _survey(str(docs), _reader(Path(docs), format, fields))
+
+
+def _reader(path: Path, format: Format | None, fields: Fields, name: str | None = None) -> Callable[[], Rows]:
+    from .inputs.files import from_file, from_folder
+
     if path.is_dir():
-        return _survey(str(path), lambda: _from_folder(path))
+        return lambda: from_folder(path)
     if not path.is_file():
         raise JobError(f"there is no input at {path}")
-    kind = format or FORMATS.get(path.suffix.lower())
-    if kind is None:
-        return _survey(str(path), lambda: iter([partial(_from_file, path, path.name)]))
-    return _survey(str(path), lambda: _from_path(path, kind, fields))
+    if format is None and path.suffix == ".duckdb":
+        raise JobError(f"{path} is a database: say what to read from it with a query")
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    kind = format or FORMATS.get(suffix.lower(), "file")
+    if kind == "file":
+        return lambda: iter([from_file(path, path.name)])
+    if kind == "parquet":
+        from .inputs.parquet import from_parquet
+
+        return lambda: from_parquet(path, fields, name or str(path))
+    from .inputs.lines import from_path
+
+    return lambda: from_path(path, kind, fields, name or str(path))
 
 
 def _from_stdin(format: Format, fields: Fields) -> Source:
     handle, spool = tempfile.mkstemp(prefix="lmprog-stdin-")
     with typed(Path(spool)), open(handle, "wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-
-    def rows() -> Rows:
-        with open(spool, "rb") as file:
-            yield from _read(file, format, "standard input", fields)
-
+    rows = _reader(Path(spool), format, fields, "standard input")
     weakref.finalize(rows, os.unlink, spool)
     return replace(_survey("standard input", rows), spool=spool)
 
@@ -116,127 +145,13 @@ def _from_stdin(format: Format, fields: Fields) -> Source:
 def _survey(name: str, rows: Callable[[], Rows]) -> Source:
     digest, total = hashlib.sha256(), 0
     for total, row in enumerate(rows(), 1):  # noqa: B007  the count is used after the loop
-        doc = row()
-        digest.update(json.dumps([doc.id, doc.text, doc.problem]).encode())
+        digest.update(_mark(row))
     return Source(name, rows, total, digest.hexdigest())
 
 
-def _from_path(path: Path, kind: Format, fields: Fields) -> Rows:
-    try:
-        with path.open("rb") as file:
-            yield from _read(file, kind, str(path), fields)
-    except OSError as error:
-        raise JobError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _read(file: BinaryIO, kind: Format, place: str, fields: Fields) -> Rows:
-    if kind == "csv":
-        return _from_csv(file, place, fields)
-    return _from_lines(file, place, fields, json.loads if kind == "jsonl" else str)
-
-
-def _from_lines(file: BinaryIO, place: str, fields: Fields, parse: Callable[[str], Any]) -> Rows:
-    for n, raw in enumerate(file, 1):
-        line = raw.removeprefix(b"\xef\xbb\xbf") if n == 1 else raw
-        if line.strip():
-            yield partial(_from_line, line, n, place, fields, parse)
-
-
-def _from_line(line: bytes, n: int, place: str, fields: Fields, parse: Callable[[str], Any]) -> Document:
-    try:
-        return _from_value(parse(line.decode().rstrip("\r\n")), n, fields, f"{place}, line {n}: ", line)
-    except (ValueError, RecursionError) as error:
-        return _broken(f"{place}, line {n}: {_reason(error)}", n, line)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}"
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at column {error.colno}"
-    return f"not JSON: {error}"
-
-
-def _from_csv(file: BinaryIO, place: str, fields: Fields) -> Rows:
-    csv.field_size_limit(sys.maxsize)  # the default would cut documents at 128 KiB
-    text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, strict=True)
-    try:
-        yield from _csv_rows(reader, place, fields)
-    finally:
-        text.detach()
-
-
-def _csv_rows(reader: Any, place: str, fields: Fields) -> Rows:
-    header: list[str] | None = None
-    while True:
-        start = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problem = f"{place}, lines {start} to {reader.line_num}: not CSV: {error}"
-            yield partial(_broken, problem, start, b"")
-            continue
-        if header is None:
-            header = row
-            if fields.text not in header:
-                raise JobError(
-                    f"{place} has no column {fields.text!r}, only {', '.join(header)}: name one as text field"
-                )
-        elif len(row) == len(header):
-            values = dict(zip(header, row, strict=True))
-            yield partial(_from_value, values, start, fields, f"{place}, line {start}: ", row)
-        elif row:
-            problem = f"{place}, line {start}: {len(row)} columns where the header has {len(header)}"
-            yield partial(_broken, problem, start, row)
-
-
-def _from_folder(folder: Path) -> Rows:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            yield partial(_from_file, path, name.as_posix())
-
-
-def _from_file(path: Path, name: str) -> Document:
-    try:
-        return Document(name, path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        return Document(name, "", problem=f"{path}: {_reason(error)}")
-    except OSError as error:
-        return Document(name, "", problem=f"{path}: {error.strerror}")
-
-
-def _from_value(value: Any, n: int, fields: Fields, place: str = "", raw: Any = None) -> Document:
-    """A record as it was parsed: a text, a mapping with the text in it, or a Document."""
-    raw = value if raw is None else raw
-    if isinstance(value, Document):
-        return value
-    mapping = {fields.text: value} if isinstance(value, str) else value
-    if not isinstance(mapping, Mapping):
-        return _broken(f"{place}expected a text or an object with the text in it, not {_kind(value)}", n, raw)
-    text, name = mapping.get(fields.text), mapping.get(fields.id)
-    if not isinstance(text, str):
-        found = "missing" if text is None else f"{_kind(text)}, not text"
-        return _broken(f"{place}the field {fields.text!r} is {found}", n, raw)
-    if not _is_unicode(text):
-        return _broken(f"{place}the text is not valid Unicode", n, raw)
-    if not isinstance(name, str | int) or isinstance(name, bool) or not _is_unicode(str(name)):
-        name = n
-    return Document(name, text, mapping.get(fields.truth), line=n)
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= c <= "\udfff" for c in text) if not text.isascii() else True
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", bool: "true or false", type(None): "null", int: "a number"}
-    return kinds.get(type(value), type(value).__name__)
-
-
-def _broken(problem: str, n: int, raw: Any) -> Document:
-    text = raw.decode(errors="backslashreplace").rstrip("\r\n") if isinstance(raw, bytes) else str(raw or "")
-    return Document(n, text.encode(errors="backslashreplace").decode(), problem=problem, line=n)
+def _mark(row: Row) -> bytes:
+    mark = getattr(row, "mark", None)
+    if mark is not None:
+        return bytes(mark())
+    doc = row()
+    return json.dumps([doc.id, doc.text, doc.problem]).encode()

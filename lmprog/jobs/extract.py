@@ -139,12 +139,14 @@ def extract(
     sampling: Sampling = GREEDY,
     fields: Fields = FIELDS,
     format: Format | None = None,
+    query: str | None = None,
     watch: Watch | None = None,
 ) -> Extraction:
     """Read `docs` with `model` and write down each one as JSON that follows `schema`.
 
-    docs          a path (JSONL, CSV, a folder of text files; any other file is one document), or texts, or mappings
-                  with the fields `text`, `id`, `truth` (other names: `fields`)
+    docs          a path (JSONL, CSV, Parquet, a folder of text, HTML and PDF; any other file is one document), a
+                  DuckDB database with a `query`, or texts, or mappings with the fields `text`, `id`, `truth` (other
+                  names: `fields`)
     schema        a JSON Schema (dict, or path of a file), a Python type, or its name as "module:Name"
     examples      (text, answer) pairs, or a path of documents with their truth, shown before each document
     shots         how many of them (None: all), the first ones or, with choose="bm25", those that are most like the
@@ -169,7 +171,7 @@ def extract(
     """
     goal = target(schema)
     pool = read_examples(examples, fields) if isinstance(examples, str | Path) else examples
-    texts = source(docs, fields, format)
+    texts = source(docs, fields, format, query)
     prompt = prompts(goal.schema, list(pool), texts, instructions, shots, choose, sets)
     job = Job(texts, goal, prompt, max_tokens, sampling)
     if out is None:

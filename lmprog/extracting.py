@@ -52,6 +52,8 @@ def extract(
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 512,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     seed: Annotated[int, typer.Option(help="For temperatures above 0.")] = 0,
+    confidence: Annotated[bool, typer.Option("--confidence", help="Say how probable each value is.")] = False,
+    evidence: Annotated[bool, typer.Option("--evidence", help="Say where texts stand in the document.")] = False,
     dtype: Annotated[str, typer.Option(help="Of the weights.")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ... [default: the first GPU, else the CPU]")] = None,
 ) -> None:
@@ -67,6 +69,7 @@ def extract(
     from .jobs.documents import Fields, source
     from .jobs.extract import Job
     from .jobs.layout import read_examples
+    from .jobs.reading import Reading
     from .jobs.shots import prompts
     from .jobs.target import target
     from .jobs.truth import read_truths
@@ -81,7 +84,8 @@ def extract(
         if prompt.shots:
             console.print(f"{shots} of {len(pool)} examples for each document, in {len(prompt.sets)} sets")
         truths = read_truths(truth, truth_field) if truth else None
-        job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed))
+        how = Reading(confidence, evidence)
+        job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how)
         about = {"command": _command(context), "folder": str(Path.cwd())}
         failed = _run(job, out, Engine(model, dtype, device), resume, overwrite, truths, about)
     raise typer.Exit(1 if failed else 0)

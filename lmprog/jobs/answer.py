@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +9,15 @@ from ..grammars import compile
 from ..grammars.errors import LmprogError
 from ..models import LanguageModel
 from ..runtime.errors import ContextOverflow
-from ..runtime.request import Request
+from ..runtime.request import Request, Result
 from ..runtime.routine import Routine
 from ..runtime.sampling import Sampling
 from .documents import Document
 from .errors import InputError, JobError
+from .evidence import look_up
 from .layout import Layout
+from .leaves import Tree, tree, weigh
+from .reading import PLAIN, Reading
 from .records import failure, success
 from .target import Target
 
@@ -28,9 +30,15 @@ class Answers:
     """
 
     def __init__(
-        self, model: LanguageModel, target: Target, layout: Layout, max_tokens: int, sampling: Sampling
+        self,
+        model: LanguageModel,
+        target: Target,
+        layout: Layout,
+        max_tokens: int,
+        sampling: Sampling,
+        reading: Reading = PLAIN,
     ) -> None:
-        self.model, self.target, self.layout = model, target, layout
+        self.model, self.target, self.layout, self.reading = model, target, layout, reading
         self.max_tokens, self.sampling = max_tokens, sampling
         bos = [] if model.bos is None else [model.bos]
         self.prefixes = [bos + self._encode(*layout.head(n)) for n in range(len(layout.sets))]
@@ -48,7 +56,17 @@ class Answers:
             self.target.read(text)
         except LmprogError as error:
             return failure(doc, error, text)
-        return success(doc, json.loads(text), result.prompt_tokens, len(result.ids))
+        return success(doc, self._known(doc, text, result), result.prompt_tokens, len(result.ids))
+
+    def _known(self, doc: Document, text: str, result: Result) -> Tree:
+        """The answer's leaves, with what is to be known of them."""
+        answer = tree(text)
+        if self.reading.confidence:
+            lengths = [len(self.model.vocab.token_bytes[token] or b"") for token in result.ids]
+            weigh(answer, lengths, result.masked_logprobs)
+        if self.reading.evidence:
+            look_up(answer, doc.text)
+        return answer
 
     def _encode(self, *pieces: str) -> list[int]:
         return [token for piece in pieces for token in self.model.vocab.encode(piece.encode())]
@@ -66,4 +84,5 @@ class Answers:
             )
         seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
         sampling = replace(self.sampling, seed=seed)
-        return Request([*prefix, *suffix], self.max_tokens, self.constraint, self.state, sampling)
+        prompt, scored = [*prefix, *suffix], self.reading.confidence
+        return Request(prompt, self.max_tokens, self.constraint, self.state, sampling, logprobs=scored)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from .answer import Answers
 from .documents import Document, Fields, Format, Source, source
 from .layout import Layout, read_examples
 from .opening import open_state
+from .reading import PLAIN, Reading
 from .records import Record
 from .score import Score, score
 from .shots import Choose, prompts
@@ -39,6 +40,7 @@ class Job:
     layout: Layout
     max_tokens: int = MAX_TOKENS
     sampling: Sampling = GREEDY
+    reading: Reading = PLAIN
 
     def parts(self, model: str) -> dict[str, Any]:
         """What has to be the same for a resume, by name; texts as digests."""
@@ -47,12 +49,13 @@ class Job:
             "prompt": self.layout.digest(),
             "input": self.source.digest,
             "model": model,
-            "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling)},
+            "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling), **self.reading.parts()},
         }
 
     def worker(self, model: LanguageModel) -> Worker:
         """Raises JobError when no answer fits in `max_tokens`."""
-        return Worker(model, Answers(model, self.target, self.layout, self.max_tokens, self.sampling))
+        answers = Answers(model, self.target, self.layout, self.max_tokens, self.sampling, self.reading)
+        return Worker(model, answers)
 
 
 def _digest(text: str) -> str:
@@ -141,6 +144,8 @@ def extract(
     format: Format | None = None,
     query: str | None = None,
     watch: Watch | None = None,
+    confidence: bool = False,
+    evidence: bool = False,
 ) -> Extraction:
     """Read `docs` with `model` and write down each one as JSON that follows `schema`.
 
@@ -158,6 +163,8 @@ def extract(
     overwrite     replace an output, or an unfinished one, and start anew
     max_tokens    most tokens of an answer; every answer is complete within it
     watch         called with the figures so far
+    confidence    also say how probable each value is: `confidence` of a record
+    evidence      also say where texts stand in the document: `evidence` of a record
 
     A document that cannot be read or answered becomes a record with an error; the others go on. With a type as schema,
     `data` is of that type.
@@ -173,7 +180,7 @@ def extract(
     pool = read_examples(examples, fields) if isinstance(examples, str | Path) else examples
     texts = source(docs, fields, format, query)
     prompt = prompts(goal.schema, list(pool), texts, instructions, shots, choose, sets)
-    job = Job(texts, goal, prompt, max_tokens, sampling)
+    job = Job(texts, goal, prompt, max_tokens, sampling, Reading(confidence, evidence))
     if out is None:
         state = open_memory(job.source.total)
     else:
@@ -194,4 +201,4 @@ def _record(goal: Target, fields: Mapping[str, Any]) -> Record:
     record = Record(**fields)
     if record.error is not None:
         return record
-    return Record(record.id, goal.read(json.dumps(record.data)), None, record.usage)
+    return replace(record, data=goal.read(json.dumps(record.data)))

@@ -7,24 +7,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from .documents import Document
+from .evidence import shown
+from .leaves import Tree, data, leaves
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a job found in one document: `data`, or the `error` (its `type` and `message`) that stands in its place.
 
-    usage    prompt_tokens and output_tokens; only what is the same in every run of the job
+    usage       prompt_tokens and output_tokens; only what is the same in every run of the job
+    confidence  how probable each value is, by its JSON pointer in `data`, if that was asked for
+    evidence    where values stand in the text, by pointer: `start` and `end` (text[start:end] is the `text` beside
+                them), and `found` if the value is no quote but was looked up afterwards
     """
 
     id: str | int
     data: Any
     error: Mapping[str, Any] | None = None
     usage: Mapping[str, int] | None = None
+    confidence: Mapping[str, float] | None = None
+    evidence: Mapping[str, Mapping[str, Any]] | None = None
 
 
-def success(doc: Document, data: Any, prompt_tokens: int, output_tokens: int) -> dict[str, Any]:
+def success(doc: Document, answer: Tree, prompt_tokens: int, output_tokens: int) -> dict[str, Any]:
     usage = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
-    return {"id": doc.id, "data": data, "error": None, "usage": usage}
+    record = {"id": doc.id, "data": data(answer), "error": None, "usage": usage}
+    every = list(leaves(answer))
+    more = {
+        "confidence": {at: float(f"{leaf.confidence:.4g}") for at, leaf in every if leaf.confidence is not None},
+        "evidence": {at: shown(leaf, doc.text) for at, leaf in every if leaf.place is not None},
+    }
+    return record | {key: value for key, value in more.items() if value}
 
 
 def failure(doc: Document, error: Exception, answer: str | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from . import __version__
 from .evaluating import app as evaluating
 from .extracting import extract
 from .jobs_commands import app as jobs_commands
+from .reporting import report
 from .terminal import console, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -26,6 +27,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 app.command()(extract)
+app.command()(report)
 app.add_typer(jobs_commands, name="jobs")
 
 

@@ -15,7 +15,7 @@ from ..rendering import resource, template
 from .errors import JobError
 from .same import Same
 from .tables import EXACT, Count, Match, TableScore, compare
-from .truth import Truths
+from .truth import Truths, read_records
 
 WORST = 200  # tables on the page
 ROWS = 100  # rows of each
@@ -72,7 +72,7 @@ def evaluated(out: Path, truths: Truths, settings: Settings) -> Report:
 
     def matches() -> Iterator[tuple[float, int, str | int, Match]]:
         nonlocal unknown
-        for n, record in enumerate(_records(out)):
+        for n, record in enumerate(read_records(out)):
             if record["id"] not in truths:
                 unknown += 1
                 continue
@@ -84,20 +84,6 @@ def evaluated(out: Path, truths: Truths, settings: Settings) -> Report:
     if not score.documents:
         raise JobError(f"no record of {out} has a truth: ids must be the same")
     return Report(score, [(name, match) for *_, name, match in worst], unknown, settings)
-
-
-def _records(out: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        with out.open(encoding="utf-8") as lines:
-            for n, line in enumerate(lines, 1):
-                record = json.loads(line)
-                if not isinstance(record, dict) or not {"id", "data"} <= record.keys():
-                    raise JobError(f"{out}, line {n} is no record with id and data")
-                yield record
-    except OSError as error:
-        raise JobError(f"cannot read {out}: {error.strerror}") from error
-    except ValueError as error:
-        raise JobError(f"{out} is not JSONL: {error}") from error
 
 
 def shown(report: Report) -> Grid:

@@ -80,10 +80,13 @@ if TYPE_CHECKING:
     from .holes import gen as gen
     from .holes import quote as quote
     from .holes import select as select
+    from .jobs import Cluster as Cluster
+    from .jobs import ClusterError as ClusterError
     from .jobs import Extraction as Extraction
     from .jobs import InputError as InputError
     from .jobs import JobError as JobError
     from .jobs import OutputError as OutputError
+    from .jobs import WorkerDied as WorkerDied
     from .jobs import extract as extract
     from .models import LanguageModel as LanguageModel
     from .models import using as using
@@ -122,7 +125,7 @@ _HOMES = {
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Grammar any_text choices from_type json_schema literal regex",
     ".holes": "Hole gen quote select",
-    ".jobs": "Extraction InputError JobError OutputError extract",
+    ".jobs": "Cluster ClusterError Extraction InputError JobError OutputError WorkerDied extract",
     ".models": "LanguageModel using",
     ".plan": "Plan",
     ".preview": "previewing",

@@ -21,6 +21,8 @@ LmprogError
 ├── RequestError             (runtime) a request that cannot be run: no chat template for roles, ids out of range
 ├── SamplingError            (runtime) bad temperature, NaN logits, ...
 ├── JobError                 (jobs) an extraction job cannot start or go on
+│   ├── ClusterError            Ray is missing or cannot be reached, or its workers keep dying
+│   ├── WorkerDied              workers died of one document
 │   ├── InputError              one input record cannot be read
 │   └── OutputError             one answer is not accepted
 ├── RunError                 a file is not a saved run, or a run does not hold what was asked of it

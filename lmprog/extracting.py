@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from .job_engine import Engine, Workers
 from .terminal import console, errors
 
 if TYPE_CHECKING:
@@ -56,6 +57,18 @@ def extract(
     evidence: Annotated[bool, typer.Option("--evidence", help="Say where texts stand in the document.")] = False,
     dtype: Annotated[str, typer.Option(help="Of the weights.")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ... [default: the first GPU, else the CPU]")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Answers do not depend on what runs beside them.")
+    ] = False,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="The model in this process, or in workers of a Ray cluster.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="How many, with --engine ray.")] = 2,
+    ray_address: Annotated[
+        str | None, typer.Option(help="The cluster, as host:port or auto. [default: one on this machine]")
+    ] = None,
+    worker_cpus: Annotated[float, typer.Option(min=0, help="CPUs that Ray keeps for each worker.")] = 1.0,
+    worker_gpus: Annotated[float, typer.Option(min=0, help="GPUs that Ray keeps for each worker.")] = 0.0,
 ) -> None:
     """Write down each document as JSON that follows a schema.
 
@@ -87,16 +100,10 @@ def extract(
         how = Reading(confidence, evidence)
         job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how)
         about = {"command": _command(context), "folder": str(Path.cwd())}
-        failed = _run(job, out, Engine(model, dtype, device), resume, overwrite, truths, about)
+        crew = Workers(workers, ray_address, worker_cpus, worker_gpus) if engine == "ray" else None
+        loader = Engine(model, dtype, device, deterministic, crew)
+        failed = _run(job, out, loader, resume, overwrite, truths, about)
     raise typer.Exit(1 if failed else 0)
-
-
-class Engine(NamedTuple):
-    """What `lp.load` is to load."""
-
-    model: str | None
-    dtype: str
-    device: str | None
 
 
 def _command(context: typer.Context) -> list[str]:
@@ -123,12 +130,11 @@ def _run(
 ) -> int:
     """Run the job or find it done; the number of failed records."""
     from .jobs.extract import settled
-    from .jobs.identity import identity
     from .jobs.opening import open_state
     from .jobs.show import table
     from .jobs.truth import score_lines
 
-    parts = job.parts(f"{identity(engine.model)} {engine.dtype}")
+    parts = job.parts(engine.parts)
     state = open_state(out, parts, job.source.total, resume=resume, overwrite=overwrite, about=about)
     with closing(state):
         already = state.finished
@@ -155,13 +161,13 @@ def _work(job: Job, state: State, engine: Engine) -> Summary:
     from .jobs.errors import JobCancelled
     from .jobs.extract import run
     from .jobs.show import progress
-    from .runtime.load import load
 
     try:
-        with console.status("loading the model"):
-            worker = job.worker(load(engine.model, dtype=engine.dtype, device=engine.device))
-        with progress(job.source.total, console) as watch:
-            return run(job, worker, state, watch)
+        with ExitStack() as stack:
+            with console.status("loading the model"):
+                worker = job.worker(stack.enter_context(engine.loaded()))
+            with progress(job.source.total, console) as watch:
+                return run(job, worker, state, watch)
     except (KeyboardInterrupt, JobCancelled) as stop:
         what = "cancelled" if isinstance(stop, JobCancelled) else "stopped"
         kept = f"{state.counts()[0]} of {state.total} records are kept"

@@ -1,13 +1,16 @@
 """Extraction jobs: documents in, JSON that follows a schema out."""
 
+from .cluster import Cluster
 from .documents import Document, Fields
-from .errors import InputError, JobError, OutputError
+from .errors import ClusterError, InputError, JobError, OutputError, WorkerDied
 from .extract import Extraction, extract
 from .records import Record
 from .score import Score
 from .summary import Summary
 
 __all__ = [
+    "Cluster",
+    "ClusterError",
     "Document",
     "Extraction",
     "Fields",
@@ -17,5 +20,6 @@ __all__ = [
     "Record",
     "Score",
     "Summary",
+    "WorkerDied",
     "extract",
 ]

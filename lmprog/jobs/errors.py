@@ -2,6 +2,8 @@
 
 LmprogError
 └── JobError           the job cannot start or go on: a missing input, another job's output, a full disk
+    ├── ClusterError   Ray is missing or cannot be reached, or its workers cannot start or keep dying
+    ├── WorkerDied     workers die of one document; kept beside the output, the job goes on
     ├── InputError     one input record cannot be read; kept beside the output, the job goes on
     ├── OutputError    the answer for one record is not accepted by the schema's type; kept likewise
     └── JobCancelled   somebody cancelled the job while it ran; what is done is kept
@@ -14,6 +16,14 @@ from ..grammars.errors import LmprogError
 
 class JobError(LmprogError):
     """The job cannot start or go on; what it has written stays valid."""
+
+
+class ClusterError(JobError):
+    """Ray is missing or cannot be reached, or its workers cannot start, or keep dying."""
+
+
+class WorkerDied(JobError):
+    """The process of a worker died each time that it worked on this document alone."""
 
 
 class InputError(JobError):

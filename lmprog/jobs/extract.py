@@ -13,7 +13,9 @@ from typing import Any
 from ..models import LanguageModel
 from ..runtime.sampling import Sampling
 from .answer import Answers
+from .cluster import Cluster
 from .documents import Document, Fields, Format, Source, source
+from .fleet import Fleet
 from .layout import Layout, read_examples
 from .opening import open_state
 from .reading import PLAIN, Reading
@@ -52,8 +54,10 @@ class Job:
             "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling), **self.reading.parts()},
         }
 
-    def worker(self, model: LanguageModel) -> Worker:
+    def worker(self, model: LanguageModel | Cluster) -> Worker | Fleet:
         """Raises JobError when no answer fits in `max_tokens`."""
+        if isinstance(model, Cluster):
+            return model.worker(self)
         answers = Answers(model, self.target, self.layout, self.max_tokens, self.sampling, self.reading)
         return Worker(model, answers)
 
@@ -62,7 +66,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def run(job: Job, worker: Worker, state: State, watch: Watch | None = None) -> Summary:
+def run(job: Job, worker: Worker | Fleet, state: State, watch: Watch | None = None) -> Summary:
     """Do what is not done yet, together with all others who work on `state`, and put the output in place.
 
     This is the seam between the state and the machines: `worker.run` is given documents with their numbers, which are
@@ -126,7 +130,7 @@ class Extraction:
 
 
 def extract(
-    model: LanguageModel,
+    model: LanguageModel | Cluster,
     docs: str | Path | Iterable[Any],
     schema: Any,
     *,

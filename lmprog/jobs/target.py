@@ -21,6 +21,7 @@ from .errors import JobError, OutputError
 # Keywords beside or above which an object must stay open: their meaning depends on properties declared elsewhere.
 COMBINING = {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "$ref", "$dynamicRef", "dependentSchemas"}
 OPEN = {"additionalProperties", "unevaluatedProperties", "patternProperties"}
+ALIAS = "lmprog_schema_"  # how modules loaded from a file are called
 INTO_ONE = ("items", "contains", "additionalProperties")
 INTO_MANY = ("properties", "$defs", "definitions")
 
@@ -30,11 +31,16 @@ class Target:
     """The schema (closed: see `closed`), its grammar, and `read`, which turns an answer into the value that users get.
 
     `read` raises OutputError when the schema, read by an independent validator, or the type refuses the answer.
+    `spec` is what it was made of, and is made of again in another process.
     """
 
     schema: Any
     grammar: Grammar
     read: Callable[[str], Any]
+    spec: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return target, (self.spec,)
 
     @property
     def fields(self) -> list[str]:
@@ -57,7 +63,7 @@ def target(spec: Any) -> Target:
 def _from_schema(schema: Any) -> Target:
     closed_schema = closed(schema)
     grammar = json_schema(closed_schema, whitespace="compact")
-    return Target(closed_schema, grammar, _checker(schema))
+    return Target(closed_schema, grammar, _checker(schema), schema)
 
 
 def _checker(schema: Any) -> Callable[[str], Any]:
@@ -97,7 +103,7 @@ def _from_type(tp: Any) -> Target:
             first = error.errors(include_url=False)[0]
             raise OutputError(f"{first['msg']} (at {_pointer(list(first['loc']))})") from error
 
-    return Target(schema, json_schema(schema, whitespace="compact"), read)
+    return Target(schema, json_schema(schema, whitespace="compact"), read, tp)
 
 
 def closed(schema: Any) -> Any:
@@ -167,7 +173,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    alias = f"lmprog_schema_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    alias = f"{ALIAS}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(alias, path)
     assert spec is not None
     assert spec.loader is not None

@@ -16,33 +16,36 @@ IN_FLIGHT = 256
 Numbered = tuple[int, Document]
 Record = dict[str, Any]
 Records = list[tuple[int, Record]]
+Flying = dict[Future[Record], tuple[int, Pending[Record]]]
+Put = Callable[[Records], None]
 
 
 class Worker:
-    """One model at work on one job: each document is a routine on its engine."""
+    """One model at work on one job: each document is a routine on its engine. Threads may share it."""
 
     def __init__(self, model: LanguageModel, answers: Answers) -> None:
         self.model, self.answers = model, answers
-        self._flying: dict[Future[Record], tuple[int, Pending[Record]]] = {}
 
-    def run(self, docs: Iterable[Numbered], put: Callable[[Records], None]) -> None:
+    def run(self, docs: Iterable[Numbered], put: Put) -> None:
         """Work through `docs`, giving finished records to `put` in batches, in the order in which they finish."""
         todo = iter(docs)
+        flying: Flying = {}
         try:
-            while self._launch(todo):
-                put(self._land())
+            while self._launch(todo, flying):
+                put(_landed(flying))
         finally:
-            for _, pending in self._flying.values():
+            for _, pending in flying.values():
                 pending.cancel()
 
-    def _launch(self, todo: Iterable[Numbered]) -> bool:
+    def _launch(self, todo: Iterable[Numbered], flying: Flying) -> bool:
         """Fill up with documents. False when none is under way."""
-        for number, doc in islice(todo, IN_FLIGHT - len(self._flying)):
+        for number, doc in islice(todo, IN_FLIGHT - len(flying)):
             pending = self.model.run(self.answers.answer(number, doc), group=self)
-            self._flying[pending.future] = number, pending
-        return bool(self._flying)
+            flying[pending.future] = number, pending
+        return bool(flying)
 
-    def _land(self) -> Records:
-        """Wait until at least one document is done, and take all that are. Raises what ends the job."""
-        done = wait(self._flying, return_when=FIRST_COMPLETED).done
-        return [(number, pending.result()) for number, pending in [self._flying.pop(future) for future in done]]
+
+def _landed(flying: Flying) -> Records:
+    """Wait until at least one document is done, and take all that are. Raises what ends the job."""
+    done = wait(flying, return_when=FIRST_COMPLETED).done
+    return [(number, pending.result()) for number, pending in [flying.pop(future) for future in done]]

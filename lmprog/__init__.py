@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attempts import Attempt as Attempt
     from .branches import Branch as Branch
+    from .bytewise import ByteModel as ByteModel
+    from .bytewise import NextBytes as NextBytes
+    from .bytewise import bytewise as bytewise
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
     from .covers import Exact as Exact
@@ -116,6 +119,7 @@ RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError T
 _HOMES = {
     ".attempts": "Attempt",
     ".branches": "Branch",
+    ".bytewise": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",

@@ -56,8 +56,8 @@ def bytewise(model: LanguageModel, *, beam: int = 64) -> ByteModel:
     """A model whose tokens are single bytes, and that gives to strings the probabilities that `model` gives them.
 
     It can be used wherever a model is: its texts have one spelling only, so that no splice, option or constraint
-    depends on tokens. `next_bytes(text)` gives the figures. Each byte costs a row of logits for every hypothesis that ends
-    at it (docs/probabilities.md has figures), so it is slow; it is closed by itself, without `model`.
+    depends on tokens. `next_bytes(text)` gives the figures. Each byte costs a row of logits for every hypothesis that
+    ends at it (docs/probabilities.md has figures), so it is slow; it is closed by itself, without `model`.
 
     beam   hypotheses that are kept of a string; more are dropped, the least probable first, and `missing` says what
            that can amount to. Of texts of more than 96 bytes the beginning is taken in the tokenizer's spelling

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attempts import Attempt as Attempt
     from .branches import Branch as Branch
-    from .bytewise import ByteModel as ByteModel
-    from .bytewise import NextBytes as NextBytes
-    from .bytewise import bytewise as bytewise
+    from .byte_model import ByteModel as ByteModel
+    from .byte_model import NextBytes as NextBytes
+    from .byte_model import bytewise as bytewise
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
     from .covers import Exact as Exact
@@ -119,7 +119,7 @@ RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError T
 _HOMES = {
     ".attempts": "Attempt",
     ".branches": "Branch",
-    ".bytewise": "ByteModel NextBytes bytewise",
+    ".byte_model": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",

@@ -12,6 +12,7 @@ from .evaluating import app as evaluating
 from .extracting import extract
 from .jobs_commands import app as jobs_commands
 from .reporting import report
+from .serve.command import serve
 from .terminal import console, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -29,6 +30,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 app.command()(extract)
 app.command()(report)
 app.add_typer(jobs_commands, name="jobs")
+app.command()(serve)
 
 
 @app.command()

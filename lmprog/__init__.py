@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from .holes import gen as gen
     from .holes import quote as quote
     from .holes import select as select
+    from .jobs import Calibration as Calibration
     from .jobs import Cluster as Cluster
     from .jobs import ClusterError as ClusterError
     from .jobs import Extraction as Extraction
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from .jobs import JobError as JobError
     from .jobs import OutputError as OutputError
     from .jobs import WorkerDied as WorkerDied
+    from .jobs import calibrate as calibrate
     from .jobs import extract as extract
     from .models import LanguageModel as LanguageModel
     from .models import using as using
@@ -129,7 +131,7 @@ _HOMES = {
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Grammar any_text choices from_type json_schema literal regex",
     ".holes": "Hole gen quote select",
-    ".jobs": "Cluster ClusterError Extraction InputError JobError OutputError WorkerDied extract",
+    ".jobs": "Calibration Cluster ClusterError Extraction InputError JobError OutputError WorkerDied calibrate extract",
     ".models": "LanguageModel using",
     ".plan": "Plan",
     ".preview": "previewing",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .calibrating import calibrate
 from .evaluating import app as evaluating
 from .extracting import extract
 from .jobs_commands import app as jobs_commands
@@ -29,6 +30,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 app.command()(extract)
 app.command()(report)
+app.command()(calibrate)
 app.add_typer(jobs_commands, name="jobs")
 app.command()(serve)
 

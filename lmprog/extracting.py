@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -55,6 +56,13 @@ def extract(
     seed: Annotated[int, typer.Option(help="For temperatures above 0.")] = 0,
     confidence: Annotated[bool, typer.Option("--confidence", help="Say how probable each value is.")] = False,
     evidence: Annotated[bool, typer.Option("--evidence", help="Say where texts stand in the document.")] = False,
+    calibration: Annotated[Path | None, typer.Option(help="What lmprog calibrate wrote, for confidences.")] = None,
+    abstain: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Values of a lower confidence become null, or are doubted.")
+    ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="Write values to check to this JSONL or CSV file, the most doubtful first.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Of the weights.")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ... [default: the first GPU, else the CPU]")] = None,
     deterministic: Annotated[
@@ -79,6 +87,7 @@ def extract(
 
     Exit code: 0 done; 1 done, some documents failed; 2 the job could not start or go on; 130 interrupted.
     """
+    from .jobs.calibration import Calibration
     from .jobs.documents import Fields, source
     from .jobs.extract import Job
     from .jobs.layout import read_examples
@@ -97,12 +106,13 @@ def extract(
         if prompt.shots:
             console.print(f"{shots} of {len(pool)} examples for each document, in {len(prompt.sets)} sets")
         truths = read_truths(truth, truth_field) if truth else None
-        how = Reading(confidence, evidence)
+        learnt = Calibration.load(calibration) if calibration else None
+        how = Reading(confidence or review is not None, evidence, learnt, abstain)
         job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how)
         about = {"command": _command(context), "folder": str(Path.cwd())}
         crew = Workers(workers, ray_address, worker_cpus, worker_gpus) if engine == "ray" else None
         loader = Engine(model, dtype, device, deterministic, crew)
-        failed = _run(job, out, loader, resume, overwrite, truths, about)
+        failed = _run(job, out, loader, resume, overwrite, truths, about, review)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -127,20 +137,25 @@ def _run(
     overwrite: bool,
     truths: Truths | None,
     about: dict[str, Any],
+    review: Path | None,
 ) -> int:
     """Run the job or find it done; the number of failed records."""
     from .jobs.extract import settled
     from .jobs.opening import open_state
+    from .jobs.review import write_review
     from .jobs.show import table
     from .jobs.truth import score_lines
 
     parts = job.parts(engine.parts)
+    job.reading.check(parts)
     state = open_state(out, parts, job.source.total, resume=resume, overwrite=overwrite, about=about)
     with closing(state):
         already = state.finished
         _keep_input(job, out, already)
         summary = settled(state) or _work(job, state, engine)
         Console().print(table(summary, score_lines(state.lines(), job.source.read(), truths)))
+        if review is not None:
+            write_review(review, map(json.loads, state.lines()), job.source.read())
     _keep_input(job, out, done=True)
     console.print(f"{'done already' if already else 'done'}: {out}", soft_wrap=True, highlight=False)
     return summary.failed

@@ -1,5 +1,7 @@
 """Extraction jobs: documents in, JSON that follows a schema out."""
 
+from .calibrate import Calibrated, calibrate
+from .calibration import Calibration
 from .cluster import Cluster
 from .documents import Document, Fields
 from .errors import ClusterError, InputError, JobError, OutputError, WorkerDied
@@ -9,6 +11,8 @@ from .score import Score
 from .summary import Summary
 
 __all__ = [
+    "Calibrated",
+    "Calibration",
     "Cluster",
     "ClusterError",
     "Document",
@@ -21,5 +25,6 @@ __all__ = [
     "Score",
     "Summary",
     "WorkerDied",
+    "calibrate",
     "extract",
 ]

@@ -12,11 +12,12 @@ from ..runtime.errors import ContextOverflow
 from ..runtime.request import Request, Result
 from ..runtime.routine import Routine
 from ..runtime.sampling import Sampling
+from .abstain import abstain
 from .documents import Document
 from .errors import InputError, JobError
 from .evidence import look_up
 from .layout import Layout
-from .leaves import Tree, tree, weigh
+from .leaves import Tree, leaves, tree, weigh
 from .reading import PLAIN, Reading
 from .records import failure, success
 from .target import Target
@@ -56,17 +57,30 @@ class Answers:
             self.target.read(text)
         except LmprogError as error:
             return failure(doc, error, text)
-        return success(doc, self._known(doc, text, result), result.prompt_tokens, len(result.ids))
+        return self._record(doc, self._known(doc, text, result), result)
+
+    def _record(self, doc: Document, answer: Tree, result: Result) -> dict[str, Any]:
+        doubts: tuple[dict[str, str], ...] = ()
+        if self.reading.abstain is not None:
+            doubts = abstain(answer, self.reading.abstain, self.target.read)
+        return success(doc, answer, result.prompt_tokens, len(result.ids), *doubts)
 
     def _known(self, doc: Document, text: str, result: Result) -> Tree:
         """The answer's leaves, with what is to be known of them."""
         answer = tree(text)
-        if self.reading.confidence:
+        if self.reading.weighs:
             lengths = [len(self.model.vocab.token_bytes[token] or b"") for token in result.ids]
             weigh(answer, lengths, result.masked_logprobs)
+            self._calibrate(answer)
         if self.reading.evidence:
             look_up(answer, doc.text)
         return answer
+
+    def _calibrate(self, answer: Tree) -> None:
+        if (calibration := self.reading.calibration) is not None:
+            for pointer, leaf in leaves(answer):
+                assert leaf.confidence is not None
+                leaf.confidence = calibration(pointer, leaf.confidence)
 
     def _encode(self, *pieces: str) -> list[int]:
         return [token for piece in pieces for token in self.model.vocab.encode(piece.encode())]
@@ -84,5 +98,5 @@ class Answers:
             )
         seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
         sampling = replace(self.sampling, seed=seed)
-        prompt, scored = [*prefix, *suffix], self.reading.confidence
+        prompt, scored = [*prefix, *suffix], self.reading.weighs
         return Request(prompt, self.max_tokens, self.constraint, self.state, sampling, logprobs=scored)

@@ -6,6 +6,8 @@ LmprogError
     ├── WorkerDied     workers die of one document; kept beside the output, the job goes on
     ├── InputError     one input record cannot be read; kept beside the output, the job goes on
     ├── OutputError    the answer for one record is not accepted by the schema's type; kept likewise
+    ├── TooFewLabels   there is too little to learn a calibration from
+    ├── CalibrationMismatch  a calibration was learnt on a job with another schema, prompt or model
     └── JobCancelled   somebody cancelled the job while it ran; what is done is kept
 """
 
@@ -32,6 +34,14 @@ class InputError(JobError):
 
 class OutputError(JobError):
     """The answer for one record is rejected by the schema or the type."""
+
+
+class TooFewLabels(JobError):
+    """There is too little to learn a calibration from."""
+
+
+class CalibrationMismatch(JobError):
+    """A calibration was learnt on a job with another schema, prompt or model."""
 
 
 class JobCancelled(JobError):

@@ -13,6 +13,7 @@ from typing import Any
 from ..models import LanguageModel
 from ..runtime.sampling import Sampling
 from .answer import Answers
+from .calibration import Calibration
 from .cluster import Cluster
 from .documents import Document, Fields, Format, Source, source
 from .fleet import Fleet
@@ -20,6 +21,7 @@ from .layout import Layout, read_examples
 from .opening import open_state
 from .reading import PLAIN, Reading
 from .records import Record
+from .review import write_review
 from .score import Score, score
 from .shots import Choose, prompts
 from .state import State
@@ -150,6 +152,9 @@ def extract(
     watch: Watch | None = None,
     confidence: bool = False,
     evidence: bool = False,
+    calibration: Calibration | str | Path | None = None,
+    abstain: float | None = None,
+    review: str | Path | None = None,
 ) -> Extraction:
     """Read `docs` with `model` and write down each one as JSON that follows `schema`.
 
@@ -169,6 +174,10 @@ def extract(
     watch         called with the figures so far
     confidence    also say how probable each value is: `confidence` of a record
     evidence      also say where texts stand in the document: `evidence` of a record
+    calibration   what `calibrate` made, or a file of it: confidences are what it makes of them
+    abstain       values of a lower confidence become null, with a reason in `abstained`, or are `doubted` where the
+                  schema allows no null
+    review        write this file for people who check values, the most doubtful first (see `review.py`)
 
     A document that cannot be read or answered becomes a record with an error; the others go on. With a type as schema,
     `data` is of that type.
@@ -184,13 +193,19 @@ def extract(
     pool = read_examples(examples, fields) if isinstance(examples, str | Path) else examples
     texts = source(docs, fields, format, query)
     prompt = prompts(goal.schema, list(pool), texts, instructions, shots, choose, sets)
-    job = Job(texts, goal, prompt, max_tokens, sampling, Reading(confidence, evidence))
+    learnt = Calibration.load(calibration) if isinstance(calibration, str | Path) else calibration
+    how = Reading(confidence or review is not None, evidence, learnt, abstain)
+    job = Job(texts, goal, prompt, max_tokens, sampling, how)
+    parts = job.parts(model.name)
+    how.check(parts)
     if out is None:
         state = open_memory(job.source.total)
     else:
-        state = open_state(Path(out), job.parts(model.name), job.source.total, resume=resume, overwrite=overwrite)
+        state = open_state(Path(out), parts, job.source.total, resume=resume, overwrite=overwrite)
     with closing(state):
         summary = settled(state) or run(job, job.worker(model), state, watch)
+        if review is not None:
+            write_review(review, map(json.loads, state.lines()), job.source.read())
         return _extraction(job, state.lines(), summary)
 
 

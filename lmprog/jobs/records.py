@@ -19,6 +19,8 @@ class Record:
     confidence  how probable each value is, by its JSON pointer in `data`, if that was asked for
     evidence    where values stand in the text, by pointer: `start` and `end` (text[start:end] is the `text` beside
                 them), and `found` if the value is no quote but was looked up afterwards
+    abstained   why values are null that the model did give, by pointer
+    doubted     why values are doubtful that could not be made null, by pointer
     """
 
     id: str | int
@@ -27,15 +29,27 @@ class Record:
     usage: Mapping[str, int] | None = None
     confidence: Mapping[str, float] | None = None
     evidence: Mapping[str, Mapping[str, Any]] | None = None
+    abstained: Mapping[str, str] | None = None
+    doubted: Mapping[str, str] | None = None
 
 
-def success(doc: Document, answer: Tree, prompt_tokens: int, output_tokens: int) -> dict[str, Any]:
+def success(
+    doc: Document,
+    answer: Tree,
+    prompt_tokens: int,
+    output_tokens: int,
+    abstained: Mapping[str, str] | None = None,
+    doubted: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A record with an answer; what there is nothing to say of is left out."""
     usage = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
     record = {"id": doc.id, "data": data(answer), "error": None, "usage": usage}
     every = list(leaves(answer))
     more = {
         "confidence": {at: float(f"{leaf.confidence:.4g}") for at, leaf in every if leaf.confidence is not None},
         "evidence": {at: shown(leaf, doc.text) for at, leaf in every if leaf.place is not None},
+        "abstained": abstained,
+        "doubted": doubted,
     }
     return record | {key: value for key, value in more.items() if value}
 

@@ -126,21 +126,26 @@ def run(engine: str, work: dict[str, list[Item]], folder: Path, room: Path, opti
     kind = engine.split("-")[0]
     some = {name: (KINDS[name], items[: SHARE.get((kind, name))]) for name, items in work.items()}
     settings = {k: str(v(room)) if callable(v) else v for k, v in OPTIONS[engine].items()}
-    task, results = room / "task.json", room / "results.jsonl"
-    task.write_text(json.dumps({"folder": str(folder), "options": settings, "warm": warm(work), "work": some}))
-    results.unlink(missing_ok=True)
-    python = dict(pair.split("=", 1) for pair in options.python_of)
-    command = [python.get(engine, python.get(kind, sys.executable)), str(ROOT / "benchmarks/engines/worker.py")]
-    with (options.out.parent / f"peers.{engine}.log").open("w") as log:
-        subprocess.run([*command, engine, str(task), str(results)], env=environment(kind), stdout=log, stderr=log)
-    found = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    if not found:
-        yield {"error": f"did not start; see {log.name}"}
-    for line in found:
+    task = {"folder": str(folder), "options": settings, "warm": warm(work), "work": some}
+    for line in process(engine, task, room, options):
         if "texts" in line:
             texts = line.pop("texts")
             line["valid"] = sum(valid(item, text) for item, text in zip(some[line["workload"]][1], texts, strict=True))
         yield line
+
+
+def process(engine: str, task: Line, room: Path, options: Any) -> list[Line]:
+    """What a process of an engine writes down of its work, answers included; see worker.py."""
+    kind = engine.split("-")[0]
+    file, results = room / "task.json", room / "results.jsonl"
+    file.write_text(json.dumps(task))
+    results.unlink(missing_ok=True)
+    python = dict(pair.split("=", 1) for pair in options.python_of)
+    command = [python.get(engine, python.get(kind, sys.executable)), str(ROOT / "benchmarks/engines/worker.py")]
+    with (options.out.parent / f"peers.{engine}.log").open("w") as log:
+        subprocess.run([*command, engine, str(file), str(results)], env=environment(kind), stdout=log, stderr=log)
+    found = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    return found or [{"error": f"did not start; see {log.name}"}]
 
 
 def warm(work: dict[str, list[Item]]) -> dict[str, Item]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from lmprog.testing import Scripted
 
@@ -93,3 +94,27 @@ def test_with_the_default_model(name: str) -> None:
 
     assert 0 == done.returncode, done.stderr
     assert done.stdout.strip()
+
+
+def test_orders_are_made_by_their_script(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, EXAMPLES / "make_orders.py", "24", "11", tmp_path], check=True)
+
+    for name in ("orders.jsonl", "orders.shots.jsonl"):
+        assert (EXAMPLES / name).read_text() == (tmp_path / name).read_text()
+
+
+def test_orders_tell_their_tables() -> None:
+    """Whatever a table says stands in its text, in the form of its schema."""
+    make, schema = example("make_orders"), runpy.run_path(str(EXAMPLES / "orders.py"))["Orders"]
+    docs = make.documents(300, 3)
+
+    for doc in docs:
+        rows = TypeAdapter(schema).validate_python(doc["truth"])
+        for row in rows:
+            said = [str(row.count), make.WORDS[row.count] if row.count < len(make.WORDS) else ""]
+            assert row.customer in doc["text"]
+            assert row.item in doc["text"]
+            assert any(word and word in doc["text"].lower() for word in said)
+            assert row.price is None or f"{row.price:g}" in doc["text"]
+    assert any(doc["truth"] == [] for doc in docs)
+    assert len({doc["text"] for doc in docs}) > 280

@@ -23,11 +23,10 @@ class Engine:
         self.llm = LLM(
             folder,
             dtype="float32",
-            max_model_len=2048,
             enable_prefix_caching=True,
             max_num_seqs=64,
             structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
-            **options,
+            **{"max_model_len": 2048, **options},
         )
 
     def extract(self, items: list[Any]) -> Output:

@@ -250,3 +250,26 @@ def test_other_documents_are_refused(tmp_path: Path) -> None:
         list(read_pairs(out, lambda: iter([Document("x", "")]))())
     with pytest.raises(JobError, match="line 2 has no document"):
         list(read_pairs(out, lambda: iter([DOCS[0]]))())
+
+
+def test_the_input_is_found_by_the_job(lmprog: Run, tiny: Path, schema: Path, docs: Path, tmp_path: Path) -> None:
+    lmprog("extract", docs, "--schema", schema, "-o", "out.jsonl", "--model", tiny, "--id-field", "text")
+    (tmp_path / "elsewhere").mkdir()
+    done = lmprog("report", "../out.jsonl", "-o", "page.html", cwd=tmp_path / "elsewhere")
+
+    assert 0 == done.returncode, done.stderr
+    records = Page((tmp_path / "elsewhere" / "page.html").read_text()).records
+    assert 40 == len(records)
+    assert all(record["id"] == "".join(part for part, _ in record["text"]) for record in records if not record["error"])
+    docs.write_text("\n".join(docs.read_text().splitlines()[1:]))
+    done = lmprog("report", "out.jsonl")
+    assert 2 == done.returncode
+    assert "name the input of this very job" in done.stderr
+
+
+def test_without_an_input(lmprog: Run, tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").write_text(json.dumps(GOOD))
+    done = lmprog("report", "out.jsonl")
+
+    assert 0 == done.returncode
+    assert "without texts: name the input as --docs" in done.stderr

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from .decoders import Particle as Particle
     from .decoders import Problem as Problem
     from .decoders import Sample as Sample
+    from .decoders.asap import ASAp as ASAp
+    from .decoders.potentials import Also as Also
+    from .decoders.potentials import Potential as Potential
+    from .decoders.potentials import Prefix as Prefix
+    from .decoders.potentials import Twist as Twist
+    from .decoders.rejection import Rejection as Rejection
+    from .decoders.smc import AWRS as AWRS
+    from .decoders.smc import SMC as SMC
     from .dist import Dist as Dist
     from .ends import UnclearEnd as UnclearEnd
     from .errors import AmbiguousOptions as AmbiguousOptions
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
     from .errors import ModelMismatch as ModelMismatch
     from .errors import ModelNotFound as ModelNotFound
     from .errors import NoModel as NoModel
+    from .errors import NoSample as NoSample
     from .errors import OutOfSlots as OutOfSlots
     from .errors import PartError as PartError
     from .errors import ProgramError as ProgramError
@@ -112,8 +121,8 @@ if TYPE_CHECKING:
 _ERRORS = """
 AmbiguousOptions AttemptsExhausted BrokenModel BudgetError CacheError CalibrationError ContextOverflow
 DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption
-LmprogError ModelMismatch ModelNotFound NoModel OutOfSlots PartError ProgramError QueueFull RequestError RoleError
-RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
+LmprogError ModelMismatch ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError
+RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
 """
 _HOMES = {
     ".attempts": "Attempt",
@@ -121,6 +130,10 @@ _HOMES = {
     ".calibrator": "Calibrated Calibrator",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
+    ".decoders.asap": "ASAp",
+    ".decoders.potentials": "Also Potential Prefix Twist",
+    ".decoders.rejection": "Rejection",
+    ".decoders.smc": "AWRS SMC",
     ".dist": "Dist",
     ".ends": "UnclearEnd",
     ".errors": _ERRORS,

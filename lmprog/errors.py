@@ -34,6 +34,7 @@ LmprogError
     ├── PartError               p(...) was given what is not text; a TypeError too
     ├── RoleError               roles mixed with plain text, or used in the wrong place
     ├── AttemptsExhausted       no attempt was accepted; `reasons` says why
+    ├── NoSample                a decoder that rejects or weighs values was left with none
     ├── NoModel                 nothing says which model to run on
     ├── RunCancelled            the run was cancelled from outside
     ├── ScriptError             a scripted answer is not one that the hole allows
@@ -89,6 +90,7 @@ __all__ = [
     "ModelMismatch",
     "ModelNotFound",
     "NoModel",
+    "NoSample",
     "OutOfSlots",
     "PartError",
     "ProgramError",
@@ -149,6 +151,15 @@ class AttemptsExhausted(ProgramError):
 
     def __reduce__(self) -> tuple[type[AttemptsExhausted], tuple[tuple[str, ...]]]:
         return type(self), (self.reasons,)
+
+
+class NoSample(ProgramError):
+    """A decoder that rejects or weighs values was left with none. `acceptance`: what share of its draws it would keep,
+    as far as it can tell."""
+
+    def __init__(self, message: str, acceptance: float = 0.0) -> None:
+        self.acceptance = acceptance
+        super().__init__(message)
 
 
 class NoModel(ProgramError):

@@ -1,0 +1,65 @@
+"""Rejection sampling that learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import NoSample, SamplingError
+from ..runtime.routine import Routine
+from ..runtime.sampling import Sampling
+from .asap import nothing, opened, outcome
+from .method import Outcome, Problem
+from .trie import Memory
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Draws values until one may be kept: exactly the distribution of the model's own text, given that it is a value of
+    the hole (and passes its condition), whatever that costs.
+
+    Plain rejection would have the model write freely and throw away what is no value. Here every draw is a value, by
+    the mask, and is kept with the probability that a free draw would not have left the language along its way; with
+    `adaptive` that is remembered in the trie of ASAp, where the next draw begins, so that no mistake is made twice and
+    more and more draws are kept (Parys et al. 2025, "Constrained Adaptive Rejection Sampling"). Draws without it are
+    independent, and need 1 / acceptance of them on average.
+
+    The target, the certificate and the errors are those of `ASAp`, with a `bias` of 0. NoSample is raised when none of
+    `tries` draws was kept; its `acceptance` is an upper bound on the share that would be, and says what to expect.
+    """
+
+    tries: int = 1000
+    adaptive: bool = True
+    temperature: float = 1.0
+    seed: int | None = None
+    memory: int = 64 << 20
+    choices = True
+    heals = True
+
+    def __post_init__(self) -> None:
+        self.sampling()
+        if self.tries < 1:
+            raise SamplingError(f"tries is 1 or more, not {self.tries!r}")
+        object.__setattr__(self, "_memory", Memory(self.memory))
+
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, seed=self.seed)
+
+    def fill(self, problem: Problem) -> Routine[Outcome]:
+        memory: Memory = self._memory if self.adaptive else Memory(0)  # type: ignore[attr-defined]
+        places, trie = opened(problem, "Rejection", memory)
+        rng = np.random.default_rng(problem.request.sampling.seed)
+        for tried in range(1, self.tries + 1):
+            if trie.root.bound == 0:
+                raise nothing(trie)
+            if not self.adaptive:
+                trie.root.bound = 1.0
+            drawn = yield from trie.draw(places, rng, early=True)
+            if drawn.finish is not None:
+                return outcome(places, trie, drawn, 1 / tried, bias=False)
+        raise NoSample(
+            f"none of {self.tries} draws was kept: by what is known, at most {trie.root.bound:.3g} of them are. Raise "
+            "tries, or use ASAp or SMC, which weigh values instead",
+            trie.root.bound,
+        )

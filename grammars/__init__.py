@@ -3,6 +3,7 @@
 from .choices import choices
 from .compiled import compile
 from .constraint import Constraint
+from .corpus import Corpus, CorpusQuote
 from .ebnf import ebnf, gbnf
 from .errors import BudgetError, ConstraintError, EmptyLanguage, InvalidConstraint, LmprogError, UnsupportedConstraint
 from .grammar import Grammar, any_text, literal
@@ -22,6 +23,8 @@ __all__ = [
     "BudgetError",
     "Constraint",
     "ConstraintError",
+    "Corpus",
+    "CorpusQuote",
     "EmptyLanguage",
     "Grammar",
     "InvalidConstraint",

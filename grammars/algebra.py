@@ -227,7 +227,7 @@ class Native:
                 return self._then(e.args[0], e.args[2], undefined)
             case Kind.SPAN if e.args[1:] == (0, len(e.args[0]), 0):
                 index = e.args[0]
-                base = arena.index(index.data, index.order, index.ends, index.first, index.last)
+                base = arena.index(*index.arrays)
                 return arena.span(base, base + len(index))
             case _:
                 raise KeyError(e.kind)

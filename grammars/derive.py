@@ -15,7 +15,7 @@ from collections.abc import Callable, Container, Iterator
 from . import dependent, distinct
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, Kind, Ref, _cat, _leaf, alt, both, complement, hole, repeat, spans, text
-from .suffixes import Suffixes
+from .suffixes import Index
 
 SEARCH_LIMIT = 20_000  # derivatives looked at before a conjunction counts as undecidable
 
@@ -110,7 +110,7 @@ def _cuts_cat(e: Expr) -> int:
     return out | cuts(e)
 
 
-def _cuts_span(suffixes: Suffixes, low: int, high: int, depth: int) -> int:
+def _cuts_span(suffixes: Index, low: int, high: int, depth: int) -> int:
     out = 0
     for byte in suffixes.next_bytes(low, high, depth):
         out |= 3 << byte

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from . import byteset
 from .byteset import Dag
 from .errors import InvalidConstraint
-from .suffixes import Suffixes
+from .suffixes import Index, Suffixes
 from .unicode_sets import union
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ def hole(value: Expr, follow: bytes, positions: tuple[int, ...] = ()) -> Expr:
     return _make(Kind.HOLE, (value, follow, positions), (Kind.HOLE, value.uid, follow, positions))
 
 
-def spans(suffixes: Suffixes, low: int, high: int, depth: int = 0) -> Expr:
+def spans(suffixes: Index, low: int, high: int, depth: int = 0) -> Expr:
     """The substrings that begin like the suffixes numbered low..high-1, without the `depth` bytes that these share."""
     if low >= high:
         return EMPTY

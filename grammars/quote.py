@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from .borders import spelled, uncut
+from .corpus import Corpus, corpus_quotes
 from .errors import EmptyLanguage, InvalidConstraint
 from .expr import Expr, concat, spans, text
 from .grammar import Grammar
 from .suffixes import Suffixes
-from .unicode_sets import python_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ class Source:
         return self.read(json.loads(quoted))
 
 
-def quote(source: str, *, min_chars: int = 1, max_chars: int | None = None, words: bool = False) -> Grammar:
-    """Exactly the substrings of `source` with `min_chars` to `max_chars` characters; a value is a `Quote`.
+def quote(source: str | Corpus, *, min_chars: int = 1, max_chars: int | None = None, words: bool = False) -> Grammar:
+    """Exactly the substrings of `source` with `min_chars` to `max_chars` characters; a value is a `Quote`, or, of a
+    `Corpus`, a `CorpusQuote`.
 
     With `words`, neither end of a quote cuts a word (a run of letters, digits and underscores, as `\\w` in `re`).
     A source of a million characters takes a fraction of a second and some ten bytes per character.
@@ -74,52 +75,36 @@ def quote(source: str, *, min_chars: int = 1, max_chars: int | None = None, word
     (Quote(text='to be', start=0, end=5), [(0, 5), (13, 18)])
     """
     _check(source, min_chars, max_chars)
+    if isinstance(source, Corpus):
+        return corpus_quotes(source, min_chars, max_chars, words, False)
     return Grammar(_quotes(source, min_chars, max_chars, words, False), Source(source, words).read)
 
 
-def json_quote(source: str, *, min_chars: int = 1, max_chars: int | None = None, words: bool = False) -> Grammar:
+def json_quote(
+    source: str | Corpus, *, min_chars: int = 1, max_chars: int | None = None, words: bool = False
+) -> Grammar:
     """The JSON strings, with their quotation marks, whose value is a `quote` of `source`, as json.dumps spells them
-    without `ensure_ascii`; a value is a `Quote`."""
+    without `ensure_ascii`; a value is what one of `quote` is."""
     _check(source, min_chars, max_chars)
+    if isinstance(source, Corpus):
+        return corpus_quotes(source, min_chars, max_chars, words, True)
     inside = _quotes(source, min_chars, max_chars, words, True)
     return Grammar(concat(text('"'), inside, text('"')), Source(source, words).read_json)
 
 
-def _check(source: str, min_chars: int, max_chars: int | None) -> None:
-    if not isinstance(source, str):
-        raise InvalidConstraint(f"a quote is of a str, not {type(source).__name__}")
+def _check(source: str | Corpus, min_chars: int, max_chars: int | None) -> None:
+    if not isinstance(source, str | Corpus):
+        raise InvalidConstraint(f"a quote is of a str or a Corpus, not {type(source).__name__}")
     if min_chars < 1 or (max_chars is not None and max_chars < min_chars):
         raise InvalidConstraint(f"a quote needs 1 <= min_chars <= max_chars, not {min_chars}, {max_chars}")
-    if len(source) < min_chars:
-        raise EmptyLanguage(f"a source of {len(source)} characters has no quote of {min_chars}")
+    longest = source.longest if isinstance(source, Corpus) else len(source)
+    if longest < min_chars:
+        raise EmptyLanguage(f"a source of {longest} characters has no quote of {min_chars}")
 
 
 @lru_cache(maxsize=16)
 def _quotes(source: str, min_chars: int, max_chars: int | None, words: bool, in_json: bool) -> Expr:
-    try:
-        codes = np.frombuffer(source.encode("utf-32-le"), np.uint32)
-    except UnicodeEncodeError as error:
-        raise InvalidConstraint(
-            f"half a surrogate pair in the source of a quote (at character {error.start})"
-        ) from None
-    sizes = 1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF)
-    if in_json:
-        for c in {*range(32), 34, 92}:
-            sizes[codes == c] = len(_in_json(chr(c)))
-    data = (_in_json(source) if in_json else source).encode()
-    borders = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    allowed = _uncut(codes) if words else np.ones(len(borders), np.bool_)
+    data, borders, codes = spelled(source, in_json)
+    allowed = uncut(codes) if words else np.ones(len(borders), np.bool_)
     suffixes = Suffixes.of(data, borders, allowed, min_chars, max_chars)
     return spans(suffixes, 0, len(suffixes))
-
-
-def _in_json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
-def _uncut(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    """The places, from before the first character to behind the last, where no word is cut."""
-    edges = np.array([edge for low, high in python_class("w") for edge in (low, high + 1)])
-    word = np.concatenate([[False], np.searchsorted(edges, codes, side="right") % 2 == 1, [False]])
-    cut: npt.NDArray[np.bool_] = word[1:] & word[:-1]
-    return ~cut

@@ -25,6 +25,7 @@ from .rows import NARROW, Row, Rows
 from .vocabulary import Vocabulary
 
 FORMAT = 2
+PARTS = 5  # arrays of an index of suffixes
 _ARENA = ("nodes", "bytes", "lists", "graphs", "edges")
 
 
@@ -44,6 +45,8 @@ def save(constraint: Constraint, path: str | Path) -> None:
             "constraints whose rules are written on the way (the format regex, uniqueItems) cannot be stored"
         )
     with constraint._lock:
+        if any(len(parts) != PARTS for parts in constraint._algebra._arena.indexes()):
+            raise UnsupportedConstraint("constraints with quotes of a corpus cannot be stored: save the corpus")
         arrays = _arrays(constraint, constraint._algebra._arena)
     target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
@@ -100,8 +103,8 @@ def _restored(arrays: dict[str, npt.NDArray[Any]], vocab: Vocabulary) -> Constra
     if arrays["vocabulary"].tobytes() != fingerprint(vocab):
         raise StoreError("the constraint was stored for another vocabulary: compile it again")
     arena = Arena()
-    for i in range(sum(name.startswith("index ") for name in arrays) // 5):
-        arena.index(*[arrays[f"index {i} {k}"].tobytes() for k in range(5)])
+    for i in range(sum(name.startswith("index ") for name in arrays) // PARTS):
+        arena.index(*[arrays[f"index {i} {k}"].tobytes() for k in range(PARTS)])
     arena.load(*[arrays[name].tobytes() for name in _ARENA])
     if not 0 <= root < arena.size():
         raise ValueError("no such expression")

@@ -7,8 +7,10 @@ faster but takes some 30 times the memory of the text; tries and lists of spans 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +20,50 @@ from ._native import suffixes as sorted_suffixes
 Places = npt.NDArray[np.int32]
 
 
+class Index(ABC):
+    """Suffixes in the order of their bytes: `order` holds where they start."""
+
+    order: Places
+
+    @property
+    @abstractmethod
+    def arrays(self) -> tuple[Any, ...]:
+        """What the native index is made of."""
+
+    @abstractmethod
+    def _byte(self, i: int, depth: int) -> int:
+        """The byte of the i-th suffix after its first `depth`. Where spans may not go on -1, if such suffixes are the
+        first in the order, or 256, if they are the last."""
+
+    @abstractmethod
+    def nearest_end(self, low: int, high: int, depth: int) -> int:
+        """The least number of bytes to an end of a span."""
+
+    def __len__(self) -> int:
+        """How many suffixes there are."""
+        return len(self.order)
+
+    def _above(self, low: int, high: int, depth: int, byte: int) -> int:
+        """The first place in [low, high) whose suffix goes on with more than `byte`."""
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._byte(middle, depth) > byte else (middle + 1, high)
+        return low
+
+    def going_on(self, low: int, high: int, depth: int, byte: int) -> tuple[int, int]:
+        """The part of the interval whose suffixes go on with `byte`."""
+        low = self._above(low, high, depth, byte - 1)
+        return low, self._above(low, high, depth, byte)
+
+    def next_bytes(self, low: int, high: int, depth: int) -> Iterator[int]:
+        at = self._above(low, high, depth, -1)
+        while at < high and (byte := self._byte(at, depth)) < 256:
+            yield byte
+            at = self._above(at, high, depth, byte)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Suffixes:
+class Suffixes(Index):
     """Of `data`, for spans that begin and end at certain places and are of certain lengths.
 
     order: the starts of spans, sorted by the bytes from there on. ends: int32 [len(data) + 1], for each place the
@@ -57,38 +101,19 @@ class Suffixes:
         data = b"".join(words)
         return cls(data, starts, np.arange(len(data) + 1, dtype=np.int32), ends, ends)
 
-    def __len__(self) -> int:
-        """How many suffixes there are."""
-        return len(self.order)
-
     def __repr__(self) -> str:
         shown = self.data[:20].decode(errors="replace")
         return f"{shown!r}{'...' if len(self.data) > 20 else ''}"
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        return self.data, self.order, self.ends, self.first, self.last
 
     def _byte(self, i: int, depth: int) -> int:
         at = int(self.order[i]) + depth
         return self.data[at] if at < self.last[i] else -1
 
-    def _above(self, low: int, high: int, depth: int, byte: int) -> int:
-        """The first place in [low, high) whose suffix goes on with more than `byte`."""
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._byte(middle, depth) > byte else (middle + 1, high)
-        return low
-
-    def going_on(self, low: int, high: int, depth: int, byte: int) -> tuple[int, int]:
-        """The part of the interval whose suffixes go on with `byte`."""
-        low = self._above(low, high, depth, byte - 1)
-        return low, self._above(low, high, depth, byte)
-
-    def next_bytes(self, low: int, high: int, depth: int) -> Iterator[int]:
-        at = self._above(low, high, depth, -1)
-        while at < high:
-            yield (byte := self._byte(at, depth))
-            at = self._above(at, high, depth, byte)
-
     def nearest_end(self, low: int, high: int, depth: int) -> int:
-        """The least number of bytes to an end of a span."""
         first, last = self.first[low:high], self.last[low:high]
         at = np.minimum(self.order[low:high] + depth, last)
         ends = self.ends[np.maximum(at, first)]

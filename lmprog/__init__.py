@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from .events import RoleBegin as RoleBegin
     from .events import RoleEnd as RoleEnd
     from .events import Text as Text
+    from .grammars import Corpus as Corpus
     from .grammars import Grammar as Grammar
     from .grammars import any_text as any_text
     from .grammars import choices as choices
@@ -138,7 +139,7 @@ _HOMES = {
     ".ends": "UnclearEnd",
     ".errors": _ERRORS,
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
-    ".grammars": "Grammar any_text choices from_type json_schema literal regex",
+    ".grammars": "Corpus Grammar any_text choices from_type json_schema literal regex",
     ".holes": "Hole gen quote select",
     ".jobs": "Calibration Cluster ClusterError Extraction InputError JobError OutputError WorkerDied calibrate extract",
     ".models": "LanguageModel using",

@@ -12,6 +12,7 @@ from .decoders import Decoder, Settings
 from .errors import HoleError, HoleInString, PartError
 from .grammars import Grammar, any_text
 from .grammars import quote as quotes
+from .grammars.corpus import Corpus
 from .languages import language, options_language, restricted
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def select(
 
 
 def quote(
-    source: str,
+    source: str | Corpus,
     *,
     min_chars: int = 1,
     max_chars: int | None = None,
@@ -234,7 +235,8 @@ def quote(
 ) -> Hole:
     """A hole for a verbatim piece of `source`; the value has its `text`, `start`, `end` and all its `places`.
 
-    It has `min_chars` to `max_chars` characters; with `words` no word is cut at its ends.
+    Of a `Corpus` it is a piece of one of the documents, and `document` says of which. It has `min_chars` to `max_chars`
+    characters; with `words` no word is cut at its ends.
 
     Raises EmptyLanguage when the source is too short, InvalidConstraint when the limits are wrong.
 
@@ -243,7 +245,7 @@ def quote(
     """
     grammar = quotes(source, min_chars=min_chars, max_chars=max_chars, words=words)
     settings = Settings(decoder, temperature, seed=seed)
-    shown = source if len(source) <= 20 else f"{source[:19]}…"
+    shown = f"{source[:19]}…" if isinstance(source, str) and len(source) > 20 else source
     kind = f"a quote from {shown!r}"
     return Hole(kind, grammar, grammar.parse, *_checked(name, None, max_tokens), settings, check_boundary(boundary))
 

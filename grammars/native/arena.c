@@ -341,7 +341,8 @@ void arena_init(Arena *A) {
 
 void arena_free(Arena *A) {
     for (int32_t i = 0; i < A->indexes.size; i++)
-        for (int k = 0; k < 5; k++) PyBuffer_Release(&((Index *)A->indexes.items)[i].views[k]);
+        for (int k = 0; k < ((Index *)A->indexes.items)[i].parts; k++)
+            PyBuffer_Release(&((Index *)A->indexes.items)[i].views[k]);
     Pool *pools[] = {&A->indexes, &A->nodes, &A->cuts, &A->bytes, &A->lists, &A->dags, &A->edges, &A->scratch, &A->bounds};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) free(pools[i]->items);
     free(A->interned);

@@ -60,8 +60,11 @@ typedef struct {
     const uint8_t *text;
     const int32_t *order, *ends;  /* the starts of spans by what follows them; for each place the next end of spans */
     const int32_t *first, *last;  /* for each start in `order` the least and the greatest end of its spans */
+    const uint8_t *stops;         /* of a corpus, in place of `ends`, `first` and `last`: a bit for each place, whether
+                                     spans may end there; they end before the next byte 0xFF */
     Id base;                      /* where this one's suffixes begin among those of all */
     int32_t count, length;
+    int parts;                    /* of `views`: 5, or 3 of a corpus */
     Py_buffer views[5];
 } Index;
 

@@ -241,17 +241,19 @@ static PyObject *py_distinct(Arena *A, PyObject *args) {
     });
 }
 
-/* index(text, order, ends, first, last) -> where its suffixes begin among all; see Suffixes: bytes and int32 buffers */
+/* index(text, order, ends, first, last) or index(text, order, stops) -> where its suffixes begin among all; see Suffixes
+ * and CorpusIndex: bytes and int32 buffers */
 static PyObject *py_index(Arena *A, PyObject *args) {
     Index x = {0};
     Py_buffer *v = x.views;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*", &v[0], &v[1], &v[2], &v[3], &v[4])) return NULL;
+    x.parts = PyTuple_GET_SIZE(args) == 3 ? 3 : 5;
+    if (!PyArg_ParseTuple(args, x.parts == 3 ? "y*y*y*" : "y*y*y*y*y*", &v[0], &v[1], &v[2], &v[3], &v[4])) return NULL;
     volatile Id base = NONE;
     if (!index_is_sound(&x)) PyErr_SetString(PyExc_ValueError, "not an index of suffixes");
     else if (setjmp(A->failed)) failure(A);
     else base = add_index(A, x);
     if (base != NONE) return number(base);
-    for (int i = 0; i < 5; i++) PyBuffer_Release(&v[i]);
+    for (int i = 0; i < x.parts; i++) PyBuffer_Release(&v[i]);
     return NULL;
 }
 
@@ -342,8 +344,8 @@ static PyObject *py_indexes(Arena *A, PyObject *unused) {
     PyObject *out = PyList_New(0);
     for (int32_t i = 0; out && i < A->indexes.size; i++) {
         Index *x = &((Index *)A->indexes.items)[i];
-        PyObject *parts = PyTuple_New(5);
-        for (int k = 0; parts && k < 5; k++)
+        PyObject *parts = PyTuple_New(x->parts);
+        for (int k = 0; parts && k < x->parts; k++)
             PyTuple_SET_ITEM(parts, k, PyBytes_FromStringAndSize(x->views[k].buf, x->views[k].len));
         if (!parts || PyList_Append(out, parts) < 0) Py_CLEAR(out);
         Py_XDECREF(parts);
@@ -480,7 +482,7 @@ static PyMethodDef arena_methods[] = {
     METHOD("hole", py_hole, "hole(value, follow) -> expression"),
     METHOD("narrow", py_narrow, "narrow(e, also) -> e with its value, if it is a hole's, also one of `also`"),
     METHOD("distinct", py_distinct, "distinct(item, sep, low, high or -1, shortest items) -> expression (distinct.py)"),
-    METHOD("index", py_index, "index(text, order, ends, first, last) -> number of its first suffix (suffixes.py)"),
+    METHOD("index", py_index, "index(text, order, ends, first, last) or index(text, order, stops) -> number of its first suffix (suffixes.py)"),
     METHOD("span", py_span, "span(low, high) -> expression: substrings that begin like these suffixes"),
     {"indexes", (PyCFunction)py_indexes, METH_NOARGS, "indexes() -> the arguments of each index(), in order"},
     METHOD("expand", py_expand, "expand(e, byte) -> (low, high, after or -1): bytes low..high-1 lead to `after`"),

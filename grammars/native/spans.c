@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BORDER 0xFF /* between the documents of a corpus; no byte of UTF-8 */
+
 static const Index *index_of(const Arena *A, Id at) {
     const Index *x = A->indexes.items;
     while (at - x->base >= x->count) x++;
@@ -27,8 +29,23 @@ Id add_index(Arena *A, Index x) {
     return x.base;
 }
 
+static int corpus_is_sound(Index *x) {
+    const Py_buffer *v = x->views;
+    Py_ssize_t length = v[0].len, count = v[1].len / (Py_ssize_t)sizeof(int32_t);
+    if (length >= INT32_MAX / 8 || v[1].len % (Py_ssize_t)sizeof(int32_t) || v[2].len != length / 8 + 1) return 0;
+    x->text = v[0].buf;
+    x->order = v[1].buf;
+    x->stops = v[2].buf;
+    x->length = (int32_t)length;
+    x->count = (int32_t)count;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (x->order[i] < 0 || x->order[i] >= length) return 0;
+    return 1;
+}
+
 /* Takes over the views: whether they fit each other. */
 int index_is_sound(Index *x) {
+    if (x->parts == 3) return corpus_is_sound(x);
     const Py_buffer *v = x->views;
     Py_ssize_t length = v[0].len, count = v[1].len / (Py_ssize_t)sizeof(int32_t), item = sizeof(int32_t);
     if (length >= INT32_MAX / 8 || v[2].len != (length + 1) * item || v[1].len % item || v[3].len != v[1].len ||
@@ -53,9 +70,10 @@ int span_is_sound(const Arena *A, Id low, Id high) {
     return low >= 0 && low < high && high <= total(A) && index_of(A, low) == index_of(A, high - 1);
 }
 
-/* The byte after the first `depth` of the suffix at `i`; -1 at its end. */
+/* The byte after the first `depth` of the suffix at `i`; at its end -1, or BORDER in a corpus, as they are sorted. */
 static int byte_at(const Index *x, Id i, Id depth) {
     int32_t at = x->order[i - x->base] + depth;
+    if (x->stops) return at < x->length ? x->text[at] : BORDER;
     return at < x->last[i - x->base] ? x->text[at] : -1;
 }
 
@@ -71,6 +89,7 @@ static Id above(const Index *x, Id low, Id high, Id depth, int byte) {
 
 Id derive_span(Arena *A, Node n, int byte) {
     const Index *x = index_of(A, n.a);
+    if (x->stops && byte == BORDER) return A->empty;
     Id low = above(x, n.a, n.b, n.c, byte - 1);
     return make_span(A, low, above(x, low, n.b, n.c, byte), n.c + 1);
 }
@@ -80,14 +99,35 @@ Cuts cuts_span(Arena *A, Node n) {
     Cuts out = {{0}};
     for (Id at = above(x, n.a, n.b, n.c, -1); at < n.b;) {
         int byte = byte_at(x, at, n.c);
+        if (x->stops && byte == BORDER) break;
         cut_byte(&out, byte);
         at = above(x, at, n.b, n.c, byte);
     }
     return out;
 }
 
+/* The least number of bytes to a place where a span may end, `from` or more; INF when there is none before the border. */
+static int64_t to_stop(const Index *x, int32_t at, int32_t from) {
+    for (int32_t i = at; i < x->length; i++) {
+        if (i >= at + from && x->stops[i >> 3] >> (i & 7) & 1) return i - at;
+        if (x->text[i] == BORDER) break;
+    }
+    return INF;
+}
+
+static int64_t minlen_in_corpus(const Index *x, Node n) {
+    int64_t least = INF;
+    int32_t from = n.c == 0; /* a span is not empty */
+    for (Id i = n.a; i < n.b && least > from; i++) {
+        int64_t length = to_stop(x, x->order[i - x->base] + n.c, from);
+        if (length < least) least = length;
+    }
+    return least;
+}
+
 int64_t minlen_span(Arena *A, Node n) {
     const Index *x = index_of(A, n.a);
+    if (x->stops) return minlen_in_corpus(x, n);
     int64_t least = INF;
     for (Id i = n.a; i < n.b && least > 0; i++) {
         int32_t at = x->order[i - x->base] + n.c, first = x->first[i - x->base];

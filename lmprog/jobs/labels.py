@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def labels_of(record: Mapping[str, Any], truth: Any, verdicts: Verdicts) -> Iter
         value = value_at(record["data"], pointer)
         right = _said(verdicts.get((str(record["id"]), pointer)), value)
         if right is None:
-            right = _right(value, truth, pointer)
+            right = is_right(value, truth, pointer)
         if right is not None:
             yield Label(record["id"], kind(pointer), confidence, right)
 
@@ -51,7 +51,8 @@ def _said(row: Mapping[str, Any] | None, value: Any) -> bool | None:
     return row["right"] if SAME(row["value"]) == SAME(value) else None  # it was said of another value
 
 
-def _right(value: Any, truth: Any, pointer: str) -> bool | None:
+def is_right(value: Any, truth: Any, pointer: str) -> bool | None:
+    """Whether a value is that of the truth; None where nothing is known of it (see `labels_of`)."""
     top = pointer.split("/")[1:2]
     if truth is MISSING or (isinstance(truth, dict) and top and value_at(truth, f"/{top[0]}") is MISSING):
         return None
@@ -85,8 +86,9 @@ def read_verdicts(path: Path) -> Verdicts:
         raise JobError(f"{path} is no review file: {error!r}") from error
 
 
-def _lines(path: Path) -> Iterable[dict[str, Any]]:
-    return (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:  # which end at \n only: JSON may hold other line breaks
+        yield from (json.loads(line) for line in lines if line.strip())
 
 
 def _csv(path: Path) -> Iterator[dict[str, Any]]:

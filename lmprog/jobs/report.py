@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..rendering import data, resource, script, template
 from ..visible import visible
 from .documents import Document
 from .errors import JobError
+from .labels import MISSING, value_at
 from .marks import Piece, Span, pieces
-from .report_figures import BINS, MISSING, Figures, Record, at, histogram, leaves, reliability, verdict
+from .quality import auroc, ece
+from .report_figures import BINS, Figures, Record, histogram, leaves, reliability, verdict
 from .truth import read_records
 
 MOST = 10_000  # records on the page
@@ -62,7 +66,7 @@ def doubt(record: Record, truth: Any = None) -> float:
         return 2.0
     if record.get("confidence"):
         return 1.0 - float(min(record["confidence"].values()))
-    wrong = any(verdict(place, value, truth) is False for place, value in leaves(record["data"]))
+    wrong = any(verdict(record, place, value, truth) is False for place, value in leaves(record["data"]))
     return float(wrong or bool(record.get("abstained")))
 
 
@@ -105,16 +109,18 @@ def _entry(n: int, record: Record, doc: Document | None, truth: Any, doubt: floa
 
 
 def _field(record: Record, place: str, value: Any, span: Mapping[str, Any] | None, truth: Any) -> list[Any]:
-    """Pointer, value, confidence, why it was withheld, the evidence when it is not in this document, the truth where
-    it is another, and whether it is right."""
-    right, sure = verdict(place, value, truth), record.get("confidence", {}).get(place)
+    """Pointer, value, confidence, why it was withheld or is doubted, whether it was withheld, the evidence, the truth
+    where it is another, and whether it is right."""
+    right, sure = verdict(record, place, value, truth), record.get("confidence", {}).get(place)
+    withheld = record.get("abstained", {}).get(place, "")
     elsewhere = f"{span['document']}: {span['text']}" if span is not None and "document" in span else ""
-    wanted = at(truth, place) if right is False else MISSING
+    wanted = value_at(truth, place) if right is False else MISSING
     return [
         _short(place),
         _said(value),
         None if sure is None else round(sure, 4),
-        _short(record.get("abstained", {}).get(place, "")),
+        _short(withheld or record.get("doubted", {}).get(place, "")),
+        bool(withheld),
         _short(elsewhere or (span["text"] if span is not None else "")),
         "" if wanted is MISSING else _said(wanted),
         right,
@@ -130,12 +136,13 @@ def _short(text: str) -> str:
 
 
 def _plots(figures: Figures) -> dict[str, Any]:
-    steps, error = reliability(figures.rated)
+    scores, right = np.array([s for s, _ in figures.rated]), np.array([r for _, r in figures.rated], np.bool_)
     lengths = [("prompt tokens", figures.prompts), ("output tokens", figures.outputs)]
     return {
         "confidence": histogram(figures.confidences, 0.0, 1.0) if figures.confidences else [],
-        "steps": steps,
-        "ece": error,
+        "steps": reliability(figures.rated),
+        "ece": ece(scores, right) if figures.rated else None,
+        "auroc": auroc(scores, right) if figures.rated else None,
         "lengths": [(name, histogram(some, 0, max(some), BINS), max(some)) for name, some in lengths if some],
         "errors": [(name, count, count / max(figures.errors.values())) for name, count in figures.errors.most_common()],
     }

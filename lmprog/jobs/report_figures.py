@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .calibration import kind
+from .labels import is_right
+
 BINS = 20
 Record = Mapping[str, Any]
 
@@ -50,8 +53,8 @@ class Figures:
                 self._add_value(record, place, value, truth)
 
     def _add_value(self, record: Record, place: str, value: Any, truth: Any) -> None:
-        figures = self.fields.setdefault(pattern(place), FieldFigures())
-        sure, right = record.get("confidence", {}).get(place), verdict(place, value, truth)
+        figures = self.fields.setdefault(kind(place), FieldFigures())
+        sure, right = record.get("confidence", {}).get(place), verdict(record, place, value, truth)
         figures.total += 1
         figures.empty += value is None
         figures.abstained += place in record.get("abstained", {})
@@ -81,33 +84,11 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def pattern(place: str) -> str:
-    """A pointer with `*` for places in lists, so that all rows of a table are one field."""
-    return "/".join("*" if part.isdigit() else part for part in place.split("/")) or "value"
-
-
-def verdict(place: str, value: Any, truth: Any) -> bool | None:
-    """Whether a value is the true one; None where nothing is known of it."""
-    found = at(truth, place)
-    return None if found is MISSING else bool(found == value)
-
-
-MISSING = object()
-
-
-def at(value: Any, place: str) -> Any:
-    """What stands at a JSON pointer, or MISSING."""
-    if value is None:
-        return MISSING
-    for part in place.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, Mapping) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return MISSING
-    return value
+def verdict(record: Record, place: str, value: Any, truth: Any) -> bool | None:
+    """Whether a value is the true one; None where that is not known, and where it was withheld."""
+    if truth is None or place in record.get("abstained", {}):
+        return None
+    return is_right(value, truth, place)
 
 
 @dataclass(frozen=True)
@@ -138,16 +119,13 @@ class Step:
     count: int
 
 
-def reliability(rated: Sequence[tuple[float, bool]], bins: int = 10) -> tuple[list[Step], float]:
-    """A reliability diagram in equal steps of confidence, and the expected calibration error: the mean distance of
-    confidence and accuracy over the values (Naeini, Cooper and Hauskrecht, AAAI 2015)."""
+def reliability(rated: Sequence[tuple[float, bool]], bins: int = 10) -> list[Step]:
+    """A reliability diagram: equal steps of confidence, those without values left out."""
     groups: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
     for sure, right in rated:
         groups[max(0, min(bins - 1, int(sure * bins)))].append((sure, right))
-    steps = [
+    return [
         Step(sum(sure for sure, _ in group) / len(group), sum(right for _, right in group) / len(group), len(group))
         for group in groups
         if group
     ]
-    error = sum(abs(step.confidence - step.right) * step.count for step in steps)
-    return steps, error / len(rated) if rated else 0.0

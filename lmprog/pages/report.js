@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   // A record: id, n (place in the input), doubt, error ([type, message, …] or null), fields ([pointer, value, confidence,
-  // why it was withheld, evidence, truth where it differs, right or not]), more (values left out), text (null, or pieces:
+  // why it was withheld or is doubted, whether it was withheld, evidence, truth where it differs, right or not]), more (values left out), text (null, or pieces:
   // [text, fields] or a number of characters left out), size, notes.
   const { records, fields } = JSON.parse(document.getElementById("records").textContent);
   const get = (id) => document.getElementById(id);
@@ -15,21 +15,21 @@
     if (kind) node.className = kind;
     return node;
   };
-  const pattern = (pointer) => pointer.split("/").map((part) => (/^\d+$/.test(part) ? "*" : part)).join("/") || "value";
+  const pattern = (pointer) => pointer.split("/").map((part) => (/^\d+$/.test(part) ? "*" : part)).join("/");
   const percent = (share) => (share === null ? "–" : (100 * share).toFixed(share > 0.995 && share < 1 ? 2 : 0) + " %");
 
   const doubt = (record, field) => {
-    if (!field || record.error) return record.doubt;
+    if (field === null || record.error) return record.doubt;
     const some = record.fields.filter((f) => pattern(f[0]) === field);
-    return Math.max(-1, ...some.map((f) => (f[2] !== null ? 1 - f[2] : f[3] || f[6] === false ? 1 : 0)));
+    return Math.max(-1, ...some.map((f) => (f[2] !== null ? 1 - f[2] : f[4] || f[7] === false ? 1 : 0)));
   };
 
   const TESTS = {
     all: () => true,
     failed: (r) => r.error,
-    withheld: (r, chosen) => r.fields.some((f) => f[3] && chosen(f)),
+    withheld: (r, chosen) => r.fields.some((f) => f[4] && chosen(f)),
     doubt: (r, chosen) => r.fields.some((f) => f[2] !== null && f[2] < 0.5 && chosen(f)),
-    wrong: (r, chosen) => r.fields.some((f) => f[6] === false && chosen(f)),
+    wrong: (r, chosen) => r.fields.some((f) => f[7] === false && chosen(f)),
   };
   const ORDERS = {
     doubt: (field) => { const d = new Map(records.map((r) => [r, doubt(r, field)])); return (a, b) => d.get(b) - d.get(a) || a.n - b.n; },
@@ -90,11 +90,11 @@
     const table = el("table", undefined, "values"), head = el("tr");
     head.append(el("th", "field"), el("th", "value"), el("th", "confidence", "n"));
     table.append(head);
-    record.fields.forEach(([pointer, value, sure, why, evidence, truth, right], n) => {
+    record.fields.forEach(([pointer, value, sure, why, withheld, evidence, truth, right], n) => {
       const row = el("tr", undefined, right === true ? "right" : right === false ? "wrong" : "");
       const cell = el("td");
       cell.append(el("span", value, "value"));
-      if (why) cell.append(el("span", `withheld: ${why}`, "why"));
+      if (why) cell.append(el("span", withheld ? `withheld: ${why}` : why, "why"));
       if (truth) cell.append(el("span", `true: ${truth}`, "true"));
       if (evidence && !marks.has(n)) cell.append(el("span", `evidence: ${evidence}`, "why"));
       row.append(el("td", pointer || "value"), cell, el("td", sure === null ? "" : percent(sure), "n"));
@@ -117,8 +117,8 @@
     get("count").textContent = `${found.length.toLocaleString("en")} of ${records.length.toLocaleString("en")} records`;
   };
   const update = () => {
-    const field = get("field").value, words = get("find").value.toLowerCase(), test = TESTS[get("show").value];
-    const chosen = (f) => !field || pattern(f[0]) === field;
+    const field = get("field").selectedIndex ? fields[get("field").selectedIndex - 1] : null, words = get("find").value.toLowerCase(), test = TESTS[get("show").value];
+    const chosen = (f) => field === null || pattern(f[0]) === field;
     const has = (r) => !words || r.id.toLowerCase().includes(words) || r.fields.some((f) => f[1].toLowerCase().includes(words));
     found = records.filter((r) => test(r, chosen) && has(r)).sort(ORDERS[get("sort").value](field));
     shown = 0;
@@ -127,8 +127,7 @@
     if (list.firstChild) list.firstChild.open = true;
   };
 
-  for (const name of fields) get("field").append(el("option", name));
-  for (const option of get("field").options) if (option.index) option.value = option.textContent;
+  for (const name of fields) get("field").append(el("option", name || "value"));
   for (const id of ["show", "sort", "field"]) get(id).addEventListener("change", update);
   get("find").addEventListener("input", update);
   more.addEventListener("click", extend);

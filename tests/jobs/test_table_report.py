@@ -7,8 +7,10 @@ import pytest
 from pydantic import BaseModel
 
 from lmprog.jobs import JobError, extract
+from lmprog.jobs.labels import read_verdicts
 from lmprog.jobs.same import Same
 from lmprog.jobs.table_report import WORST, Settings, evaluated, page
+from lmprog.jobs.truth import read_truths
 from lmprog.testing import RandomModel
 
 from .conftest import Run
@@ -135,3 +137,14 @@ def test_a_job_gives_tables(schema: Any) -> None:
     assert [] in tables
     assert {"name", "age"} == {name for row in rows for name in row}
     assert {type(None), int} == {type(row["age"]) for row in rows}
+
+
+def test_line_breaks_inside_of_values(tmp_path: Path) -> None:
+    """JSON may hold U+2028 and its like as they are; only a line feed ends a line of JSONL."""
+    row = {"id": 1, "truth": [{"a": "x\u2028y\x85z"}], "data": [{"a": "x\u2028y\x85z"}], "error": None}
+    path = tmp_path / "both.jsonl"
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    assert 1 == evaluated(path, read_truths(path, "truth"), Settings()).score.tables.right
+    path.write_text(json.dumps({**row, "field": "/0/a", "right": True}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert {("1", "/0/a")} == set(read_verdicts(path))

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attempts import Attempt as Attempt
     from .branches import Branch as Branch
+    from .byte_model import ByteModel as ByteModel
+    from .byte_model import NextBytes as NextBytes
+    from .byte_model import bytewise as bytewise
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
     from .covers import Exact as Exact
@@ -128,6 +131,7 @@ RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError Templ
 _HOMES = {
     ".attempts": "Attempt",
     ".branches": "Branch",
+    ".byte_model": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",

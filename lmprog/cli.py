@@ -13,6 +13,7 @@ from .evaluating import app as evaluating
 from .extracting import extract
 from .jobs_commands import app as jobs_commands
 from .reporting import report
+from .serve.command import serve
 from .terminal import console, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -31,6 +32,7 @@ app.command()(extract)
 app.command()(report)
 app.command()(calibrate)
 app.add_typer(jobs_commands, name="jobs")
+app.command()(serve)
 
 
 @app.command()

@@ -45,6 +45,7 @@ M = TypeVar("M", bound=LanguageModel)
 
 _override: ContextVar[LanguageModel | None] = ContextVar("lmprog.using", default=None)
 _around: ContextVar[LanguageModel | None] = ContextVar("lmprog.around", default=None)
+_group: ContextVar[Hashable] = ContextVar("lmprog.group", default=None)
 
 
 @contextlib.contextmanager
@@ -67,6 +68,16 @@ def around(model: LanguageModel) -> Iterator[None]:
         _around.reset(token)
 
 
+@contextlib.contextmanager
+def grouped(group: Hashable) -> Iterator[None]:
+    """Runs that begin inside belong to one group: together they get one share of the engine."""
+    token = _group.set(group)
+    try:
+        yield
+    finally:
+        _group.reset(token)
+
+
 def choose(called: LanguageModel | None, own: LanguageModel | None, program: str) -> LanguageModel:
     """The model of a call: `model=` of the call, `lp.using`, the program's own, that of the run around it."""
     for model in (called, _override.get(), own, _around.get()):
@@ -81,7 +92,8 @@ def choose(called: LanguageModel | None, own: LanguageModel | None, program: str
 class Canceller:
     """Ends a run from another thread: cancels what it waits for, and all that would follow.
 
-    A run, or a `map` of many rows, is also the group whose share of the engine is as large as any other's.
+    A run, or a `map` of many rows, is also the group whose share of the engine is as large as any other's, unless it
+    began inside of `grouped`.
     """
 
     def __init__(self) -> None:
@@ -89,7 +101,7 @@ class Canceller:
         self._waiting: set[Pending[Any]] = set()
         self._children: WeakSet[Canceller] = WeakSet()
         self._cancelled = False
-        self._group: Hashable = self
+        self._group: Hashable = _group.get() or self
 
     def child(self) -> Canceller:
         """One for a part of the run; cancelling the run cancels its parts."""

@@ -80,11 +80,15 @@ class Program(Generic[P, T]):
 
     async def acall(self, *args: Any, **kwargs: Any) -> T:
         """As a call, without blocking the event loop. Cancelling the task cancels the run."""
+        value: T = (await self.arun(*args, **kwargs)).value
+        return value
+
+    async def arun(self, *args: Any, **kwargs: Any) -> Run[T]:
+        """As `run`, without blocking the event loop. Cancelling the task cancels the run."""
         canceller = Canceller()
         model, options = self._chosen(kwargs)
         try:
-            run: Run[T] = await _awaited(self._start(canceller, model, options, Body(self.function, args, kwargs)))
-            return run.value
+            return await _awaited(self._start(canceller, model, options, Body(self.function, args, kwargs)))
         except asyncio.CancelledError:
             canceller.cancel()
             raise

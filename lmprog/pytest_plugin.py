@@ -37,7 +37,7 @@ def lm() -> Iterator[RandomModel]:
     from .testing import RandomModel
 
     with RandomModel(0) as model:
-        yield model  # type: ignore[misc]  # `with` gives the model itself
+        yield model
 
 
 @pytest.fixture

@@ -56,12 +56,7 @@ class Tool:
     @property
     def grammar(self) -> Grammar:
         """The calls of it: `{"name":"add","arguments":{"a":1,"b":2}}`. A value has `name` and `arguments`."""
-        head = f'{{"name":{json.dumps(self.name)},"arguments":'
-        whole = literal(head) + self.arguments + "}"
-        return Grammar(
-            whole.expr,
-            lambda text: {"name": self.name, "arguments": self.arguments.parse(text[len(head) : -1])},
-        )
+        return call_grammar(self.name, self.arguments)
 
     def __call__(self, arguments: dict[str, Any]) -> Any:
         places = [p.name for p in inspect.signature(self.function).parameters.values() if p.kind is p.POSITIONAL_ONLY]
@@ -85,6 +80,18 @@ def tools_of(functions: Iterable[Callable[..., Any]]) -> dict[str, Tool]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ToolError(f"two tools are called {twice[0]!r}: rename one of the functions")
     return dict(zip(names, tools, strict=True))
+
+
+def call_head(name: str) -> str:
+    """The text of a call up to its arguments; behind them comes `}`."""
+    return f'{{"name":{json.dumps(name)},"arguments":'
+
+
+def call_grammar(name: str, arguments: Grammar) -> Grammar:
+    """The calls of a tool; a value has `name` and `arguments`."""
+    head = call_head(name)
+    whole = literal(head) + arguments + "}"
+    return Grammar(whole.expr, lambda text: {"name": name, "arguments": arguments.parse(text[len(head) : -1])})
 
 
 def calls_of(tools: dict[str, Tool]) -> Grammar:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import Sequence as Items
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .request import Result
+from .request import Result, Scores
 
 if TYPE_CHECKING:
     from .sequence import Sequence
@@ -99,6 +100,15 @@ class Handle(Pending[Result]):
                 for token in tokens:
                     yield token
         self.future.result()
+
+    def tokens(self) -> list[int]:
+        """The tokens so far."""
+        return self._seq.since(0)
+
+    def scores(self) -> Items[Scores]:
+        """What is known of the tokens so far, if the request asked for log-probabilities; as many as `tokens`, or one
+        more."""
+        return self._seq.scores
 
     @contextmanager
     def _watched(self, tell: Callable[[], object]) -> Iterator[None]:

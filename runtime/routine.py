@@ -20,7 +20,8 @@ from collections.abc import Callable, Generator, Hashable
 from collections.abc import Sequence as Items
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 from .errors import EngineClosed, RoutineCancelled
 from .handle import Handle, Pending
@@ -36,6 +37,22 @@ def one(request: Request) -> Routine[Result]:
     """The routine of a single request."""
     (result,) = yield [request]
     return result
+
+
+def together(routines: Items[Routine[T]]) -> Routine[list[T]]:
+    """All of them at once: the next requests of each are one round. An error ends all."""
+    results: list[T | None] = [None] * len(routines)
+    rounds: dict[int, list[Result] | None] = dict.fromkeys(range(len(routines)))
+    while rounds:
+        wanted: dict[int, Items[Request]] = {}
+        for i, given in rounds.items():
+            try:
+                wanted[i] = next(routines[i]) if given is None else routines[i].send(given)
+            except StopIteration as stop:
+                results[i] = stop.value
+        answers = iter((yield [request for requests in wanted.values() for request in requests]) if wanted else ())
+        rounds = {i: list(islice(answers, len(requests))) for i, requests in wanted.items()}
+    return cast("list[T]", results)
 
 
 class Course:

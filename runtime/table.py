@@ -15,14 +15,21 @@ class TableRunner:
 
     logits   function of the ids so far (a tuple) → `width` numbers (log-weights; -inf for what cannot come)
     context  most positions
+    prepare  told in each step of all the prefixes whose logits are going to be asked for
 
     A slot's "keys and values" are its token's id, and prefixes are read back through the slots: a wrong slot gives a
     wrong prefix.
     """
 
-    def __init__(self, logits: Callable[[tuple[int, ...]], ArrayLike], width: int, context: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        logits: Callable[[tuple[int, ...]], ArrayLike],
+        width: int,
+        context: int = 1 << 20,
+        prepare: Callable[[Sequence[tuple[int, ...]]], object] | None = None,
+    ) -> None:
         self.width, self.context = width, context
-        self._logits = logits
+        self._logits, self._prepare = logits, prepare
         self._kv = np.zeros(0, np.int32)
 
     @classmethod
@@ -44,12 +51,18 @@ class TableRunner:
 
     def forward(self, batch: Batch) -> list[NDArray[np.floating]]:
         self._kv[batch.slots] = batch.ids
-        return [self._row(batch, int(row), columns) for row, columns in zip(batch.rows, batch.columns, strict=True)]
+        prefixes = [self._prefix(batch, int(row)) for row in batch.rows]
+        if self._prepare is not None:
+            self._prepare(list(dict.fromkeys(prefixes)))
+        return [self._row(prefix, columns) for prefix, columns in zip(prefixes, batch.columns, strict=True)]
 
-    def _row(self, batch: Batch, row: int, columns: NDArray[np.int32] | None) -> NDArray[np.floating]:
+    def _prefix(self, batch: Batch, row: int) -> tuple[int, ...]:
         span = next(s for s in batch.spans if s.row <= row < s.row + s.n)
         table = span.table[: len(span.table) - span.n + row - span.row + 1]
-        values = np.asarray(self._logits(tuple(self._kv[table].tolist())), np.float64)
+        return tuple(self._kv[table].tolist())
+
+    def _row(self, prefix: tuple[int, ...], columns: NDArray[np.int32] | None) -> NDArray[np.floating]:
+        values = np.asarray(self._logits(prefix), np.float64)
         if values.shape != (self.width,):
             raise ValueError(f"the function gave logits of shape {values.shape}, not ({self.width},)")
         return values if columns is None else values[columns]

@@ -1,0 +1,1 @@
+"""`lmprog serve`: one engine behind OpenAI's HTTP API, and programs as endpoints. See docs/serve.md."""

@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 # Two processes, each with one thread for torch: test files that load a model need up to 6 GB each.
 PYTEST_ARGS ?= -n 2 --dist loadfile --durations=10
-API := lmprog lmprog.grammars lmprog.monitors lmprog.testing \
+API := lmprog lmprog.decoders lmprog.grammars lmprog.monitors lmprog.testing \
     lmprog.runtime.engine lmprog.runtime.model lmprog.runtime.request lmprog.runtime.routine lmprog.runtime.sampling
 CODE := lmprog grammars runtime tests examples benchmarks
 

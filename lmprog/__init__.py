@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .decoders import Problem as Problem
     from .decoders import Sample as Sample
     from .decoders.asap import ASAp as ASAp
+    from .decoders.exhaustive import Exhaustive as Exhaustive
     from .decoders.potentials import Also as Also
     from .decoders.potentials import Potential as Potential
     from .decoders.potentials import Prefix as Prefix
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from .decoders.smc import AWRS as AWRS
     from .decoders.smc import SMC as SMC
     from .dist import Dist as Dist
+    from .distortion import Bias as Bias
+    from .distortion import bias as bias
+    from .distortion import plot_bias as plot_bias
     from .ends import UnclearEnd as UnclearEnd
     from .errors import AmbiguousOptions as AmbiguousOptions
     from .errors import AttemptsExhausted as AttemptsExhausted
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
     from .errors import ScriptError as ScriptError
     from .errors import TemplateError as TemplateError
     from .errors import ToolError as ToolError
+    from .errors import TooManyValues as TooManyValues
     from .errors import UnsupportedConstraint as UnsupportedConstraint
     from .events import Close as Close
     from .events import Done as Done
@@ -126,7 +131,8 @@ _ERRORS = """
 AmbiguousOptions AttemptsExhausted BrokenModel BudgetError CacheError CalibrationError ContextOverflow
 DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption
 LmprogError ModelMismatch ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError
-RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError ToolError UnsupportedConstraint
+RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError TooManyValues ToolError
+UnsupportedConstraint
 """
 _HOMES = {
     ".attempts": "Attempt",
@@ -136,10 +142,12 @@ _HOMES = {
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
     ".decoders.asap": "ASAp",
+    ".decoders.exhaustive": "Exhaustive",
     ".decoders.potentials": "Also Potential Prefix Twist",
     ".decoders.rejection": "Rejection",
     ".decoders.smc": "AWRS SMC",
     ".dist": "Dist",
+    ".distortion": "Bias bias plot_bias",
     ".ends": "UnclearEnd",
     ".errors": _ERRORS,
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",

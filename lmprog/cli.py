@@ -12,6 +12,7 @@ from .calibrating import calibrate
 from .evaluating import app as evaluating
 from .extracting import extract
 from .jobs_commands import app as jobs_commands
+from .plotting import plot_bias
 from .reporting import report
 from .serve.command import serve
 from .terminal import console, errors
@@ -31,6 +32,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 app.command()(extract)
 app.command()(report)
 app.command()(calibrate)
+app.command(name="plot-bias")(plot_bias)
 app.add_typer(jobs_commands, name="jobs")
 app.command()(serve)
 

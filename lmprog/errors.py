@@ -35,6 +35,7 @@ LmprogError
     ├── RoleError               roles mixed with plain text, or used in the wrong place
     ├── AttemptsExhausted       no attempt was accepted; `reasons` says why
     ├── NoSample                a decoder that rejects or weighs values was left with none
+    │   └── TooManyValues       a decoder that goes through all values cannot go through so many
     ├── NoModel                 nothing says which model to run on
     ├── RunCancelled            the run was cancelled from outside
     ├── ScriptError             a scripted answer is not one that the hole allows
@@ -103,6 +104,7 @@ __all__ = [
     "SamplingError",
     "ScriptError",
     "TemplateError",
+    "TooManyValues",
     "ToolError",
     "UnsupportedConstraint",
 ]
@@ -160,6 +162,10 @@ class NoSample(ProgramError):
     def __init__(self, message: str, acceptance: float = 0.0) -> None:
         self.acceptance = acceptance
         super().__init__(message)
+
+
+class TooManyValues(NoSample):
+    """A decoder that goes through all values of a hole cannot go through so many."""
 
 
 class NoModel(ProgramError):

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Particle:
-    """A value that a decoder weighed: its text, token ids, its share of all weight, and the logarithm of the weight."""
+    """A value that a decoder weighed: its text, token ids, its share of all weight, and the logarithm of the weight;
+    `masked`: the probability that masking gives it, where that is known."""
 
     text: str
     tokens: tuple[int, ...]
     share: float
     logweight: float
+    masked: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,114 @@
+"""All values of a small language, each with its exact probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import NoSample, SamplingError, TooManyValues
+from ..runtime.request import Finish
+from ..runtime.routine import Routine
+from ..runtime.sampling import Sampling
+from .certificate import Certificate, Particle
+from .method import Outcome, Problem
+from .places import Places, Row, Spot, draw, logsum, plain
+
+TOGETHER = 64  # rows that are asked for at once
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value in one spelling, or (`finish` is None) the beginning of one: its worth and, under masking, its
+    probability, as logarithms, and the tokens' parts in them."""
+
+    spot: Spot
+    finish: Finish | None = None
+    worth: float = 0.0
+    masked: float = 0.0
+    logprobs: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exhaustive:
+    """Goes through all values of the hole and draws one by its exact probability: no bias, one row of the model for
+    every beginning of a value. For languages of a few hundred values.
+
+    The target is that of `SMC` without potentials, at any temperature. The certificate holds it all: the particles are
+    the values (one for each spelling) with their probabilities and those that masking gives them, both bounds are
+    log Z, the bias is 0.
+
+    Raises TooManyValues when there are more than `limit` beginnings, NoSample when no value passes; SamplingError as
+    `SMC` does.
+    """
+
+    limit: int = 2000
+    temperature: float = 1.0
+    seed: int | None = None
+    choices = False
+    heals = True
+
+    def __post_init__(self) -> None:
+        self.sampling()
+        if self.limit < 1:
+            raise SamplingError(f"limit is 1 or more, not {self.limit!r}")
+
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, seed=self.seed)
+
+    def fill(self, problem: Problem) -> Routine[Outcome]:
+        plain(problem, "Exhaustive")
+        places = Places(problem)
+        found = yield from values(places, self.limit)
+        weights = np.array([value.worth for value in found])
+        if not len(weights) or weights.max() == -math.inf:
+            raise NoSample("no value has a probability: the model rules out what the hole lets come, or none passes")
+        chosen = found[draw(weights, np.random.default_rng(problem.request.sampling.seed).random())]
+        assert chosen.finish is not None
+        whole = logsum(weights)
+        probs = [p * places.temperature for p in chosen.logprobs]
+        result = places.tally.result(chosen.spot.ids, chosen.finish, chosen.spot.state, probs, chosen.shares)
+        listed = [
+            Particle(
+                problem.text(value.spot.ids, value.spot.state),
+                value.spot.ids,
+                math.exp(value.worth - whole),
+                value.worth,
+                math.exp(value.masked),
+            )
+            for value in found
+        ]
+        particles = tuple(sorted(listed, key=lambda particle: -particle.share))
+        return Outcome(result, Certificate(whole, (whole, whole), math.exp(whole), 0.0, particles=particles))
+
+
+def values(places: Places, limit: int) -> Routine[list[Found]]:
+    """Every value that passes the hole's condition, in every spelling. Raises TooManyValues."""
+    todo, done, seen = [Found(places.start)], list[Found](), 0
+    while todo:
+        now, todo = todo[:TOGETHER], todo[TOGETHER:]
+        seen += len(now)
+        if seen > limit:
+            raise TooManyValues(f"the values of the hole have more than {limit} beginnings: use ASAp or SMC")
+        rows = yield from places.rows([begun.spot for begun in now])
+        found = [after for begun, row in zip(now, rows, strict=True) for after in _after(begun, row, places)]
+        todo += [after for after in found if after.finish is None]
+        done += [after for after in found if after.finish is not None]
+    problem = places.problem
+    return [value for value in done if problem.passes(problem.text(value.spot.ids, value.spot.state))]
+
+
+def _after(begun: Found, row: Row, places: Places) -> Iterator[Found]:
+    total, spot = row.total, begun.spot
+    if row.end > -math.inf:
+        finish: Finish = "length" if spot.left <= 0 else "stop"
+        worth, masked = begun.worth + row.end, begun.masked + row.end - total
+        yield replace(begun, finish=finish, worth=worth, masked=masked)
+    for token, weight in zip(row.tokens.tolist(), row.weights.tolist(), strict=True):
+        after = places.after(spot, token)
+        if weight > -math.inf and after is not None:
+            probs, shares = (*begun.logprobs, weight), (*begun.shares, weight - total)
+            yield Found(after, places.over(after), begun.worth + weight, begun.masked + weight - total, probs, shares)

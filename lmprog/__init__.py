@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .decoders.asap import ASAp as ASAp
     from .decoders.exhaustive import Exhaustive as Exhaustive
     from .decoders.potentials import Also as Also
+    from .decoders.potentials import Guess as Guess
     from .decoders.potentials import Potential as Potential
     from .decoders.potentials import Prefix as Prefix
     from .decoders.potentials import Twist as Twist
@@ -143,7 +144,7 @@ _HOMES = {
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
     ".decoders.asap": "ASAp",
     ".decoders.exhaustive": "Exhaustive",
-    ".decoders.potentials": "Also Potential Prefix Twist",
+    ".decoders.potentials": "Also Guess Potential Prefix Twist",
     ".decoders.rejection": "Rejection",
     ".decoders.smc": "AWRS SMC",
     ".dist": "Dist",

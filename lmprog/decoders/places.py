@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -75,9 +76,13 @@ class Places:
         self.tally = Tally()
         self._eos = np.array(sorted(problem.model.vocab.eos), np.int32)
         self._ends = [stop.encode() for stop in problem.hole.stop] or [problem.follow] * bool(problem.follow)
-        texts = [i for i, data in enumerate(problem.model.vocab.token_bytes) if data]
-        self._all = np.setdiff1d(np.array(texts, np.int32), self._eos)
         self._allowed: dict[tuple[int, int | None], Ids] = {}
+
+    @cached_property
+    def _all(self) -> Ids:
+        """Every token that is text."""
+        texts = [i for i, data in enumerate(self.problem.model.vocab.token_bytes) if data]
+        return np.setdiff1d(np.array(texts, np.int32), self._eos)
 
     def after(self, spot: Spot, token: int) -> Spot | None:
         """None: the token may not come."""
@@ -149,9 +154,9 @@ class Places:
             end = sum([self._end(tokens, values, spot.left) * power for values, power in answers]) / self.temperature
         if spot.left <= 0:
             return Row(tokens[:0], weights[:0], end)
-        if self.problem.request.open_end:
-            fits = np.isin(tokens, self.allowed(spot, spot.left), assume_unique=True)
-            tokens, weights = tokens[fits], weights[fits]
+        if self.problem.request.open_end and len(fitting := self.allowed(spot, spot.left)) < len(tokens):
+            fits = np.searchsorted(tokens, fitting)
+            tokens, weights = fitting, weights[fits]
         return Row(tokens, weights, end)
 
     def _end(self, tokens: Ids, values: Floats, left: int) -> float:
@@ -178,9 +183,13 @@ def logsum(values: Floats) -> float:
 
 def draw(weights: Floats, uniform: float) -> int:
     """An index with probability in proportion to exp(weights), by a number uniform in [0, 1)."""
-    ends = np.exp(weights - weights.max()).cumsum()
+    return drawn(np.exp(weights - weights.max()).cumsum(), uniform)
+
+
+def drawn(ends: Floats, uniform: float) -> int:
+    """The same, by the running sum of what is in proportion."""
     at = int(np.searchsorted(ends, uniform * ends[-1], side="right"))
-    return at if at < len(weights) and weights[at] > -math.inf else int(np.flatnonzero(weights > -math.inf)[-1])
+    return min(at, int(np.searchsorted(ends, ends[-1])))  # the last one that has a part of the sum
 
 
 def plain(problem: Problem, name: str) -> None:

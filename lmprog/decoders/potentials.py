@@ -8,7 +8,7 @@
     a Twist               a guess, token by token, of what is still to come (Zhao et al. 2024, "Probabilistic Inference
                           in Language Models via Twisted Sequential Monte Carlo"): it guides and changes no weight at
                           the end. With exact guesses every particle is an exact sample, and the estimate of Z has no
-                          variance
+                          variance. `Guess(f)` makes one of a function of the text so far
 
 Functions are called on the engine's thread, once for each text, and must be quick.
 """
@@ -27,6 +27,7 @@ from .method import Problem
 from .places import Floats, Ids, Places, Spot
 
 Weigh = Callable[[str], float]
+AHEAD = 64  # texts that functions are asked about before a token is drawn
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Also:
-    """Another prompt, as text, for the same value; see the module. Texts are not spelt anew at its border."""
+    """Another prompt, as text, for the same value; see the module. Texts are not spelt anew at its border, and the
+    log-probabilities of tokens in captures and traces are those of the product."""
 
     prompt: str
     power: float = 1.0
@@ -66,6 +68,31 @@ class Twist(Protocol):
         ...
 
     def advance(self, state: Any, token: int) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A `Twist` made of a function of the text so far: the expected weight of the whole value, given that it begins so.
+    It is asked about every text that a next token may lead to where those are at most 64, else about the one drawn."""
+
+    expect: Weigh
+
+    def start(self, problem: Problem) -> tuple[Problem, bytes]:
+        return problem, b""
+
+    def value(self, state: tuple[Problem, bytes]) -> float:
+        problem, data = state
+        text = data[len(problem.prefix) :].decode(errors="ignore")
+        return _log(self.expect(text), text)
+
+    def ahead(self, state: tuple[Problem, bytes], tokens: Ids) -> Floats:
+        if len(tokens) > AHEAD:
+            return np.full(len(tokens), self.value(state))
+        return np.array([self.value(self.advance(state, token)) for token in tokens.tolist()])
+
+    def advance(self, state: tuple[Problem, bytes], token: int) -> tuple[Problem, bytes]:
+        problem, data = state
+        return problem, data + (problem.model.vocab.token_bytes[token] or b"")
 
 
 Potential = Weigh | Prefix | Also | Twist

@@ -25,11 +25,11 @@ import numpy as np
 from ..runtime.request import Finish
 from ..runtime.routine import Routine
 from .awrs import awrs
-from .places import Floats, Places, Row, Spot, draw, logsum
-from .potentials import Judge
+from .places import Floats, Places, Row, Spot, drawn, logsum
+from .potentials import AHEAD, Judge
 from .resample import ess, multinomial, systematic, thinned
 
-AHEAD = 64  # texts that functions are asked about before a token is drawn
+LEAST = -1e300  # stands for the logarithm of nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,13 @@ class Walker:
 @dataclass(frozen=True, slots=True)
 class Fan:
     """What may come of a spot: logarithmic weights of the row's tokens and of the end, what of each is `used` of
-    functions and twists, and their sum."""
+    functions and twists, the logarithm of the sum, and running sums in proportion."""
 
     row: Row
     weights: Floats
     used: Floats
     total: float
+    ends: Floats
 
 
 @dataclass
@@ -140,7 +141,8 @@ class Sweep:
                 over = self.places.over(spot) is not None
                 used[i] = judge.whole(spot) if over else used[i] + judge.so_far(spot)
         weights = np.append(row.weights, row.end) + used
-        return Fan(row, weights, used, logsum(weights))
+        total = logsum(weights)
+        return Fan(row, weights, used, total, np.exp(weights - max(total, LEAST)).cumsum())
 
     def _extended(self, walker: Walker, fan: Fan, token: int | None, lazily: bool) -> Walker:
         """By the given token or (None) the end; -1: by one that is drawn."""
@@ -157,7 +159,7 @@ class Sweep:
                 return replace(walker, logweight=-math.inf)
             at, total = found
         else:
-            at = draw(fan.weights, self.rng.random())
+            at = drawn(fan.ends, self.rng.random())
         gained, masked = total - float(fan.used[at]), min(0.0, float(fan.weights[at]) - total)
         return self._arrived(walker, row, at, gained, masked)
 

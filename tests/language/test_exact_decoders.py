@@ -255,8 +255,13 @@ class ExactTwist:
         return (*state, token)
 
 
-def test_with_an_exact_twist_every_particle_is_exact() -> None:
-    runs = estimates(lp.SMC(3, [ExactTwist(), sums_to_six]), NUMBER, 100)
+def exact_guess(text: str) -> float:
+    return math.exp(ExactTwist().value(tuple(map(int, text))))
+
+
+@pytest.mark.parametrize("twist", [ExactTwist(), lp.Guess(exact_guess)])
+def test_with_an_exact_twist_every_particle_is_exact(twist: lp.Twist) -> None:
+    runs = estimates(lp.SMC(3, [twist, sums_to_six]), NUMBER, 100)
 
     assert all(abs((run.logZ or 0) - math.log(MASS)) < 1e-9 for run in runs)
     assert all(min(run.captures["x"].certificate.ess) > 3 - 1e-6 for run in runs)  # type: ignore[union-attr]

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..runtime.request import Finish
 from ..runtime.routine import Routine
-from .places import Floats, Places, Row, Spot, draw
+from .places import Floats, Places, Row, Spot, drawn
 
 NARROW = 1024  # rows of at most so many tokens are kept
 NODE = 400  # bytes, about
@@ -106,7 +106,7 @@ class Trie:
                 kept = 0.0
                 break
             kept = 1.0 if early else kept
-            at = draw(_log(masses), rng.random())
+            at = drawn(masses.cumsum(), rng.random())
             if at == len(row.tokens):
                 finish = "length" if node.spot.left <= 0 else "stop"
                 kept *= self._ends(node, places)
@@ -114,7 +114,7 @@ class Trie:
             logprobs.append(float(row.weights[at]))
             masked.append(float(np.log(masses[at] / masses.sum())))
             node = self._kid(node, int(row.tokens[at]), places)
-            used = node.bound
+            used = float(masses[at]) / math.exp(row.weights[at])  # its bound as it was: another draw may lower it now
         self._settle(path, top * kept)
         return Drawn(node.spot, finish if kept > 0 else None, logprobs, masked, top, kept)
 
@@ -153,11 +153,6 @@ class Trie:
             self.draws, self.mass = self.draws + 1, self.mass + estimate
             for node, row in reversed(path):
                 node.settle(row)
-
-
-def _log(masses: Floats) -> Floats:
-    with np.errstate(divide="ignore"):
-        return np.log(masses)
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Likelihood and cost of decoders on a schema task, on the embedded default model.
 
-    python benchmarks/decoders.py [--model PATH] [--subjects 8] [--seeds 2] [--write]
+    python benchmarks/decoders.py [--model PATH] [--subjects 8] [--seeds 3] [--write]
 
 Each decoder fills the same JSON hole behind the same prompts. `log p` is the log-probability of the whole value, forced
-text included, under the model without a mask; its mean is what masking loses. Costs are CPU seconds of the process and
+text included, in the tokenizer's own spelling, under the model without a mask. Costs are CPU seconds of the process and
 rows of the model (prompt tokens computed and tokens sampled) for each value.
 """
 
@@ -36,21 +36,19 @@ SCHEMA = {
     "type": "object",
     "properties": {
         "group": {"enum": ["mammal", "bird", "insect", "fish", "other"]},
+        "food": {"type": "string", "maxLength": 8, "pattern": "^[a-z ]+$"},
+        "home": {"type": "string", "maxLength": 8, "pattern": "^[a-z ]+$"},
         "legs": {"type": "integer", "minimum": 0, "maximum": 8},
-        "food": {"type": "string", "maxLength": 12, "pattern": "^[a-z ]+$"},
-        "wild": {"type": "boolean"},
     },
-    "required": ["group", "legs", "food", "wild"],
+    "required": ["group", "food", "home", "legs"],
     "additionalProperties": False,
 }
-EXAMPLE = 'About a dog:\n{"group":"mammal","legs":4,"food":"meat","wild":false}\n'
+EXAMPLE = 'About a dog:\n{"group":"mammal","food":"meat","home":"a house","legs":4}\n'
 DECODERS: dict[str, lp.Decoder] = {
     "Sample (masking)": lp.Sample(),
-    "ASAp(4)": lp.ASAp(4),
-    "ASAp(16)": lp.ASAp(16),
-    "Rejection(200)": lp.Rejection(200),
+    "ASAp(8)": lp.ASAp(8),
+    "Rejection(1000)": lp.Rejection(1000),
     "SMC(4)": lp.SMC(4),
-    "SMC(8)": lp.SMC(8),
     "SMC(16)": lp.SMC(16),
 }
 
@@ -94,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
     parser.add_argument("--subjects", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     model = lp.load(args.model)
@@ -102,7 +100,8 @@ def main() -> None:
     measured(model, lp.Sample(), subjects[:1], 1)  # warms up
     lines = [[name, *measured(model, decoder, subjects, args.seeds)] for name, decoder in DECODERS.items()]
     setting = (
-        f"{model.name}, float32, {len(subjects)} prompts × {args.seeds} seeds, an object of four fields;\n"
+        f"{model.name}, float32, {len(subjects)} prompts × {args.seeds} seeds, an object of a choice, two texts of at\n"
+        "most 8 characters and a number;\n"
         f"{machine(1)}; {versions('lmprog', 'torch')}. The machine was shared with other work."
     )
     header = ["decoder", "log p of the value", "log Z", "CPU s a value", "rows a value", "failed"]

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ..errors import NoSample, SamplingError
 from ..runtime.routine import Routine
-from ..runtime.sampling import Sampling
 from .certificate import Certificate
 from .method import Outcome, Problem
-from .places import Places, plain
+from .places import Places
 from .trie import Drawn, Memory, Trie
+from .whole import Whole, at_least_one
 
 SPARE = 256  # draws that may come to nothing, beyond the rounds
 SETTLED = 1e-9  # a relative gap between the bounds below which nothing is left to be learnt
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learning(Whole):
+    """What lives on in a decoder from call to call: tries of at most `memory` bytes in all."""
+
+    memory: int = 64 << 20
+
+    @cached_property
+    def known(self) -> Memory:
+        return Memory(self.memory)
+
+    def opened(self, problem: Problem, memory: Memory) -> tuple[Places, Trie]:
+        """The problem's places, and what is known of them. Raises SamplingError as `check`, and above T = 1."""
+        self.check(problem)
+        if problem.request.sampling.temperature > 1:
+            name = type(self).__name__
+            raise SamplingError(f"{name} needs a temperature of at most 1: above it, mass has no upper bound (use SMC)")
+        places = Places(problem)
+        return places, memory.trie(places)
+
+
 @dataclass(frozen=True)
-class ASAp:
+class ASAp(Learning):
     """Draws whole values, and learns from each how much of the model's probability goes on to values of the hole.
 
     Masking draws each token as if everything behind it counted; ASAp draws it by probability × expected future, for
@@ -42,23 +63,13 @@ class ASAp:
     """
 
     rounds: int = 8
-    temperature: float = 1.0
-    seed: int | None = None
-    memory: int = 64 << 20
-    choices = True
-    heals = True
 
     def __post_init__(self) -> None:
-        self.sampling()
-        if self.rounds < 1:
-            raise SamplingError(f"rounds is 1 or more, not {self.rounds!r}")
-        object.__setattr__(self, "_memory", Memory(self.memory))
-
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, seed=self.seed)
+        super().__post_init__()
+        at_least_one(rounds=self.rounds)
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
-        places, trie = opened(problem, "ASAp", self._memory)  # type: ignore[attr-defined]
+        places, trie = self.opened(problem, self.known)
         rng = np.random.default_rng(problem.request.sampling.seed)
         kept: list[float] = []
         drawn: Drawn | None = None
@@ -74,15 +85,6 @@ class ASAp:
         if drawn is None or drawn.finish is None:
             raise nothing(trie)
         return outcome(places, trie, drawn, sum(kept) / len(kept), bias=True)
-
-
-def opened(problem: Problem, name: str, memory: Memory) -> tuple[Places, Trie]:
-    """What is known of a problem. Raises SamplingError for settings that have no meaning here."""
-    plain(problem, name)
-    if problem.request.sampling.temperature > 1:
-        raise SamplingError(f"{name} needs a temperature of at most 1: above it, mass has no upper bound (use SMC)")
-    places = Places(problem)
-    return places, memory.trie(places)
 
 
 def nothing(trie: Trie) -> NoSample:

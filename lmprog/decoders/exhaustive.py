@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import NoSample, SamplingError, TooManyValues
+from ..errors import NoSample, TooManyValues
 from ..runtime.request import Finish
 from ..runtime.routine import Routine
-from ..runtime.sampling import Sampling
 from .certificate import Certificate, Particle
 from .method import Outcome, Problem
-from .places import Places, Row, Spot, draw, logsum, plain
+from .places import Places, Row, Spot, draw, logsum
+from .whole import Whole, at_least_one
 
 TOGETHER = 64  # rows that are asked for at once
 
@@ -33,7 +33,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Exhaustive:
+class Exhaustive(Whole):
     """Goes through all values of the hole and draws one by its exact probability: no bias, one row of the model for
     every beginning of a value. For languages of a few hundred values.
 
@@ -46,21 +46,17 @@ class Exhaustive:
     """
 
     limit: int = 2000
-    temperature: float = 1.0
-    seed: int | None = None
-    choices = False
-    heals = True
 
     def __post_init__(self) -> None:
-        self.sampling()
-        if self.limit < 1:
-            raise SamplingError(f"limit is 1 or more, not {self.limit!r}")
+        super().__post_init__()
+        at_least_one(limit=self.limit)
 
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, seed=self.seed)
+    @property
+    def choices(self) -> bool:
+        return False
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
-        plain(problem, "Exhaustive")
+        self.check(problem)
         places = Places(problem)
         found = yield from values(places, self.limit)
         weights = np.array([value.worth for value in found])

@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SamplingError
 from ..runtime.request import Ask, Finish, Request
 from ..runtime.routine import Routine
 from .method import Problem, Tally
@@ -190,18 +189,3 @@ def drawn(ends: Floats, uniform: float) -> int:
     """The same, by the running sum of what is in proportion."""
     at = int(np.searchsorted(ends, uniform * ends[-1], side="right"))
     return min(at, int(np.searchsorted(ends, ends[-1])))  # the last one that has a part of the sum
-
-
-def plain(problem: Problem, name: str) -> None:
-    """Raises SamplingError for settings that have no meaning where whole values are weighed, or a model that does not
-    tell its probabilities."""
-    sampling = problem.request.sampling
-    if not problem.model.scores:
-        raise SamplingError(f"{name} weighs values: {problem.model.name} does not tell how probable given tokens are")
-    if sampling.greedy:
-        raise SamplingError(f"{name} draws: it needs a temperature above 0")
-    if sampling.filters or sampling.changes_logits:
-        raise SamplingError(
-            f"{name} weighs values by the model's own probabilities: top_k, top_p, min_p, penalties and logit_bias "
-            "would change what it is exact about"
-        )

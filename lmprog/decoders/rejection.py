@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import NoSample, SamplingError
+from ..errors import NoSample
 from ..runtime.routine import Routine
-from ..runtime.sampling import Sampling
-from .asap import nothing, opened, outcome
+from .asap import Learning, nothing, outcome
 from .method import Outcome, Problem
 from .trie import Memory
+from .whole import at_least_one
 
 
 @dataclass(frozen=True)
-class Rejection:
+class Rejection(Learning):
     """Draws values until one may be kept: exactly the distribution of the model's own text, given that it is a value of
     the hole (and passes its condition), whatever that costs.
 
@@ -31,24 +31,13 @@ class Rejection:
 
     tries: int = 1000
     adaptive: bool = True
-    temperature: float = 1.0
-    seed: int | None = None
-    memory: int = 64 << 20
-    choices = True
-    heals = True
 
     def __post_init__(self) -> None:
-        self.sampling()
-        if self.tries < 1:
-            raise SamplingError(f"tries is 1 or more, not {self.tries!r}")
-        object.__setattr__(self, "_memory", Memory(self.memory))
-
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, seed=self.seed)
+        super().__post_init__()
+        at_least_one(tries=self.tries)
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
-        memory: Memory = self._memory if self.adaptive else Memory(0)  # type: ignore[attr-defined]
-        places, trie = opened(problem, "Rejection", memory)
+        places, trie = self.opened(problem, self.known if self.adaptive else Memory(0))
         rng = np.random.default_rng(problem.request.sampling.seed)
         for tried in range(1, self.tries + 1):
             if trie.root.bound == 0:

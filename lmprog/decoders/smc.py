@@ -10,19 +10,19 @@ import numpy as np
 
 from ..errors import NoSample, SamplingError
 from ..runtime.routine import Routine
-from ..runtime.sampling import Sampling
 from .certificate import Certificate, Particle
 from .method import Outcome, Problem
-from .places import Places, draw, plain
+from .places import Places, draw
 from .potentials import Also, Judge, Potential, Twist, listed, prompts
 from .sweep import Sweep, Swept, Walker
+from .whole import Whole, at_least_one
 
 PASSES = 16  # when all particles of one have died
 EXACT = 64  # passes in search of an exact sample, for the upper bound
 
 
 @dataclass(frozen=True)
-class SMC:
+class SMC(Whole):
     """`n` particles, values under way, that grow token by token; those that turn out improbable make room for copies of
     the others. At the end one is drawn by weight (Lew et al. 2023; Loula et al. 2025, see `decoders.sweep`).
 
@@ -56,13 +56,10 @@ class SMC:
     expand: int = 1
     threshold: float = 0.5
     bounds: bool = False
-    temperature: float = 1.0
-    seed: int | None = None
 
     def __post_init__(self) -> None:
-        self.sampling()
-        if self.n < 1 or self.expand < 1:
-            raise SamplingError(f"n and expand are 1 or more, not {self.n!r} and {self.expand!r}")
+        super().__post_init__()
+        at_least_one(n=self.n, expand=self.expand)
         if not 0 <= self.threshold <= 1:
             raise SamplingError(f"threshold lies in [0, 1], not {self.threshold!r}")
         object.__setattr__(self, "potential", listed(self.potential))
@@ -75,11 +72,8 @@ class SMC:
     def heals(self) -> bool:
         return not any([isinstance(one, Also) for one in listed(self.potential)])
 
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, seed=self.seed)
-
     def fill(self, problem: Problem) -> Routine[Outcome]:
-        plain(problem, type(self).__name__)
+        self.check(problem)
         potentials = listed(self.potential)
         places = Places(problem, prompts(potentials, problem))
         rng = np.random.default_rng(problem.request.sampling.seed)

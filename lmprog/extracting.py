@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -14,7 +14,9 @@ from .job_engine import Engine, Workers
 from .terminal import console, errors
 
 if TYPE_CHECKING:
+    from .jobs.documents import Fields
     from .jobs.extract import Job
+    from .jobs.inbox import Inbox
     from .jobs.state import State
     from .jobs.summary import Summary
     from .jobs.truth import Truths
@@ -24,12 +26,14 @@ DOCS = (
     " or with --query a DuckDB database (:memory: for a query that names files itself)."
 )
 
+OUT = "What to write: NAME.jsonl, NAME.parquet, or a table as NAME.duckdb#TABLE or NAME.sqlite#TABLE."
+
 
 def extract(
     context: typer.Context,
     docs: Annotated[str, typer.Argument(help=DOCS)],
     schema: Annotated[str, typer.Option(help="A JSON Schema file, or module:Name (file.py:Name) of a Python type.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The JSONL file to write, one line a document, in order.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=OUT)],
     examples: Annotated[Path | None, typer.Option(help="Documents with their truth, shown before each one.")] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="How many examples to show. [default: all]")] = None,
     choose: Annotated[
@@ -43,6 +47,12 @@ def extract(
     truth: Annotated[Path | None, typer.Option(help="JSONL of id and data to compare with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run, or join it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output and start anew.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Wait for more: new files in the folder, new lines of the JSONL file.")
+    ] = False,
+    until_idle: Annotated[
+        float | None, typer.Option(help="Seconds without anything new after which --watch ends. [default: Ctrl-C]")
+    ] = None,
     format: Annotated[
         Literal["jsonl", "csv", "lines", "parquet", "file"] | None,
         typer.Option(help="Of the input, where its name does not say it."),
@@ -54,6 +64,10 @@ def extract(
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 512,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     seed: Annotated[int, typer.Option(help="For temperatures above 0.")] = 0,
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts after errors of the moment.")] = 2,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that a document may take, waiting for its turn included.")
+    ] = None,
     confidence: Annotated[bool, typer.Option("--confidence", help="Say how probable each value is.")] = False,
     evidence: Annotated[bool, typer.Option("--evidence", help="Say where texts stand in the document.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="What lmprog calibrate wrote, for confidences.")] = None,
@@ -80,8 +94,9 @@ def extract(
 ) -> None:
     """Write down each document as JSON that follows a schema.
 
-    Each line of the output is an object with id, data, error and usage. A document that cannot be read or answered
-    gets an error instead of data; nothing is left out. The job keeps what is done in OUT.state, so that after a crash
+    Each record of the output is an object with id, data, error and usage. A document that cannot be read or answered
+    gets an error instead of data; nothing is left out. Those that failed stand in OUT.dead.jsonl as well, as an input
+    for another run. The job keeps what is done in OUT.state, so that after a crash
     or Ctrl-C --resume goes on where it stopped and gives the same file. The same command with --resume in a second
     terminal works on the job together with the first.
 
@@ -95,24 +110,26 @@ def extract(
     from .jobs.shots import prompts
     from .jobs.target import target
     from .jobs.truth import read_truths
+    from .jobs.trying import Trying
     from .runtime.sampling import Sampling
 
     with errors():
         fields = Fields(text_field, id_field, truth_field)
         goal = target(schema)
         pool = read_examples(examples, fields) if examples else []
-        texts = source(docs, fields, format, query)
+        inbox = _inbox(docs, fields, watch, until_idle, choose, review)
+        texts = source(docs, fields, format, query) if inbox is None else inbox.source()
         prompt = prompts(goal.schema, pool, texts, instructions, shots, choose, sets)
         if prompt.shots:
             console.print(f"{shots} of {len(pool)} examples for each document, in {len(prompt.sets)} sets")
         truths = read_truths(truth, truth_field) if truth else None
         learnt = Calibration.load(calibration) if calibration else None
         how = Reading(confidence or review is not None, evidence, learnt, abstain)
-        job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how)
-        about = {"command": _command(context), "folder": str(Path.cwd())}
+        job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how, Trying(retries, timeout))
+        about = {**job.about(), "command": _command(context), "folder": str(Path.cwd())}
         crew = Workers(workers, ray_address, worker_cpus, worker_gpus) if engine == "ray" else None
         loader = Engine(model, dtype, device, deterministic, crew)
-        failed = _run(job, out, loader, resume, overwrite, truths, about, review)
+        failed = _run(Task(job, out, loader, resume, overwrite, truths, about, review, inbox, until_idle))
     raise typer.Exit(1 if failed else 0)
 
 
@@ -129,16 +146,37 @@ def _command(context: typer.Context) -> list[str]:
     return words
 
 
-def _run(
-    job: Job,
-    out: Path,
-    engine: Engine,
-    resume: bool,
-    overwrite: bool,
-    truths: Truths | None,
-    about: dict[str, Any],
-    review: Path | None,
-) -> int:
+class Task(NamedTuple):
+    """A job, and how to go about it."""
+
+    job: Job
+    out: Path
+    engine: Engine
+    resume: bool
+    overwrite: bool
+    truths: Truths | None
+    about: dict[str, Any]
+    review: Path | None
+    inbox: Inbox | None
+    until_idle: float | None
+
+
+def _inbox(
+    docs: str, fields: Fields, watch: bool, until_idle: float | None, choose: str, review: Path | None
+) -> Inbox | None:
+    from .jobs.errors import JobError
+    from .jobs.inbox import Inbox
+
+    if not watch and until_idle is not None:
+        raise JobError("--until-idle ends --watch: say both")
+    if watch and choose != "first":
+        raise JobError("examples cannot be chosen for documents that are still to come: --watch needs --choose first")
+    if watch and review is not None:
+        raise JobError("a file for review is made of a job that ends: --watch has none")
+    return Inbox(Path(docs), fields) if watch else None
+
+
+def _run(task: Task) -> int:
     """Run the job or find it done; the number of failed records."""
     from .jobs.extract import settled
     from .jobs.opening import open_state
@@ -146,16 +184,18 @@ def _run(
     from .jobs.show import table
     from .jobs.truth import score_lines
 
-    parts = job.parts(engine.parts)
+    job, out = task.job, task.out
+    parts = job.parts(task.engine.parts)
     job.reading.check(parts)
-    state = open_state(out, parts, job.source.total, resume=resume, overwrite=overwrite, about=about)
+    state = open_state(out, parts, job.source.total, resume=task.resume, overwrite=task.overwrite, about=task.about)
     with closing(state):
         already = state.finished
         _keep_input(job, out, already)
-        summary = settled(state) or _work(job, state, engine)
-        Console().print(table(summary, score_lines(state.lines(), job.source.read(), truths)))
-        if review is not None:
-            write_review(review, map(json.loads, state.lines()), job.source.read())
+        summary = (settled(job, state) if task.inbox is None else None) or _work(task, state)
+        compared = None if task.inbox else score_lines(state.lines(), job.source.read(), task.truths)
+        Console().print(table(summary, compared))
+        if task.review is not None:
+            write_review(task.review, map(json.loads, state.lines()), job.source.read())
     _keep_input(job, out, done=True)
     console.print(f"{'done already' if already else 'done'}: {out}", soft_wrap=True, highlight=False)
     return summary.failed
@@ -172,17 +212,22 @@ def _keep_input(job: Job, out: Path, done: bool) -> None:
             put_in_place(beside(out, "stdin"), lines)
 
 
-def _work(job: Job, state: State, engine: Engine) -> Summary:
+def _work(task: Task, state: State) -> Summary:
     from .jobs.errors import JobCancelled
     from .jobs.extract import run
+    from .jobs.follow import follow
     from .jobs.show import progress
 
+    job, inbox = task.job, task.inbox
     try:
         with ExitStack() as stack:
             with console.status("loading the model"):
-                worker = job.worker(stack.enter_context(engine.loaded()))
-            with progress(job.source.total, console) as watch:
-                return run(job, worker, state, watch)
+                worker = job.worker(stack.enter_context(task.engine.loaded()))
+            with progress(state, console) as watch:
+                if inbox is None:
+                    return run(job, worker, state, watch)
+                inbox.db = state.db
+                return follow(job, inbox, worker, state, watch, task.until_idle)
     except (KeyboardInterrupt, JobCancelled) as stop:
         what = "cancelled" if isinstance(stop, JobCancelled) else "stopped"
         kept = f"{state.counts()[0]} of {state.total} records are kept"

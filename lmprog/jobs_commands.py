@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from .extracting import extract
+from .extracting import OUT, extract
 from .terminal import console, errors
 
 if TYPE_CHECKING:
@@ -89,3 +90,18 @@ def cancel(job: Job) -> None:
     told = f"{len(state.workers)} told to stop; " if state.workers else ""
     what = "is done already" if state.finished else f"cancelled: {told}{state.done} of {state.total} records are kept"
     console.print(f"{job} {what}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def export(
+    job: Job,
+    out: Annotated[Path, typer.Option("-o", "--out", help=OUT)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write what is done so far, or all of a finished job, to another place, in another format if you like."""
+    from .jobs.registry import find
+    from .jobs.status import export
+
+    with errors():
+        count = export(find(job), out, overwrite)
+    console.print(f"{count} records: {out}", soft_wrap=True, highlight=False)

@@ -6,6 +6,7 @@ records    a row for each record that was ever begun; a record without one is fr
              waiting  until `ready` (a retry, or given back by a worker that stopped)
            and never again, once it is `done` or `failed`
 workers    who works, or did; all leases of a worker hold until `expires`, or until its process is gone
+places     where the documents of a watched input are, by number
 tally      records by the type of their error, "" for those without
 
 In WAL mode a commit with synchronous=FULL is on disk when it returns; one with NORMAL is whole or absent after a power
@@ -38,6 +39,7 @@ CREATE INDEX unfinished ON records (state) WHERE state IN ('leased', 'waiting');
 CREATE TABLE workers (
     id TEXT PRIMARY KEY, host TEXT, pid INTEGER, born TEXT, expires REAL, figures TEXT
 ) WITHOUT ROWID;
+CREATE TABLE places (number INTEGER PRIMARY KEY, place TEXT UNIQUE NOT NULL);
 CREATE TABLE tally (outcome TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 """
 NO_ROOM = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"}
@@ -132,7 +134,7 @@ class Database:
 
     def clear(self) -> None:
         """Within `write`."""
-        for table in ("job", "records", "workers", "tally"):
+        for table in ("job", "records", "workers", "places", "tally"):
             self._db.execute(f"DELETE FROM {table}")
 
     def close(self) -> None:
@@ -155,6 +157,11 @@ class Database:
         if name.startswith("SQLITE_BUSY"):
             return Locked(f"another process keeps {self.path} locked")
         return JobError(f"cannot use {self.path}: {error}")
+
+
+def lines(db: Database) -> Iterator[bytes]:
+    """The records that are done, in the order of the input."""
+    return (line for (line,) in db.each("SELECT result FROM records WHERE result IS NOT NULL ORDER BY number"))
 
 
 def foreign(path: Path | None) -> JobError:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -64,6 +64,7 @@ class Source:
     """Documents that can be read again and again, in the same order; `digest` is of all that goes into the prompts.
 
     spool    the file that holds what came in by standard input
+    fields   what the fields of its records are called
     """
 
     name: str
@@ -71,6 +72,7 @@ class Source:
     total: int
     digest: str
     spool: str | None = None
+    fields: Fields = field(default_factory=Fields)
 
     def read(self) -> Iterator[Document]:
         return (row() for row in self.rows())
@@ -97,6 +99,10 @@ def source(
     document) unless `format` says otherwise; standard input is JSONL by default. With a `query` the path is that of a
     DuckDB database, or ":memory:" for a query that names files itself. Raises JobError when nothing is there.
     """
+    return replace(_source(docs, fields, format, query), fields=fields)
+
+
+def _source(docs: str | Path | Iterable[Any], fields: Fields, format: Format | None, query: str | None) -> Source:
     if not isinstance(docs, str | Path):
         from .inputs.rows import from_value
 

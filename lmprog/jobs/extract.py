@@ -18,6 +18,7 @@ from .cluster import Cluster
 from .documents import Document, Fields, Format, Source, source
 from .fleet import Fleet
 from .layout import Layout, read_examples
+from .letters import write_letters
 from .opening import open_state
 from .reading import PLAIN, Reading
 from .records import Record
@@ -27,6 +28,7 @@ from .shots import Choose, prompts
 from .state import State
 from .summary import Meter, Summary
 from .target import Target, target
+from .trying import TRYING, Trying
 from .work import Records, Worker
 
 MAX_TOKENS = 512
@@ -45,6 +47,7 @@ class Job:
     max_tokens: int = MAX_TOKENS
     sampling: Sampling = GREEDY
     reading: Reading = PLAIN
+    trying: Trying = TRYING
 
     def parts(self, model: str) -> dict[str, Any]:
         """What has to be the same for a resume, by name; texts as digests."""
@@ -56,16 +59,37 @@ class Job:
             "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling), **self.reading.parts()},
         }
 
+    def about(self) -> dict[str, Any]:
+        """What else the state is to know of it."""
+        return {"schema": self.target.schema, "input": self.source.name}
+
     def worker(self, model: LanguageModel | Cluster) -> Worker | Fleet:
         """Raises JobError when no answer fits in `max_tokens`."""
         if isinstance(model, Cluster):
             return model.worker(self)
         answers = Answers(model, self.target, self.layout, self.max_tokens, self.sampling, self.reading)
-        return Worker(model, answers)
+        return Worker(model, answers, self.trying.timeout)
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+class Desk:
+    """Takes the records of one worker into the state, and tells `watch` the figures."""
+
+    def __init__(self, job: Job, worker: Worker | Fleet, state: State, watch: Watch | None) -> None:
+        self._job, self._state, self._watch = job, state, watch
+        self._meter, self._own = Meter(getattr(worker.model, "engine", None)), 0
+
+    def figures(self) -> Summary:
+        done, failed = self._state.counts()
+        return self._meter.read(done, failed, done - self._own)
+
+    def put(self, records: Records) -> None:
+        self._own += self._state.add(records, asdict(self.figures()), self._job.trying)
+        if self._watch is not None:
+            self._watch(self.figures())
 
 
 def run(job: Job, worker: Worker | Fleet, state: State, watch: Watch | None = None) -> Summary:
@@ -75,23 +99,18 @@ def run(job: Job, worker: Worker | Fleet, state: State, watch: Watch | None = No
     leased to this process while it lasts, and calls `put` with records. `watch` is told the figures whenever records
     were added.
     """
-    meter, own = Meter(getattr(worker.model, "engine", None)), 0
-
-    def figures() -> Summary:
-        done, failed = state.counts()
-        return meter.read(done, failed, done - own)
-
-    def put(records: Records) -> None:
-        nonlocal own
-        own += state.add(records, asdict(figures()))
-        if watch is not None:
-            watch(figures())
-
+    desk = Desk(job, worker, state, watch)
     while state.more():
-        worker.run(by_prefix(job, state), put)
-    summary = figures()
-    state.finish(asdict(summary))
+        worker.run(by_prefix(job, state), desk.put)
+    summary = desk.figures()
+    finish(job, state, summary)
     return summary
+
+
+def finish(job: Job, state: State, summary: Summary) -> None:
+    """Put the output in place, and the dead letters beside it."""
+    out = state.out
+    state.finish(asdict(summary), lambda: None if out is None else write_letters(out, state.db, job.source))
 
 
 def by_prefix(job: Job, state: State) -> Iterator[tuple[int, Document]]:
@@ -100,13 +119,13 @@ def by_prefix(job: Job, state: State) -> Iterator[tuple[int, Document]]:
         yield from job.source.pick(state.claims(lambda number, n=n: job.layout.set_of(number) == n))  # type: ignore[misc]
 
 
-def settled(state: State) -> Summary | None:
+def settled(job: Job, state: State) -> Summary | None:
     """The figures of a job that needs no model any more; its output is put in place if that was not done yet."""
     if not state.complete:
         return None
     if not state.finished:
         done, failed = state.counts()
-        state.finish(asdict(Summary(done, failed, done)))
+        finish(job, state, Summary(done, failed, done))
     return Summary(**state.db.get("summary"))
 
 
@@ -150,6 +169,8 @@ def extract(
     format: Format | None = None,
     query: str | None = None,
     watch: Watch | None = None,
+    retries: int = TRYING.retries,
+    timeout: float | None = None,
     confidence: bool = False,
     evidence: bool = False,
     calibration: Calibration | str | Path | None = None,
@@ -166,12 +187,15 @@ def extract(
     shots         how many of them (None: all), the first ones or, with choose="bm25", those that are most like the
                   document, in at most `sets` different sets (None: one for 8 documents, 64 at most; see `shots.py`)
     instructions  the first line of the prompt
-    out           also keep the records in this JSONL file, safe against a kill at any moment (see `state.py`); a
-                  finished file of the very same job is read, not made again
+    out           also keep the records here, safe against a kill at any moment (see `state.py`): in a JSONL file, a
+                  .parquet file, or a table ("NAME.duckdb#TABLE", "NAME.sqlite#TABLE"); what is finished by the very
+                  same job is read, not made again
     resume        go on with an unfinished run, or join one that another process is at
     overwrite     replace an output, or an unfinished one, and start anew
     max_tokens    most tokens of an answer; every answer is complete within it
     watch         called with the figures so far
+    retries       further attempts after errors of the moment (a busy server, a full pool; see `trying.py`)
+    timeout       seconds that a document may take, waiting for its turn included
     confidence    also say how probable each value is: `confidence` of a record
     evidence      also say where texts stand in the document: `evidence` of a record
     calibration   what `calibrate` made, or a file of it: confidences are what it makes of them
@@ -195,15 +219,15 @@ def extract(
     prompt = prompts(goal.schema, list(pool), texts, instructions, shots, choose, sets)
     learnt = Calibration.load(calibration) if isinstance(calibration, str | Path) else calibration
     how = Reading(confidence or review is not None, evidence, learnt, abstain)
-    job = Job(texts, goal, prompt, max_tokens, sampling, how)
+    job = Job(texts, goal, prompt, max_tokens, sampling, how, Trying(retries, timeout))
     parts = job.parts(model.name)
     how.check(parts)
     if out is None:
         state = open_memory(job.source.total)
     else:
-        state = open_state(Path(out), parts, job.source.total, resume=resume, overwrite=overwrite)
+        state = open_state(Path(out), parts, job.source.total, resume=resume, overwrite=overwrite, about=job.about())
     with closing(state):
-        summary = settled(state) or run(job, job.worker(model), state, watch)
+        summary = settled(job, state) or run(job, job.worker(model), state, watch)
         if review is not None:
             write_review(review, map(json.loads, state.lines()), job.source.read())
         return _extraction(job, state.lines(), summary)

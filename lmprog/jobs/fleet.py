@@ -86,7 +86,7 @@ class Fleet:
 
     def run(self, docs: Iterable[Numbered], put: Put) -> None:
         """Work through `docs`, giving finished records to `put` in batches, in the order in which they finish."""
-        todo = iter(docs)
+        todo, self._more = iter(docs), True
         for member in self.members:
             self._start(member)
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import JobError
 from .files import beside
+from .outputs import output
 from .registry import register
 from .state import Parts, State, state_path
 
@@ -28,7 +29,7 @@ def open_state(
     """
     if out.is_dir():
         raise JobError(f"{out} is a folder: name the file to write")
-    if out.exists() and not overwrite and not state_path(out).exists():
+    if not overwrite and not state_path(out).exists() and output(out).exists():
         raise JobError(f"{out} exists and is no output of this job: --overwrite replaces it")
     state = _opened(out, total, overwrite)
     try:
@@ -60,10 +61,10 @@ def _settle(state: State, out: Path, parts: Parts, resume: bool, overwrite: bool
     if overwrite or (blank and not others and state.db.get("stage") != "finished"):
         if others:
             raise JobError(f"another process works on {state.path}: --resume joins it")
-        if out.exists() and not overwrite:
+        if not overwrite and output(out).exists():
             raise JobError(f"{out} exists and is no output of this job: --overwrite replaces it")
         state.begin(parts, **about)
-    elif state.finished and out.exists():
+    elif state.finished and output(out).exists():
         _check_finished(state, out, parts)
     elif others and not resume:
         raise JobError(f"another process works on {state.path}: --resume joins it")

@@ -21,6 +21,7 @@ class Record:
                 them), and `found` if the value is no quote but was looked up afterwards
     abstained   why values are null that the model did give, by pointer
     doubted     why values are doubtful that could not be made null, by pointer
+    attempts    how many it took, if more than one
     """
 
     id: str | int
@@ -31,6 +32,7 @@ class Record:
     evidence: Mapping[str, Mapping[str, Any]] | None = None
     abstained: Mapping[str, str] | None = None
     doubted: Mapping[str, str] | None = None
+    attempts: int | None = None
 
 
 def success(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -12,12 +14,18 @@ from rich.table import Table
 
 from .extract import Watch
 from .score import Score
+from .state import State
 from .summary import Summary
+
+EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
 @contextmanager
-def progress(total: int, console: Console) -> Iterator[Watch]:
-    """A bar with records, output tokens a second, the prefix cache's hit rate and the time left."""
+def progress(state: State, console: Console) -> Iterator[Watch]:
+    """A bar in a terminal, otherwise a line now and then: records, speeds, cache hit rate, failures, time left."""
+    if not console.is_terminal:
+        yield lines(state, console)
+        return
     columns = (
         TextColumn("extract"),
         BarColumn(),
@@ -26,14 +34,31 @@ def progress(total: int, console: Console) -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=total, rate="")
+        task = bar.add_task("", total=state.total, completed=state.counts()[0], rate="")
+        yield lambda now: bar.update(task, total=state.total, completed=now.records, rate=_rates(now))
 
-        def watch(now: Summary) -> None:
-            failed = f" · {now.failed} failed" if now.failed else ""
-            rate = f"{now.tokens_per_second:.0f} tokens/s · {now.hit_rate:.0%} cached{failed}"
-            bar.update(task, completed=now.records, rate=rate)
 
-        yield watch
+def lines(state: State, console: Console) -> Watch:
+    """A line for the first records, and every ten seconds."""
+    first = state.counts()[0]
+    told = -math.inf
+
+    def watch(now: Summary) -> None:
+        nonlocal told
+        if now.seconds - told >= EVERY:
+            told = now.seconds
+            rate = (now.records - first) / now.seconds if now.seconds else 0.0
+            left = f" · {timedelta(seconds=round((state.total - now.records) / rate))} left" if rate else ""
+            text = f"extract: {now.records} of {state.total} · {_rates(now)}{left}"
+            console.print(text, soft_wrap=True, highlight=False)
+
+    return watch
+
+
+def _rates(now: Summary) -> str:
+    failed = f" · {now.failed} failed" if now.failed else ""
+    speed = f"{now.records_per_second:.1f} records/s · {now.tokens_per_second:.0f} tokens/s"
+    return f"{speed} · {now.hit_rate:.0%} cached{failed}"
 
 
 def table(summary: Summary, score: Score | None) -> Table:

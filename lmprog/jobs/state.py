@@ -17,12 +17,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .database import Database, Locked
+from .database import Database, Locked, lines
 from .errors import JobCancelled
-from .files import beside, file_digest, flush_folder, json_line, put_in_place, typed
+from .files import beside, flush_folder, json_line, typed
+from .outputs import output
 from .owners import Heart, enroll, myself, owners
+from .trying import TRYING, Trying, failures, note, wait
 
 WINDOW = 32  # records that are claimed at a time
+Numbered = tuple[int, dict[str, Any]]
 POLL = 0.1  # seconds between two looks at what other workers do
 Parts = Mapping[str, Any]
 
@@ -57,8 +60,8 @@ class State:
 
     @property
     def blank(self) -> bool:
-        """Whether no record is done."""
-        return not self.counts()[0]
+        """Whether no record is done, or was tried."""
+        return not self.counts()[0] and not self.db.rows("SELECT 1 FROM records WHERE attempts IS NOT NULL LIMIT 1")
 
     @property
     def others(self) -> bool:
@@ -94,6 +97,14 @@ class State:
 
         return wants
 
+    def take(self, most: int) -> Collection[int]:
+        """Claim the first records that are free."""
+        (begun,) = self.db.rows("SELECT ifnull(max(number) + 1, 0) FROM records")[0]
+        rows = self.db.rows("SELECT number FROM records WHERE state IN ('leased', 'waiting') ORDER BY number")
+        old = self._free([number for (number,) in rows]) if rows else []
+        wanted = [*old, *range(begun, min(begun + most, self.total))][:most]
+        return self._claim(wanted) if wanted else ()
+
     def _claim(self, wanted: Collection[int]) -> Collection[int]:
         if not self._free(wanted):
             return ()
@@ -120,66 +131,81 @@ class State:
     def more(self) -> bool:
         """Wait until there is a record to do. False when all are done."""
         while not self.complete:
-            self._stop_if_cancelled()
-            if self._anything_free():
+            if self.ready():
                 return True
             time.sleep(POLL)
         return False
 
-    def _anything_free(self) -> bool:
+    def ready(self) -> bool:
+        """Whether there is a record that nobody does or has done."""
+        self._stop_if_cancelled()
         (begun,) = self.db.rows("SELECT count(*) FROM records")[0]
         rows = self.db.rows("SELECT DISTINCT state, owner, ready FROM records WHERE state IN ('leased', 'waiting')")
         alive, now = self._alive(), time.time()
         return begun < self.total or any(_is_free(lease, alive, now) for lease in rows)
 
-    def add(self, records: Iterable[tuple[int, dict[str, Any]]], figures: Mapping[str, Any] | None = None) -> int:
+    def add(
+        self, records: Iterable[Numbered], figures: Mapping[str, Any] | None = None, trying: Trying = TRYING
+    ) -> int:
         """Keep finished records, on disk when this returns. How many of them nobody had brought before.
+
+        A record whose error may not come again is not kept, but waits for its next attempt.
 
         figures    what this worker has used so far, for all to see
         """
         with self.db.write():
-            accepted = sum(self._accept(number, record) for number, record in records)
+            accepted = sum([self._accept(number, record, trying) for number, record in records])
             self.db.execute("UPDATE workers SET figures = ? WHERE id = ?", (json.dumps(figures), self.owner.id))
         self._stop_if_cancelled()
         return accepted
 
-    def _accept(self, number: int, record: dict[str, Any]) -> bool:
+    def _accept(self, number: int, record: dict[str, Any], trying: Trying) -> bool:
+        open_ = "number = ? AND state IN ('leased', 'waiting')"
+        rows = self.db.rows(f"SELECT attempts FROM records WHERE {open_}", number)
+        if not rows:
+            return False
+        before = failures(rows[0][0])
+        if trying.again(record, len(before)):
+            attempts = [*before, note(record)]
+            values = (time.time() + wait(len(attempts)), json.dumps(attempts), number)
+            query = f"UPDATE records SET state = 'waiting', owner = NULL, ready = ?, attempts = ? WHERE {open_}"
+            self.db.execute(query, values)
+            return False
         outcome = (record["error"] or {}).get("type", "")
-        accepted = self.db.execute(
-            "UPDATE records SET state = ?, owner = NULL, result = ?"
-            " WHERE number = ? AND state IN ('leased', 'waiting')",
-            ("failed" if outcome else "done", json_line(record), number),
-        )
-        if accepted:
-            self.db.execute("INSERT INTO tally VALUES (?, 1) ON CONFLICT (outcome) DO UPDATE SET n = n + 1", (outcome,))
-        return bool(accepted)
+        result = json_line({**record, "attempts": len(before) + 1} if before else record)
+        query = f"UPDATE records SET state = ?, owner = NULL, result = ? WHERE {open_}"
+        self.db.execute(query, ("failed" if outcome else "done", result, number))
+        self.db.execute("INSERT INTO tally VALUES (?, 1) ON CONFLICT (outcome) DO UPDATE SET n = n + 1", (outcome,))
+        return True
 
     def _stop_if_cancelled(self) -> None:
         if self.db.get("cancelled"):
             raise JobCancelled(f"the job was cancelled; {self.counts()[0]} of {self.total} records are kept")
 
     def lines(self) -> Iterator[bytes]:
-        """The records in the order of the input."""
-        for (line,) in self.db.each("SELECT result FROM records WHERE result IS NOT NULL ORDER BY number"):
-            yield line
+        """The records that are done, in the order of the input."""
+        return lines(self.db)
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Put the output in place, unless another worker does. A kill in between: the next resume finishes again."""
+    def finish(self, summary: Mapping[str, Any], before: Callable[[], None] = lambda: None) -> None:
+        """Put the output in place, unless another worker does. A kill in between: the next resume finishes again.
+
+        before    puts in place what else there is, alone among all workers
+        """
         while not self.finished:
             try:
                 with self.db.write():  # all others wait, and see the end of it
                     if not self.finished:
+                        before()
                         self.db.set(stage="finished", summary=summary, output=self._output())
             except Locked:
                 continue
 
     def _output(self) -> str | None:
-        return None if self.out is None else put_in_place(self.out, self.lines())
+        return None if self.out is None else output(self.out).write(self.lines, self.db.get("schema"))
 
     def intact(self) -> bool:
         """Whether the output is what was put in place."""
-        out = self.out
-        return out is not None and out.is_file() and file_digest(out) == self.db.get("output")
+        return self.out is not None and output(self.out).mark() == self.db.get("output")
 
     def close(self) -> None:
         """Give back what is not done."""

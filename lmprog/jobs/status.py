@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .database import Database
+from .database import Database, lines
+from .errors import JobError
+from .outputs import output
 from .owners import Owner
 from .summary import Summary
 
@@ -61,7 +63,7 @@ class Status:
     @property
     def seconds_left(self) -> float | None:
         """By the rates of those who work now; None when nobody does."""
-        rate = sum((f.records - f.resumed) / f.seconds for f in self.figures if f.seconds)
+        rate = sum(figures.records_per_second for figures in self.figures)
         return (self.total - self.done) / rate if rate else None
 
 
@@ -91,3 +93,13 @@ def cancel(path: Path) -> None:
     """Make all who work on the job stop at their next record."""
     with closing(Database(path, create=False)) as db, db.write():
         db.set(cancelled=True)
+
+
+def export(path: Path, out: Path, overwrite: bool = False) -> int:
+    """Write the records that are done to `out`, in the format of its name; how many there are."""
+    target = output(out)
+    if not overwrite and target.exists():
+        raise JobError(f"{out} exists: --overwrite replaces it")
+    with closing(Database(path, create=False)) as db:
+        target.write(lambda: lines(db), db.get("schema"))
+        return sum(n for _, n in db.rows("SELECT outcome, n FROM tally"))

@@ -49,6 +49,11 @@ class Summary:
         return self.output_tokens / self.seconds if self.seconds else 0.0
 
     @property
+    def records_per_second(self) -> float:
+        """Records that this run did itself."""
+        return (self.records - self.resumed) / self.seconds if self.seconds else 0.0
+
+    @property
     def hit_rate(self) -> float:
         """Share of the prompts' tokens that came out of the prefix cache."""
         return 1 - self.prompt_tokens_computed / self.prompt_tokens if self.prompt_tokens else 0.0

@@ -10,6 +10,7 @@ from typing import Any
 from ..models import LanguageModel
 from ..runtime.handle import Pending
 from .answer import Answers
+from .deadline import within
 from .documents import Document
 
 IN_FLIGHT = 256
@@ -21,10 +22,13 @@ Put = Callable[[Records], None]
 
 
 class Worker:
-    """One model at work on one job: each document is a routine on its engine. Threads may share it."""
+    """One model at work on one job: each document is a routine on its engine. Threads may share it.
 
-    def __init__(self, model: LanguageModel, answers: Answers) -> None:
-        self.model, self.answers = model, answers
+    timeout    seconds that a document may take, waiting for its turn included
+    """
+
+    def __init__(self, model: LanguageModel, answers: Answers, timeout: float | None = None) -> None:
+        self.model, self.answers, self.timeout = model, answers, timeout
 
     def run(self, docs: Iterable[Numbered], put: Put) -> None:
         """Work through `docs`, giving finished records to `put` in batches, in the order in which they finish."""
@@ -40,7 +44,7 @@ class Worker:
     def _launch(self, todo: Iterable[Numbered], flying: Flying) -> bool:
         """Fill up with documents. False when none is under way."""
         for number, doc in islice(todo, IN_FLIGHT - len(flying)):
-            pending = self.model.run(self.answers.answer(number, doc), group=self)
+            pending = self.model.run(within(self.answers.answer(number, doc), self.timeout), group=self)
             flying[pending.future] = number, pending
         return bool(flying)
 

@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +199,18 @@ def test_figures_of_a_running_job(tmp_path: Path) -> None:
     assert running.tokens_per_second > 0
     assert running.seconds_left is not None
     assert running.seconds_left > 0
+
+
+def test_export_in_another_format(invoke: Invoke) -> None:
+    half_a_job(Path("out.jsonl"))
+    kept = status(find("out")).done
+    done = invoke("jobs", "export", "out", "-o", "part.sqlite#words")
+    extract(RandomModel(1), DOCS * 5, SCHEMA, out="out.jsonl", resume=True)
+
+    assert f"{kept} records: part.sqlite#words\n" == done.stderr
+    assert "exists: --overwrite replaces it" in invoke("jobs", "export", "out", "-o", "part.sqlite#words").stderr
+    assert 0 == invoke("jobs", "export", "out", "-o", "part.sqlite#words", "--overwrite").exit_code
+    assert 0 == invoke("jobs", "export", "out", "-o", "all.jsonl").exit_code
+    assert Path("out.jsonl").read_bytes() == Path("all.jsonl").read_bytes()
+    with closing(sqlite3.connect("part.sqlite")) as db:
+        assert [(300,)] == db.execute("SELECT count(data) FROM words").fetchall()

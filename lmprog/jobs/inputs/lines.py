@@ -42,10 +42,10 @@ def from_lines(file: BinaryIO, place: str, fields: Fields, parse: Callable[[str]
     for n, raw in enumerate(file, 1):
         line = raw.removeprefix(b"\xef\xbb\xbf") if n == 1 else raw
         if line.strip():
-            yield partial(_from_line, line, n, place, fields, parse)
+            yield partial(from_line, line, n, place, fields, parse)
 
 
-def _from_line(line: bytes, n: int, place: str, fields: Fields, parse: Callable[[str], Any]) -> Document:
+def from_line(line: bytes, n: int, place: str, fields: Fields, parse: Callable[[str], Any]) -> Document:
     try:
         return from_value(parse(line.decode().rstrip("\r\n")), n, fields, f"{place}, line {n}: ", line)
     except (ValueError, RecursionError) as error:

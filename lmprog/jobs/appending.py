@@ -29,18 +29,23 @@ class Appender:
     def append(self) -> None:
         """Bring the output up to the first record that is not done."""
         with self.db.write(), typed(self.out):
-            new = not self.out.exists()
             written, size = self.db.get("written", 0), self.db.get("size", 0)
-            if (0 if new else self.out.stat().st_size) < size:
+            there = self.out.stat().st_size if self.out.exists() else 0
+            if there < size:
                 raise JobError(f"{self.out} became shorter than this job wrote it")
+            if there == size and not self._done(written):
+                return
             with self.out.open("ab") as file:
                 file.truncate(size)
                 written += self._write(file, written)
                 file.flush()
                 os.fsync(file.fileno())
                 self.db.set(written=written, size=file.seek(0, 2))
-            if new:
+            if not size:
                 flush_folder(self.out.parent)
+
+    def _done(self, number: int) -> bool:
+        return bool(self.db.rows("SELECT 1 FROM records WHERE number = ? AND result IS NOT NULL", number))
 
     def _write(self, file: BinaryIO, first: int) -> int:
         done = 0

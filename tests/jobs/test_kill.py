@@ -1,6 +1,6 @@
 """Killed at random moments and resumed, a job writes the same file as an undisturbed run."""
 
-import random
+import os
 import signal
 import sqlite3
 import subprocess
@@ -14,16 +14,7 @@ import pytest
 from lmprog.jobs.state import state_path
 
 from .conftest import ROOT, Run, environment, read
-
-JOB = """
-import sys
-from lmprog.jobs import extract
-from lmprog.testing import RandomModel
-
-docs = [f"document {n} " * (n % 5 + 1) for n in range(150)]
-schema = {"properties": {"word": {"type": "string", "maxLength": 30}, "n": {"type": "integer"}}}
-extract(RandomModel(4), docs, schema, out=sys.argv[1], resume=True, max_tokens=40)
-"""
+from .kills import PATHS
 
 
 def records(out: Path) -> int:
@@ -55,32 +46,19 @@ def run_until(command: list[str], out: Path, enough: int) -> bool:
 
 
 @pytest.mark.slow
-def test_sigkill_at_random_moments(tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    run("-c", JOB, str(whole))
-    kills = 0
-    for enough in sorted(random.Random(0).sample(range(150), 6)):
-        kills += run_until(["-c", JOB, str(out)], out, enough)
-    run("-c", JOB, str(out))
+def test_sigkill_at_random_moments() -> None:
+    """On every path of the state, LMPROG_KILLS times each; see kills.py."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.jobs.kills", "--rounds", os.environ.get("LMPROG_KILLS", "2")],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
-    assert kills >= 3
-    assert whole.read_bytes() == out.read_bytes()
-    assert {"whole.jsonl", "whole.jsonl.state", "out.jsonl", "out.jsonl.state"} == {p.name for p in tmp_path.iterdir()}
-
-
-@pytest.mark.slow
-def test_two_processes_work_on_one_job(tmp_path: Path) -> None:
-    """One of them is killed when half is done; the other takes over."""
-    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    run("-c", JOB, str(whole))
-    with start("-c", JOB, str(out)) as killed, start("-c", JOB, str(out)) as other:
-        while records(out) < 40 and killed.poll() is None:
-            time.sleep(0.002)
-        killed.kill()
-        _, stderr = other.communicate(timeout=100)
-
-    assert 0 == other.returncode, stderr
-    assert whole.read_bytes() == out.read_bytes()
+    assert 0 == done.returncode, done.stderr
+    assert len(PATHS) == done.stdout.count("outputs, all the same"), done.stdout
 
 
 def run(*command: str) -> None:

@@ -134,6 +134,18 @@ def test_what_a_kill_left_behind_the_end_is_cut_off(tmp_path: Path) -> None:
         watched(docs, out)
 
 
+def test_nothing_comes(tmp_path: Path) -> None:
+    """An output without records would look like another job's."""
+    docs, out = tmp_path / "docs.jsonl", tmp_path / "out.jsonl"
+    docs.write_text("")
+    watched(docs, out, until_idle=0.0)
+    assert not out.exists()
+    docs.write_text('"one"\n')
+    watched(docs, out)
+
+    assert [1] == ids(out)
+
+
 def test_what_cannot_be_watched(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text\n")
     with pytest.raises(JobError, match=r"only a folder or a JSONL file can be watched, and .*a\.csv is neither"):

@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from .status import Status
 
 
 def job_list(jobs: Mapping[str, Status | None]) -> Table:
     """A row for each job; None: its state is gone."""
-    rows = Table("job", "state", "records", "failed", "workers", "begun", "output", title_justify="left")
+    rows = Table("job", "state", "records", "failed", "workers", "begun", Column("output", overflow="fold"))
     for name, job in jobs.items():
         if job is None:
             rows.add_row(name, "gone")

@@ -48,7 +48,7 @@ def forget(name: str) -> None:
 
 
 def find(name: str) -> Path:
-    """The state of the job with this id (its beginning is enough), this output or this state file.
+    """The state of the job with this id (its name or its beginning are enough), this output or this state file.
 
     Raises JobError when there is none, or more than one.
     """
@@ -56,7 +56,8 @@ def find(name: str) -> Path:
         if path.is_file() and path.name.endswith(".state"):
             return path.resolve()
     known = entries()
-    found = [known[name]] if name in known else [path for key, path in known.items() if key.startswith(name)]
+    ways = (lambda key: key == name, lambda key: key.rpartition("-")[0] == name, lambda key: key.startswith(name))
+    found = next(filter(None, ([path for key, path in known.items() if way(key)] for way in ways)), [])
     if len(found) > 1:
         raise JobError(f"{name!r} begins the names of {len(found)} jobs: say more of it")
     if not found or not found[0].is_file():

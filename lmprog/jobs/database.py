@@ -50,6 +50,10 @@ class Locked(JobError):
     """Another process keeps the state locked."""
 
 
+class Foreign(JobError):
+    """The file is not the state of a job."""
+
+
 class Database:
     """A connection that the threads of a process share. Raises JobError from every method.
 
@@ -164,5 +168,5 @@ def lines(db: Database) -> Iterator[bytes]:
     return (line for (line,) in db.each("SELECT result FROM records WHERE result IS NOT NULL ORDER BY number"))
 
 
-def foreign(path: Path | None) -> JobError:
-    return JobError(f"{path} is not the state of a job of this version: --overwrite replaces it")
+def foreign(path: Path | None) -> Foreign:
+    return Foreign(f"{path} is not the state of a job of this version: --overwrite replaces it")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .database import Foreign
 from .errors import JobError
 from .files import beside
 from .outputs import output
@@ -47,8 +48,8 @@ def open_state(
 def _opened(out: Path, total: int, overwrite: bool) -> State:
     try:
         return State(out, total)
-    except JobError as error:
-        if not (overwrite and "--overwrite" in str(error)):
+    except Foreign:
+        if not overwrite:
             raise
     for suffix in ("state", "state-wal", "state-shm"):
         beside(out, suffix).unlink(missing_ok=True)

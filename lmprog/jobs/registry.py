@@ -56,8 +56,9 @@ def find(name: str) -> Path:
         if path.is_file() and path.name.endswith(".state"):
             return path.resolve()
     known = entries()
-    ways = (lambda key: key == name, lambda key: key.rpartition("-")[0] == name, lambda key: key.startswith(name))
-    found = next(filter(None, ([path for key, path in known.items() if way(key)] for way in ways)), [])
+    found = [known[name]] if name in known else []
+    found = found or [path for key, path in known.items() if key.rpartition("-")[0] == name]
+    found = found or [path for key, path in known.items() if key.startswith(name)]
     if len(found) > 1:
         raise JobError(f"{name!r} begins the names of {len(found)} jobs: say more of it")
     if not found or not found[0].is_file():

@@ -77,6 +77,11 @@ def extract(
     review: Annotated[
         Path | None, typer.Option(help="Write values to check to this JSONL or CSV file, the most doubtful first.")
     ] = None,
+    chunk_tokens: Annotated[int | None, typer.Option(min=32, help="Read documents in pieces so long.")] = None,
+    overlap: Annotated[int | None, typer.Option(min=0, help="Tokens that pieces share. [default: an eighth]")] = None,
+    chunks: Annotated[
+        Literal["auto", "never"], typer.Option(help="never: a document that does not fit is an error.")
+    ] = "auto",
     dtype: Annotated[str, typer.Option(help="Of the weights.")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ... [default: the first GPU, else the CPU]")] = None,
     deterministic: Annotated[
@@ -106,7 +111,7 @@ def extract(
     from .jobs.documents import Fields, source
     from .jobs.extract import Job
     from .jobs.layout import read_examples
-    from .jobs.reading import Reading
+    from .jobs.reading import Chunks, Reading
     from .jobs.shots import prompts
     from .jobs.target import target
     from .jobs.truth import read_truths
@@ -124,7 +129,8 @@ def extract(
             console.print(f"{shots} of {len(pool)} examples for each document, in {len(prompt.sets)} sets")
         truths = read_truths(truth, truth_field) if truth else None
         learnt = Calibration.load(calibration) if calibration else None
-        how = Reading(confidence or review is not None, evidence, learnt, abstain)
+        parts = Chunks(chunk_tokens, overlap, chunks == "never")
+        how = Reading(confidence or review is not None, evidence, learnt, abstain, parts)
         job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how, Trying(retries, timeout))
         about = {**job.about(), "command": _command(context), "folder": str(Path.cwd())}
         crew = Workers(workers, ray_address, worker_cpus, worker_gpus) if engine == "ray" else None

@@ -4,8 +4,9 @@ from .calibrate import Calibrated, calibrate
 from .calibration import Calibration
 from .cluster import Cluster
 from .documents import Document, Fields
-from .errors import ClusterError, InputError, JobError, OutputError, WorkerDied
+from .errors import ClusterError, InputError, JobError, MergeError, OutputError, WorkerDied
 from .extract import Extraction, extract
+from .reading import Chunks
 from .records import Record
 from .score import Score
 from .summary import Summary
@@ -13,6 +14,7 @@ from .summary import Summary
 __all__ = [
     "Calibrated",
     "Calibration",
+    "Chunks",
     "Cluster",
     "ClusterError",
     "Document",
@@ -20,6 +22,7 @@ __all__ = [
     "Fields",
     "InputError",
     "JobError",
+    "MergeError",
     "OutputError",
     "Record",
     "Score",

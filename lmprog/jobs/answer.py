@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +15,19 @@ from ..runtime.request import Request, Result
 from ..runtime.routine import Routine
 from ..runtime.sampling import Sampling
 from .abstain import abstain
+from .chunks import Span, pieces
 from .documents import Document
-from .errors import InputError, JobError
+from .errors import InputError, JobError, MergeError, OutputError
 from .evidence import look_up
 from .layout import Layout
-from .leaves import Tree, leaves, tree, weigh
+from .leaves import Tree, data, leaves, tree, weigh
+from .merge import merge
 from .reading import PLAIN, Reading
 from .records import failure, success
 from .target import Target
+
+LEAST = 16  # tokens of a piece, beside what stands around it
+MARGIN = 4  # tokens that a text may take more within a prompt than by itself
 
 
 class Answers:
@@ -52,28 +59,66 @@ class Answers:
         """The record of a document. What goes wrong with the document alone becomes the record's error."""
         text = None
         try:
-            (result,) = yield [self._request(number, doc)]
-            text = self.model.vocab.decode(result.ids).decode()
-            self.target.read(text)
+            spans = self._spans(number, doc)
+            results = yield [self._request(number, doc.text[start:end], len(spans)) for start, end in spans]
+            texts = [self.model.vocab.decode(result.ids).decode() for result in results]
+            text = texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
+            known = [self._known(*pair) for pair in zip(texts, results, strict=True)]
+            answer = known[0] if len(known) == 1 else self._merged(known)
+            self.target.read(json.dumps(data(answer)))
         except LmprogError as error:
             return failure(doc, error, text)
-        return self._record(doc, self._known(doc, text, result), result)
+        return self._record(doc, answer, results)
 
-    def _record(self, doc: Document, answer: Tree, result: Result) -> dict[str, Any]:
-        doubts: tuple[dict[str, str], ...] = ()
-        if self.reading.abstain is not None:
-            doubts = abstain(answer, self.reading.abstain, self.target.read)
-        return success(doc, answer, result.prompt_tokens, len(result.ids), *doubts)
+    def _spans(self, number: int, doc: Document) -> list[Span]:
+        """The pieces in which a document is read: it is one piece if it fits."""
+        if doc.problem is not None:
+            raise InputError(doc.problem)
+        prefix, frame = len(self._prefix(number)), len(self._encode(self.layout.suffix("")))
+        room = self.model.context - prefix - self.max_tokens
+        chunks = self.reading.chunks
+        most = min(room, chunks.tokens or room)
+        if chunks.tokens is not None or len(doc.text.encode()) > most:  # else it cannot have more tokens
+            length = len(self._encode(self.layout.suffix(doc.text)))
+            if length > most and (chunks.never or most - frame < LEAST):
+                raise ContextOverflow(
+                    f"the document takes {length} tokens, where the model's context of {self.model.context} leaves "
+                    f"{max(room, 0)} beside the shared prompt ({prefix}) and max_tokens={self.max_tokens}"
+                )
+            if length > most:
+                return pieces(doc.text, most - frame - MARGIN, chunks.shared(most), self._encode, self._size)
+        return [(0, len(doc.text))]
 
-    def _known(self, doc: Document, text: str, result: Result) -> Tree:
-        """The answer's leaves, with what is to be known of them."""
-        answer = tree(text)
-        if self.reading.weighs:
-            lengths = [len(self.model.vocab.token_bytes[token] or b"") for token in result.ids]
-            weigh(answer, lengths, result.masked_logprobs)
-            self._calibrate(answer)
+    def _merged(self, known: list[Tree]) -> Tree:
+        """One answer from those for the pieces. Raises MergeError when the schema allows none such."""
+        for by_value in (False, True):
+            answer = merge(known, by_value)
+            try:
+                self.target.read(json.dumps(data(answer)))
+                return answer
+            except OutputError as error:
+                problem = error
+        raise MergeError(f"the answers for {len(known)} pieces make no answer together: {problem}") from problem
+
+    def _record(self, doc: Document, answer: Tree, results: list[Result]) -> dict[str, Any]:
         if self.reading.evidence:
             look_up(answer, doc.text)
+        abstained: dict[str, str] = {}
+        doubted: dict[str, str] = {}
+        if self.reading.abstain is not None:
+            abstained, doubted = abstain(answer, self.reading.abstain, self.target.read)
+        if not self.reading.weighs:
+            for _, leaf in leaves(answer):
+                leaf.confidence = None  # it served to merge
+        prompt, output = sum(r.prompt_tokens for r in results), sum(len(r.ids) for r in results)
+        return success(doc, answer, prompt, output, abstained, doubted, len(results))
+
+    def _known(self, text: str, result: Result) -> Tree:
+        """The answer's leaves, with how probable they are if that was asked for."""
+        answer = tree(text)
+        if not math.isnan(sum(result.masked_logprobs)):
+            weigh(answer, [self._size(token) for token in result.ids], result.masked_logprobs)
+            self._calibrate(answer)
         return answer
 
     def _calibrate(self, answer: Tree) -> None:
@@ -82,21 +127,19 @@ class Answers:
                 assert leaf.confidence is not None
                 leaf.confidence = calibration(pointer, leaf.confidence)
 
-    def _encode(self, *pieces: str) -> list[int]:
-        return [token for piece in pieces for token in self.model.vocab.encode(piece.encode())]
+    def _encode(self, *texts: str) -> list[int]:
+        return [token for text in texts for token in self.model.vocab.encode(text.encode())]
 
-    def _request(self, number: int, doc: Document) -> Request:
-        if doc.problem is not None:
-            raise InputError(doc.problem)
-        prefix = self.prefixes[self.layout.set_of(number)]
-        suffix = self._encode(self.layout.suffix(doc.text))
-        room = self.model.context - len(prefix) - self.max_tokens
-        if len(suffix) > room:
-            raise ContextOverflow(
-                f"the document takes {len(suffix)} tokens, where the model's context of {self.model.context} leaves "
-                f"{max(room, 0)} beside the shared prompt ({len(prefix)}) and max_tokens={self.max_tokens}"
-            )
+    def _size(self, token: int) -> int:
+        return len(self.model.vocab.token_bytes[token] or b"")
+
+    def _prefix(self, number: int) -> list[int]:
+        return self.prefixes[self.layout.set_of(number)]
+
+    def _request(self, number: int, text: str, of: int) -> Request:
+        """For one of so many pieces."""
         seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
         sampling = replace(self.sampling, seed=seed)
-        prompt, scored = [*prefix, *suffix], self.reading.weighs
+        prompt = [*self._prefix(number), *self._encode(self.layout.suffix(text))]
+        scored = self.reading.weighs or of > 1
         return Request(prompt, self.max_tokens, self.constraint, self.state, sampling, logprobs=scored)

@@ -6,6 +6,7 @@ LmprogError
     ├── WorkerDied     workers die of one document; kept beside the output, the job goes on
     ├── InputError     one input record cannot be read; kept beside the output, the job goes on
     ├── OutputError    the answer for one record is not accepted by the schema's type; kept likewise
+    │   └── MergeError the answers for the pieces of a long document make no answer together
     ├── TooFewLabels   there is too little to learn a calibration from
     ├── CalibrationMismatch  a calibration was learnt on a job with another schema, prompt or model
     └── JobCancelled   somebody cancelled the job while it ran; what is done is kept
@@ -34,6 +35,10 @@ class InputError(JobError):
 
 class OutputError(JobError):
     """The answer for one record is rejected by the schema or the type."""
+
+
+class MergeError(OutputError):
+    """The answers for the pieces of a long document make no answer together that the schema accepts."""
 
 
 class TooFewLabels(JobError):

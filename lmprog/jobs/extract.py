@@ -20,7 +20,7 @@ from .fleet import Fleet
 from .layout import Layout, read_examples
 from .letters import write_letters
 from .opening import open_state
-from .reading import PLAIN, Reading
+from .reading import PLAIN, Chunks, Reading
 from .records import Record
 from .review import write_review
 from .score import Score, score
@@ -176,6 +176,7 @@ def extract(
     calibration: Calibration | str | Path | None = None,
     abstain: float | None = None,
     review: str | Path | None = None,
+    chunks: Chunks | None = None,
 ) -> Extraction:
     """Read `docs` with `model` and write down each one as JSON that follows `schema`.
 
@@ -202,6 +203,7 @@ def extract(
     abstain       values of a lower confidence become null, with a reason in `abstained`, or are `doubted` where the
                   schema allows no null
     review        write this file for people who check values, the most doubtful first (see `review.py`)
+    chunks        how documents are read that are too long; by default in as few pieces as fit, with merged answers
 
     A document that cannot be read or answered becomes a record with an error; the others go on. With a type as schema,
     `data` is of that type.
@@ -218,7 +220,7 @@ def extract(
     texts = source(docs, fields, format, query)
     prompt = prompts(goal.schema, list(pool), texts, instructions, shots, choose, sets)
     learnt = Calibration.load(calibration) if isinstance(calibration, str | Path) else calibration
-    how = Reading(confidence or review is not None, evidence, learnt, abstain)
+    how = Reading(confidence or review is not None, evidence, learnt, abstain, chunks or Chunks())
     job = Job(texts, goal, prompt, max_tokens, sampling, how, Trying(retries, timeout))
     parts = job.parts(model.name)
     how.check(parts)

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """How long documents are read: in pieces of at most `tokens`, or as many as there is room for, of which `overlap`
+    are shared by neighbours (None: an eighth). never: what does not fit is an error."""
+
+    tokens: int | None = None
+    overlap: int | None = None
+    never: bool = False
+
+    def shared(self, most: int) -> int:
+        """The overlap of pieces of `most` tokens, at most half of them."""
+        return min(most // 8 if self.overlap is None else self.overlap, most // 2)
 
 
 @dataclass(frozen=True)
@@ -15,12 +29,14 @@ class Reading:
     evidence     also look up where values stand in the text
     calibration  what becomes of confidences
     abstain      the confidence below which a value becomes null, where the schema allows that, and is doubted elsewhere
+    chunks       how documents are read that are too long
     """
 
     confidence: bool = False
     evidence: bool = False
     calibration: Calibration | None = None
     abstain: float | None = None
+    chunks: Chunks = field(default_factory=Chunks)
 
     def check(self, parts: Mapping[str, Any]) -> None:
         """Raises CalibrationMismatch when the job has other parts than the one that the calibration was learnt on."""
@@ -36,7 +52,13 @@ class Reading:
         """What differs from plain reading; the output depends on it."""
         given = {part.name: getattr(self, part.name) for part in fields(self)}
         changed = {name: value for name, value in given.items() if value != getattr(PLAIN, name)}
-        return {name: value.digest if isinstance(value, Calibration) else value for name, value in changed.items()}
+        return {name: _said(value) for name, value in changed.items()}
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, Calibration):
+        return value.digest
+    return asdict(value) if isinstance(value, Chunks) else value
 
 
 PLAIN = Reading()

@@ -21,6 +21,7 @@ class Record:
                 them), and `found` if the value is no quote but was looked up afterwards
     abstained   why values are null that the model did give, by pointer
     doubted     why values are doubtful that could not be made null, by pointer
+    chunks      in how many pieces the document was read, if it was too long for one
     attempts    how many it took, if more than one
     """
 
@@ -32,6 +33,7 @@ class Record:
     evidence: Mapping[str, Mapping[str, Any]] | None = None
     abstained: Mapping[str, str] | None = None
     doubted: Mapping[str, str] | None = None
+    chunks: int | None = None
     attempts: int | None = None
 
 
@@ -42,6 +44,7 @@ def success(
     output_tokens: int,
     abstained: Mapping[str, str] | None = None,
     doubted: Mapping[str, str] | None = None,
+    chunks: int = 1,
 ) -> dict[str, Any]:
     """A record with an answer; what there is nothing to say of is left out."""
     usage = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
@@ -52,6 +55,7 @@ def success(
         "evidence": {at: shown(leaf, doc.text) for at, leaf in every if leaf.place is not None},
         "abstained": abstained,
         "doubted": doubted,
+        "chunks": chunks if chunks > 1 else None,
     }
     return record | {key: value for key, value in more.items() if value}
 

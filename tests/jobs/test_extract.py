@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 import lmprog
-from lmprog.jobs import Extraction, Fields, JobError, extract
+from lmprog.jobs import Chunks, Extraction, Fields, JobError, extract
 from lmprog.jobs.work import IN_FLIGHT
 from lmprog.runtime.routine import Routine
 from lmprog.runtime.sampling import Sampling
@@ -63,7 +63,9 @@ def test_more_documents_than_are_kept_in_flight() -> None:
 
 def test_errors_stay_with_their_record() -> None:
     long = "x y z " * 3000
-    done = extract(RandomModel(1, context=2000), [DOCS[0], {"id": "no text"}, long, DOCS[1]], SCHEMA)
+    done = extract(
+        RandomModel(1, context=2000), [DOCS[0], {"id": "no text"}, long, DOCS[1]], SCHEMA, chunks=Chunks(never=True)
+    )
     kinds = [record.error and record.error["type"] for record in done.records]
 
     assert [None, "InputError", "ContextOverflow", None] == kinds

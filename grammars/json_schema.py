@@ -14,6 +14,7 @@ from .grammar import Grammar
 from .json_strings import Strings
 from .json_text import STYLES, Style, Whitespace
 from .json_values import Order, Values
+from .quote_fields import Kinds
 from .schema_forms import Forms
 from .schema_keywords import HANDLERS
 from .schema_meaning import Meaning
@@ -42,16 +43,27 @@ def json_schema(
     return Grammar(compiled(schema, STYLES[whitespace], order, strict, resources), json.loads)
 
 
+def quoting_schema(schema: dict[str, Any] | bool) -> tuple[Grammar, tuple[tuple[int, int | None], ...]]:
+    """As `json_schema` in the compact style, for schemas with quotes (`"x-quote": true`): a grammar with marks in their
+    places, and the kinds of quotes, for a `Frame`. No kinds: there are no quotes, and it is a grammar like others."""
+    kinds = Kinds()
+    grammar = Grammar(compiled(schema, STYLES["compact"], kinds=kinds), json.loads)
+    if kinds.found and kinds.distinct:
+        raise UnsupportedConstraint("uniqueItems in a schema with x-quote is not supported")
+    return grammar, tuple(kinds.found)
+
+
 def compiled(
     schema: Any,
     style: Style,
     order: Order = "schema",
     strict: bool = True,
     resources: Mapping[str, Any] | None = None,
+    kinds: Kinds | None = None,
 ) -> Expr:
     """The texts, in a style, of the values that `schema` allows."""
     forms, document = Forms(), Document(schema, resources)
-    strings = Strings(forms.logic, style.alphabet)
+    strings = Strings(forms.logic, style.alphabet, kinds)
     reader = Reader(document, forms, strings, HANDLERS, _refuse if strict else _warn)
     values = Values(Meaning(forms, strings, reader.target), style, order)
     try:

@@ -10,22 +10,27 @@ from .errors import UnsupportedConstraint
 from .expr import EMPTY, INF, Expr, alt, both, complement, matches, repeat
 from .json_formats import FORMATS, LAZY, WIDEST, format_expr
 from .logic import Cube, Logic, Node
+from .quote_fields import Kinds
 from .regex import PLAIN, search
 from .regex_compile import Alphabet
-from .schema_forms import Atom, HasFormat, Matches, MinLength, StringAtom, StringIn
+from .schema_forms import Atom, HasFormat, Matches, MinLength, Quoted, StringAtom, StringIn
 from .string_machine import machine
 from .unicode_sets import ALL
 
+QUOTED = Quoted()
 MOST_CASES = 4096
 MOST_ATOMS = 24  # that are worked out together
 LONGEST = 100
 
 
 class Strings:
-    """Compiles functions of string assertions; what may stand between the quotes."""
+    """Compiles functions of string assertions; what may stand between the quotes.
 
-    def __init__(self, logic: Logic, alphabet: Alphabet) -> None:
-        self.logic, self.alphabet = logic, alphabet
+    kinds   of quotes from a text, which are left to a `QuoteFields`; None: there is no text to quote from
+    """
+
+    def __init__(self, logic: Logic, alphabet: Alphabet, kinds: Kinds | None = None) -> None:
+        self.logic, self.alphabet, self.kinds = logic, alphabet, kinds
         self.any_char = alphabet.chars(ALL)
         self._atoms: dict[StringAtom, Expr] = {}
         self._functions: dict[int, Expr] = {}
@@ -59,7 +64,8 @@ class Strings:
             cubes = self.logic.cover(function, MOST_CASES)
             if cubes is None:
                 raise UnsupportedConstraint(f"the string assertions come down to more than {MOST_CASES} cases")
-            found = alt(*map(self._case, cubes))
+            found = self._quote(cubes[0]) if len(cubes) == 1 else None
+            found = found or alt(*map(self._case, cubes))
         return found if minlen(found) < INF else EMPTY
 
     def _as_machine(self, function: Node) -> Expr | None:
@@ -67,6 +73,8 @@ class Strings:
         atoms = self.logic.support(function)
         patterns = [atom for atom in atoms if isinstance(atom, Matches | HasFormat)]
         lengths = [atom.length for atom in atoms if isinstance(atom, MinLength)]
+        if any([isinstance(atom, Quoted) for atom in atoms]):
+            return None
         if any([isinstance(atom, HasFormat) and atom.name in LAZY and not atom.widest for atom in patterns]):
             return None
         if not patterns or len(atoms) > MOST_ATOMS or max(lengths, default=0) > LONGEST:
@@ -75,12 +83,21 @@ class Strings:
             return None
         return machine(self.logic, function, _assertion, self.alphabet)
 
+    def _quote(self, cube: Cube) -> Expr | None:
+        """What stands for a quote, if it is one."""
+        if not cube.get(QUOTED) or any(not isinstance(atom, MinLength | Quoted) for atom in cube):
+            return None
+        assert self.kinds is not None
+        low, high = _lengths(cube)
+        return EMPTY if high is not None and max(low, 1) > high else self.kinds.mark(low, high)
+
     def _case(self, cube: Cube) -> Expr:
+        if QUOTED in cube:
+            raise UnsupportedConstraint("beside x-quote a string can have minLength and maxLength, and nothing else")
         listed = [atom for atom, value in cube.items() if isinstance(atom, StringIn) and value]
         if listed:
             return self.options(self._allowed(listed[0], {a: value for a, value in cube.items() if a is not listed[0]}))
-        low = max([a.length for a, value in cube.items() if isinstance(a, MinLength) and value], default=0)
-        high = min([a.length - 1 for a, value in cube.items() if isinstance(a, MinLength) and not value], default=None)
+        low, high = _lengths(cube)
         if high is not None and low > high:
             return EMPTY
         others = {atom: value for atom, value in cube.items() if not isinstance(atom, MinLength)}
@@ -122,7 +139,16 @@ class Strings:
                 return matches(search(pattern, "ecma", PLAIN), word.encode())
             case HasFormat(name, widest):
                 return matches(format_expr(name, PLAIN, widest), word.encode())
+            case Quoted():
+                raise UnsupportedConstraint("x-quote cannot be combined with given values")
         raise AssertionError(atom)
+
+
+def _lengths(cube: Cube) -> tuple[int, int | None]:
+    """The least and the greatest length, if there is one."""
+    low = max([a.length for a, value in cube.items() if isinstance(a, MinLength) and value], default=0)
+    high = min([a.length - 1 for a, value in cube.items() if isinstance(a, MinLength) and not value], default=None)
+    return low, high
 
 
 def _assertion(atom: StringAtom, alphabet: Alphabet) -> Expr:
@@ -135,6 +161,8 @@ def _assertion(atom: StringAtom, alphabet: Alphabet) -> Expr:
             return _search(pattern, alphabet)
         case HasFormat(name, widest):
             return format_expr(name, alphabet, widest)
+        case Quoted():
+            raise UnsupportedConstraint("x-quote is for values")
 
 
 @lru_cache(maxsize=1024)

@@ -127,7 +127,12 @@ class Declares:
     names: tuple[str, ...]
 
 
-StringAtom = MinLength | StringIn | Matches | HasFormat
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """The string stands in the text that is quoted from."""
+
+
+StringAtom = MinLength | StringIn | Matches | HasFormat | Quoted
 ArrayAtom = Items | AtLeastItems | Unlike
 ObjectAtom = Members | MinMembers | Declares
 Atom = NumberAtom | StringAtom | ArrayAtom | ObjectAtom | Target | AnyOf | Exactly

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .errors import InvalidConstraint
+from .errors import InvalidConstraint, UnsupportedConstraint
 from .json_numbers import INTEGER, Above, AtLeast, MultipleOf, NumberIn, WrittenWhole
-from .schema_forms import DISTINCT, AtLeastItems, Form, HasFormat, Items, JsonType, MinLength, StringIn
+from .schema_forms import DISTINCT, AtLeastItems, Form, HasFormat, Items, JsonType, MinLength, Quoted, StringIn
 from .schema_read import Handler, Reader, number, text
 from .schema_refs import Place
 
@@ -178,6 +178,15 @@ def _format(r: Reader, place: Place, value: Any) -> Form | None:
     return r.at_least("string", atom)
 
 
+@keyword("x-quote")
+def _quote(r: Reader, place: Place, value: Any) -> Form | None:
+    if not isinstance(value, bool):
+        raise InvalidConstraint("x-quote must be true or false", place.where("x-quote"))
+    if value and r.strings.kinds is None:
+        raise UnsupportedConstraint("quotes need the text that they are from, which only extraction jobs give")
+    return r.at_least("string", Quoted()) if value else None
+
+
 # -- arrays
 
 
@@ -230,6 +239,8 @@ def _contains(r: Reader, place: Place, value: Any) -> Form:
 def _unique_items(r: Reader, place: Place, value: Any) -> Form | None:
     if not isinstance(value, bool):
         raise InvalidConstraint("uniqueItems must be true or false", place.where("uniqueItems"))
+    if value and r.strings.kinds is not None:
+        r.strings.kinds.distinct = True
     return r.forms.assertion("array", DISTINCT) if value else None
 
 

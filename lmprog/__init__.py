@@ -100,12 +100,14 @@ if TYPE_CHECKING:
     from .holes import quote as quote
     from .holes import select as select
     from .jobs import Calibration as Calibration
+    from .jobs import Chunks as Chunks
     from .jobs import Cluster as Cluster
     from .jobs import ClusterError as ClusterError
     from .jobs import Extraction as Extraction
     from .jobs import InputError as InputError
     from .jobs import JobError as JobError
     from .jobs import OutputError as OutputError
+    from .jobs import Quote as Quote
     from .jobs import WorkerDied as WorkerDied
     from .jobs import calibrate as calibrate
     from .jobs import extract as extract
@@ -154,7 +156,8 @@ _HOMES = {
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Corpus Grammar any_text choices from_type json_schema literal regex",
     ".holes": "Hole gen quote select",
-    ".jobs": "Calibration Cluster ClusterError Extraction InputError JobError OutputError WorkerDied calibrate extract",
+    ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobError OutputError Quote WorkerDied "
+    "calibrate extract",
     ".models": "LanguageModel using",
     ".plan": "Plan",
     ".preview": "previewing",

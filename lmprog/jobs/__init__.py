@@ -6,6 +6,7 @@ from .cluster import Cluster
 from .documents import Document, Fields
 from .errors import ClusterError, InputError, JobError, MergeError, OutputError, WorkerDied
 from .extract import Extraction, extract
+from .quotes import Quote
 from .reading import Chunks
 from .records import Record
 from .score import Score
@@ -24,6 +25,7 @@ __all__ = [
     "JobError",
     "MergeError",
     "OutputError",
+    "Quote",
     "Record",
     "Score",
     "Summary",

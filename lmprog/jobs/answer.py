@@ -9,6 +9,7 @@ from typing import Any
 
 from ..grammars import compile
 from ..grammars.errors import LmprogError
+from ..grammars.quote_fields import Frame, QuoteFields
 from ..models import LanguageModel
 from ..runtime.errors import ContextOverflow
 from ..runtime.request import Request, Result
@@ -18,7 +19,7 @@ from .abstain import abstain
 from .chunks import Span, pieces
 from .documents import Document
 from .errors import InputError, JobError, MergeError, OutputError
-from .evidence import look_up
+from .evidence import look_up, place
 from .layout import Layout
 from .leaves import Tree, data, leaves, tree, weigh
 from .merge import merge
@@ -51,6 +52,7 @@ class Answers:
         bos = [] if model.bos is None else [model.bos]
         self.prefixes = [bos + self._encode(*layout.head(n)) for n in range(len(layout.sets))]
         self.constraint = compile(target.grammar, model.vocab)
+        self.frame = Frame(target.grammar, target.kinds, model.vocab) if target.kinds else None
         self.state = self.constraint.start()
         if (least := self.constraint.distance(self.state)) > max_tokens:
             raise JobError(f"no answer fits in max_tokens={max_tokens}: the shortest takes {least}")
@@ -60,10 +62,15 @@ class Answers:
         text = None
         try:
             spans = self._spans(number, doc)
-            results = yield [self._request(number, doc.text[start:end], len(spans)) for start, end in spans]
+            parts = [doc.text[start:end] for start, end in spans]
+            quotes = [None if self.frame is None else QuoteFields(self.frame, part) for part in parts]
+            results = yield [self._request(number, *pair, len(spans)) for pair in zip(parts, quotes, strict=True)]
             texts = [self.model.vocab.decode(result.ids).decode() for result in results]
             text = texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
             known = [self._known(*pair) for pair in zip(texts, results, strict=True)]
+            for answer, result, own, span in zip(known, results, quotes, spans, strict=True):
+                if own is not None:
+                    place(answer, own.quotes(result.ids), doc.text, span)
             answer = known[0] if len(known) == 1 else self._merged(known)
             self.target.read(json.dumps(data(answer)))
         except LmprogError as error:
@@ -136,10 +143,11 @@ class Answers:
     def _prefix(self, number: int) -> list[int]:
         return self.prefixes[self.layout.set_of(number)]
 
-    def _request(self, number: int, text: str, of: int) -> Request:
+    def _request(self, number: int, text: str, quotes: QuoteFields | None, of: int) -> Request:
         """For one of so many pieces."""
+        constraint, state = (self.constraint, self.state) if quotes is None else (quotes, quotes.start())
         seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
         sampling = replace(self.sampling, seed=seed)
         prompt = [*self._prefix(number), *self._encode(self.layout.suffix(text))]
         scored = self.reading.weighs or of > 1
-        return Request(prompt, self.max_tokens, self.constraint, self.state, sampling, logprobs=scored)
+        return Request(prompt, self.max_tokens, constraint, state, sampling, logprobs=scored)

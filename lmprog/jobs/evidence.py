@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,18 @@ def look_up(answer: Tree, text: str) -> None:
             places = list(islice(source.places(leaf.value), 2))
             if len(places) == 1:
                 leaf.place, leaf.found = (places[0], places[0] + len(leaf.value)), True
+
+
+def place(answer: Tree, quotes: Iterable[tuple[int, int]], text: str, span: tuple[int, int]) -> None:
+    """Give quotes their first place in the part of the text that was read.
+
+    quotes   their spans in the answer, in bytes, without quotation marks
+    """
+    starts = {start for start, _ in quotes}
+    for _, leaf in leaves(answer):
+        if leaf.start + 1 in starts and isinstance(leaf.value, str):
+            at = text.index(leaf.value, *span)
+            leaf.place = at, at + len(leaf.value)
 
 
 def shown(leaf: Leaf, text: str) -> dict[str, Any]:

@@ -246,4 +246,6 @@ def _record(goal: Target, fields: Mapping[str, Any]) -> Record:
     record = Record(**fields)
     if record.error is not None:
         return record
-    return replace(record, data=goal.read(json.dumps(record.data)))
+    quoted = [place for place in (record.evidence or {}).values() if "found" not in place]
+    places = {place["text"]: (place["start"], place["end"]) for place in quoted}
+    return replace(record, data=goal.read(json.dumps(record.data), places))

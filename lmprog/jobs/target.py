@@ -8,14 +8,15 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
-from ..grammars import Grammar, json_schema
+from ..grammars import Grammar
 from ..grammars.errors import InvalidConstraint
+from ..grammars.json_schema import quoting_schema
 from .errors import JobError, OutputError
 
 # Keywords beside or above which an object must stay open: their meaning depends on properties declared elsewhere.
@@ -25,19 +26,28 @@ ALIAS = "lmprog_schema_"  # how modules loaded from a file are called
 INTO_ONE = ("items", "contains", "additionalProperties")
 INTO_MANY = ("properties", "$defs", "definitions")
 
+Places = Mapping[str, tuple[int, int]]
+
+
+class Read(Protocol):
+    def __call__(self, text: str, places: Places | None = None) -> Any: ...
+
 
 @dataclass(frozen=True)
 class Target:
     """The schema (closed: see `closed`), its grammar, and `read`, which turns an answer into the value that users get.
 
-    `read` raises OutputError when the schema, read by an independent validator, or the type refuses the answer.
+    `read` takes an answer and, where that is known, the places that its quotes are from. It raises OutputError when the
+    schema, read by an independent validator, or the type refuses the answer.
     `spec` is what it was made of, and is made of again in another process.
+    `kinds` are those of quotes in the schema, for which the grammar has marks (see `quoting_schema`).
     """
 
     schema: Any
     grammar: Grammar
-    read: Callable[[str], Any]
+    read: Read
     spec: Any
+    kinds: tuple[tuple[int, int | None], ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return target, (self.spec,)
@@ -62,11 +72,11 @@ def target(spec: Any) -> Target:
 
 def _from_schema(schema: Any) -> Target:
     closed_schema = closed(schema)
-    grammar = json_schema(closed_schema, whitespace="compact")
-    return Target(closed_schema, grammar, _checker(schema), schema)
+    grammar, kinds = quoting_schema(closed_schema)
+    return Target(closed_schema, grammar, _checker(schema), schema, kinds)
 
 
-def _checker(schema: Any) -> Callable[[str], Any]:
+def _checker(schema: Any) -> Read:
     import jsonschema_rs
 
     try:
@@ -74,7 +84,7 @@ def _checker(schema: Any) -> Callable[[str], Any]:
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise InvalidConstraint(f"the schema cannot be used for validation: {error}") from error
 
-    def read(text: str) -> Any:
+    def read(text: str, places: Places | None = None) -> Any:
         value = json.loads(text)
         for error in validator.iter_errors(value):
             raise OutputError(f"{error.message} (at {_pointer(error.instance_path)})")
@@ -96,14 +106,15 @@ def _from_type(tp: Any) -> Target:
     except pydantic.errors.PydanticUserError as error:
         raise JobError(f"{tp!r} is no type with a JSON Schema: {error}") from error
 
-    def read(text: str) -> Any:
+    def read(text: str, places: Places | None = None) -> Any:
         try:
-            return adapter.validate_json(text)
+            return adapter.validate_json(text, context={"places": places or {}})
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise OutputError(f"{first['msg']} (at {_pointer(list(first['loc']))})") from error
 
-    return Target(schema, json_schema(schema, whitespace="compact"), read, tp)
+    grammar, kinds = quoting_schema(schema)
+    return Target(schema, grammar, read, tp, kinds)
 
 
 def closed(schema: Any) -> Any:

@@ -91,10 +91,12 @@ def cluster() -> Iterator[Make]:
         yield make
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, seed=5)])
-def test_the_records_are_those_of_a_local_run(cluster: Make, sampling: Sampling) -> None:
-    here = extract(RandomModel(1), DOCS, sampling=sampling)
-    there = extract(cluster(partial(RandomModel, 1)), DOCS, sampling=sampling)
+@pytest.mark.parametrize(
+    "options", [{}, {"sampling": Sampling(1.0, seed=5), "confidence": True, "evidence": True, "abstain": 0.2}]
+)
+def test_the_records_are_those_of_a_local_run(cluster: Make, options: dict[str, Any]) -> None:
+    here = extract(RandomModel(1), DOCS, **options)
+    there = extract(cluster(partial(RandomModel, 1)), DOCS, **options)
 
     assert here.records == there.records
     assert (121, 1) == (there.summary.records, there.summary.failed)

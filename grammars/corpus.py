@@ -3,8 +3,8 @@
 The texts stand one behind the other, each followed by a byte that UTF-8 does not have and that no quote crosses. An
 index takes a byte for each byte of text, four for each character (where its suffix stands in the order) and a bit for
 each place (whether a quote may end there), and is mapped from its files, not read. (Considered: an FM-index, as
-RetroLLM (Li et al., 2024) has it. It takes a third of that, but each step needs ranks in place of comparisons, and to
-say where a quote stands needs samples and walks. `places` of a suffix array are an interval of it.)
+RetroLLM (Li et al., 2024) has it. It is smaller, but each step needs ranks in place of comparisons, and to say where a
+quote stands needs samples and walks, where the places of a quote are an interval of the suffix array.)
 """
 
 from __future__ import annotations

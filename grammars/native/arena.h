@@ -135,6 +135,7 @@ int span_is_sound(const Arena *A, Id low, Id high);
 Id make_span(Arena *A, Id low, Id high, Id depth);
 Id derive_span(Arena *A, Node n, int byte);
 Cuts cuts_span(Arena *A, Node n);
+int next_in_span(const Arena *A, Node n, int least); /* the first byte from `least` on that may come next, or -1 */
 int64_t minlen_span(Arena *A, Node n);
 Id make_distinct(Arena *A, Id item, Id sep, int32_t low, int32_t high, int32_t words); /* words: a counted list */
 Id derive_unique(Arena *A, Node n, int byte);

@@ -344,6 +344,15 @@ static Id repeat_class(Arena *A, Node n, Id graph) {
     return make_cat(A, after, make_repeat(A, n.a, low, n.c > 0 ? n.c - 1 : -1));
 }
 
+static Id span_class(Arena *A, Node n, Id graph) {
+    int byte = is_ascii_free(A, graph) ? 0x7F : EDGE(A, DAG(A, graph).first).low - 1;
+    while ((byte = next_in_span(A, n, byte + 1)) >= 0) {
+        uint8_t first = (uint8_t)byte;
+        if (starts_with(A, graph, &first, 1)) return UNSURE;
+    }
+    return A->empty;
+}
+
 static Id compute_class(Arena *A, Id e, Id graph) {
     Node n = NODE(A, e);
     Id to = UNSURE;
@@ -356,7 +365,8 @@ static Id compute_class(Arena *A, Id e, Id graph) {
     case REPEAT: return repeat_class(A, n, graph);
     case REF: return derive_class(A, body_of(A, e), graph);
     case HOLE: return hole_class(A, n, graph);
-    default: return UNSURE; /* SPAN, UNIQUE, THEN */
+    case SPAN: return span_class(A, n, graph);
+    default: return UNSURE; /* UNIQUE, THEN */
     }
 }
 

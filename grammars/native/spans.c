@@ -94,15 +94,16 @@ Id derive_span(Arena *A, Node n, int byte) {
     return make_span(A, low, above(x, low, n.b, n.c, byte), n.c + 1);
 }
 
-Cuts cuts_span(Arena *A, Node n) {
+int next_in_span(const Arena *A, Node n, int least) {
     const Index *x = index_of(A, n.a);
+    Id at = above(x, n.a, n.b, n.c, least - 1);
+    int byte = at < n.b ? byte_at(x, at, n.c) : -1;
+    return x->stops && byte == BORDER ? -1 : byte;
+}
+
+Cuts cuts_span(Arena *A, Node n) {
     Cuts out = {{0}};
-    for (Id at = above(x, n.a, n.b, n.c, -1); at < n.b;) {
-        int byte = byte_at(x, at, n.c);
-        if (x->stops && byte == BORDER) break;
-        cut_byte(&out, byte);
-        at = above(x, at, n.b, n.c, byte);
-    }
+    for (int byte = -1; (byte = next_in_span(A, n, byte + 1)) >= 0;) cut_byte(&out, byte);
     return out;
 }
 

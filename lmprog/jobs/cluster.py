@@ -152,6 +152,7 @@ def _connect(
     except ModuleNotFoundError as error:
         raise ClusterError(f"a job on Ray needs the extra lmprog[ray]: {error}") from None
     if ray.is_initialized():
+        _check_connected(address)
         return False
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of workers that end after another one has failed
     address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -165,6 +166,15 @@ def _connect(
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ClusterError(f"no Ray cluster can be reached at {address}: {error}") from error
     return True
+
+
+def _check_connected(address: str | None) -> None:
+    """Raises ClusterError when this process is connected to another cluster than the one that is meant."""
+    import ray
+
+    own = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", own):
+        raise ClusterError(f"this process is connected to the Ray cluster at {own} already, not to {address}")
 
 
 def _local(cpus: int, runtime_env: Mapping[str, Any] | None) -> dict[str, Any]:

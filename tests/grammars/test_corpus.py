@@ -27,6 +27,7 @@ from lmprog.grammars import (
     literal,
     quote,
 )
+from lmprog.grammars.constraint import Automatic
 from lmprog.grammars.derive import minlen
 from lmprog.grammars.expr import INF
 from lmprog.grammars.store import StoreError, save
@@ -125,6 +126,27 @@ def test_masks_equal_those_of_all_substrings(in_json: bool) -> None:
                 break
             token = rng.choice(sorted(wanted))
             s, done = c.advance(s, token) or 0, done + TOKENS[token]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_masks_equal_running_every_token(seed: int) -> None:
+    """With tokens that begin and end inside of characters, along random walks."""
+    from lmprog.testing import RandomModel
+
+    rng, vocab = random.Random(seed), RandomModel().vocab
+    docs = ["".join(rng.choices('ab 日本語é🙂–…\n"\\', k=rng.randrange(30))) for _ in range(4)]
+    corpus, words = Corpus([*docs, "日本"]), rng.random() < 0.5
+    sources = [quote(corpus, words=words), json_quote(corpus, words=words), quote("".join(docs) + "é")]
+    c = compile(literal("日") + rng.choice(sources) + "語", vocab)
+    assert isinstance(c, Automatic)
+    for _ in range(30):
+        s: int | None = c.start()
+        while s is not None and not c.finished(s):
+            wanted = {i for i, t in enumerate(vocab.token_bytes) if t and c._automaton.run(s, t) >= 0}
+            ids = c.allowed(s, limit=vocab.size)
+            assert ids is not None
+            assert wanted == set(ids.tolist()) - vocab.eos
+            s = c.advance(s, rng.choice(sorted(wanted)))
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:

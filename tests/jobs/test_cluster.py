@@ -192,6 +192,8 @@ def test_workers_that_find_no_place(cluster: Make) -> None:
 def test_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ClusterError, match="workers and in_flight must be 1 or more, not 0 and 64"):
         Cluster(workers=0)
+    with pytest.raises(ClusterError, match=r"connected to the Ray cluster at .*:\d+ already, not to 127.0.0.1:9"):
+        Cluster(address="127.0.0.1:9")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=r"no Ray cluster can be reached at 127.0.0.1:9: .*refused"):
         Cluster(address="127.0.0.1:9")

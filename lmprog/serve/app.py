@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -25,13 +24,12 @@ from .completions import completions
 from .errors import ApiError, api_error, no_model
 from .measures import MEDIA_TYPE
 from .programs import Endpoint, programs, run_program
-from .respond import json_response
+from .respond import internal, json_response, log
 from .service import Service
 from .settings import Settings
 
 OPEN = ("/health", "/ready")  # for everybody, key or not
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
-log = logging.getLogger("lmprog.serve")
 
 
 def application(
@@ -130,8 +128,7 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """A fault of ours, or of a program; it is logged by the server."""
-    return await _told(request, ApiError(500, "the server failed; its log says why", code="internal_error"))
+    return await _told(request, internal(error))
 
 
 class Front:

@@ -24,13 +24,13 @@ import sys
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from ..grammars import Constraint, Vocabulary, compile
+from ..grammars import Constraint, Vocabulary, any_text, compile, json_schema
 from ..grammars.errors import BudgetError, LmprogError
 from ..grammars.sketches import tokens_of
 from .constraints import Spec, build
 
 MEMORY = 1 << 30  # bytes that a constraint may take beside what the process has already
-WALKS, STEPS, TOKENS = 3, 48, 1024  # walks, their steps, and the budget of tokens that they begin with
+WALKS, STEPS, TOKENS = 2, 32, 1024  # walks, their steps, and the budget of tokens that they begin with
 LINE = 3000  # bytes of a message: a whole line is written at once (PIPE_BUF)
 TOO_MUCH = "the constraint takes too long to compile, or too much memory"
 
@@ -40,7 +40,8 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.fileno()
     tokens, eos = pickle.load(requests)
     vocab = Vocabulary(tokens, eos)
-    _ = vocab.trie, vocab.slices
+    for grammar in (json_schema({"type": "object"}, whitespace="compact"), any_text()):
+        _try_out(compile(grammar, vocab))  # so that all tables of the vocabulary are there before a fork
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
     os.write(answers, b"ready\n")
@@ -104,8 +105,8 @@ def _try_out(c: Constraint) -> None:
         for left in range(TOKENS, TOKENS - STEPS, -1):
             with suppress(BudgetError):
                 c.mask(state, left)
-            tokens = [int(i) for i in tokens_of(c.mask(state)) if int(i) not in c.vocab.eos]
-            after = c.advance(state, chance.choice(tokens)) if tokens else None
+            token = int(chance.choice(tokens_of(c.mask(state))))  # never empty: EOS, where nothing else can be
+            after = None if token in c.vocab.eos else c.advance(state, token)
             if after is None:
                 break
             c.forced_tokens(after)

@@ -24,7 +24,7 @@ from ..programs import Program
 from ..run import Capture, Run
 from .body import first_fault, read_json
 from .errors import ApiError, ServeError, api_error, refused, timed_out
-from .respond import Events, Json, connected, dumps, event, json_response
+from .respond import Events, Json, connected, dumps, event, failed, internal, json_response
 from .service import Service
 
 SHOWN = {Text: "text", Open: "open", Close: "close", Retract: "retract"}
@@ -156,9 +156,11 @@ async def _events(endpoint: Endpoint, call: Json, seconds: float, client: str, n
                     yield event({"event": "done", **_answer(happened.run)})
             yield b"data: [DONE]\n\n"
     except TimeoutError:
-        yield event(timed_out(seconds).body)
+        yield failed(timed_out(seconds), note)
     except LmprogError as error:
-        yield event(_failed(error).body)
+        yield failed(_failed(error), note)
+    except Exception as error:
+        yield failed(internal(error), note)
 
 
 def _shown(happened: Event) -> Json | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from .sampled import budget_of, requests_of, sampling_of
 from .service import Service
 from .wire import Generation
 
+log = logging.getLogger("lmprog.serve")
 T = TypeVar("T")
 Json = dict[str, Any]
 
@@ -128,14 +130,23 @@ async def _events(
                 yield event(shape.usage_chunk(usage))
             yield b"data: [DONE]\n\n"
     except TimeoutError:
-        yield _failed(timed_out(service.settings.timeout), note)
+        yield failed(timed_out(service.settings.timeout), note)
     except LmprogError as error:
-        yield _failed(api_error(error), note)
+        yield failed(api_error(error), note)
+    except Exception as error:
+        yield failed(internal(error), note)
 
 
-def _failed(error: ApiError, note: Json) -> bytes:
+def failed(error: ApiError, note: Json) -> bytes:
+    """The event that ends a stream."""
     note["error"] = error.code
     return event(error.body)
+
+
+def internal(error: Exception) -> ApiError:
+    """A fault of ours, or of a program, which clients are not told."""
+    log.error("a request failed", exc_info=error)
+    return ApiError(500, "the server failed; its log says why", code="internal_error")
 
 
 def _noted(usage: Json) -> Json:
@@ -166,6 +177,3 @@ def dumps(value: Any) -> bytes:
 
 def json_response(value: Any, status: int = 200) -> Response:
     return Response(dumps(value), status, media_type="application/json")
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]

@@ -14,10 +14,11 @@ from pathlib import Path
 import uvicorn
 
 from ..runtime.model import Model
-from .app import application, log
+from .app import application
 from .errors import ServeError
 from .programs import endpoints_of
 from .protocol import guarded
+from .respond import log
 from .settings import Settings
 
 ENVIRONMENT = "LMPROG_API_KEY"

@@ -102,8 +102,8 @@ class Generation(Strict):
     def _check(self) -> Generation:
         if any(not stop for stop in self.stops):
             raise ValueError("stop: an empty text would stop at once")
-        if len(self.stops) > 16:
-            raise ValueError("stop: at most 16 texts")
+        if len(self.stops) > 16 or any(len(stop) > 256 for stop in self.stops):
+            raise ValueError("stop: at most 16 texts of at most 256 characters")
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options is for stream=true")
         return self

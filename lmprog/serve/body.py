@@ -113,7 +113,7 @@ def validated(kind: type[M], value: Any) -> M:
 def first_fault(error: ValidationError, value: Any) -> ApiError:
     """The first of the faults that pydantic found, where it lies deepest in a union."""
     fault = error.errors(include_url=False)[0]
-    path = _in_value(fault["loc"], value)
+    path = _in_value(fault["loc"], value)[:200]
     if fault["type"] == "extra_forbidden":
         return refused(f"unknown or unsupported parameter {path}", path, "unknown_parameter")
     message = fault["msg"].removeprefix("Value error, ")

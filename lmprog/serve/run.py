@@ -7,8 +7,10 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -16,7 +18,7 @@ import uvicorn
 from ..runtime.model import Model
 from .app import application
 from .errors import ServeError
-from .programs import endpoints_of
+from .programs import Endpoint, endpoints_of
 from .protocol import guarded
 from .respond import log
 from .settings import Settings
@@ -41,10 +43,44 @@ def run(
         app = application(loaded, settings, endpoints)
         if not settings.keys and not _is_local(host):
             log.warning(f"warning: {host} can be reached from elsewhere, and there is no --api-key: everybody may ask")
-        bound, at = listener.getsockname()[:2]
-        shown = f"[{bound}]" if ":" in bound else bound
-        log.info(f"lmprog serves {app.state.service.name} on http://{shown}:{at}/v1")
+        log.info(f"lmprog serves {app.state.service.name} on {_address(listener)}/v1")
         server(app, settings).run(sockets=[listener])
+
+
+@contextmanager
+def running(
+    model: Model,
+    settings: Settings | None = None,
+    endpoints: Mapping[str, Endpoint] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> Iterator[str]:
+    """A server in a thread of this process, for notebooks and tests: gives its address, such as http://127.0.0.1:8000.
+
+    port   0: any that is free
+
+    Raises ServeError when it cannot start. The model stays open.
+    """
+    settings = settings or Settings()
+    with closing(listening(host, port)) as listener:
+        found = server(application(model, settings, endpoints), settings)
+        thread = threading.Thread(target=found.run, kwargs={"sockets": [listener]}, name="lmprog-serve")
+        thread.start()
+        try:
+            while not found.started:
+                if not thread.is_alive():
+                    raise ServeError("the server could not start; its log says why")
+                time.sleep(0.005)
+            yield _address(listener)
+        finally:
+            found.should_exit = True
+            thread.join()
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def server(app: object, settings: Settings) -> uvicorn.Server:

@@ -42,8 +42,10 @@ class Reply:
 
     def _beginning(self, text: str) -> int:
         """How many characters at the end could begin a stop."""
-        longest = max(map(len, self._stops), default=1) - 1
-        for size in range(min(longest, len(text)), 0, -1):
-            if any(stop.startswith(text[-size:]) for stop in self._stops):
-                return size
-        return 0
+        keep = 0
+        for stop in self._stops:
+            at = text.find(stop[0], max(0, len(text) - len(stop) + 1))
+            while at >= 0 and not stop.startswith(text[at:]):
+                at = text.find(stop[0], at + 1)
+            keep = max(keep, len(text) - at if at >= 0 else 0)
+        return keep

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import openai
 
 from lmprog.runtime.model import Model
-from lmprog.serve.app import application
 from lmprog.serve.programs import Endpoint
-from lmprog.serve.run import listening, server
+from lmprog.serve.run import running
 from lmprog.serve.settings import Settings
 
 
 class Serving:
     """Where a server is, and what it serves."""
 
-    def __init__(self, model: Model, port: int) -> None:
-        self.model, self.port = model, port
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, model: Model, url: str) -> None:
+        self.model, self.url = model, url
+        self.port = int(url.rpartition(":")[2])
 
     def openai(self, key: str = "none") -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60)
@@ -53,17 +51,8 @@ class Serving:
 def serving(
     model: Model, settings: Settings | None = None, endpoints: Mapping[str, Endpoint] | None = None
 ) -> Iterator[Serving]:
-    settings = settings or Settings()
-    with closing(listening("127.0.0.1", 0)) as listener:
-        running = server(application(model, settings, endpoints), settings)
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
-        thread.start()
-        until(lambda: running.started or not thread.is_alive())
-        try:
-            yield Serving(model, listener.getsockname()[1])
-        finally:
-            running.should_exit = True
-            thread.join()
+    with running(model, settings, endpoints) as url:
+        yield Serving(model, url)
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:

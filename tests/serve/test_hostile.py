@@ -79,6 +79,8 @@ WRONG: dict[str, tuple[dict[str, Any], str | None, str]] = {
     "bias beyond": ({"logit_bias": {"99999999": 1}}, "logit_bias", "invalid_value"),
     "an id beyond": ({"prompt": [1, 10**8]}, "prompt", "invalid_value"),
     "a negative id": ({"prompt": [-1]}, "prompt", "invalid_value"),
+    "more than the context": ({"prompt": [1] * 70_000}, "max_tokens", "context_length_exceeded"),
+    "a long unknown": ({"x" * 100_000: 1}, "x" * 200, "unknown_parameter"),
     "no prompts": ({"prompt": []}, "prompt", "invalid_value"),
     "empty stop": ({"stop": ""}, None, "invalid_value"),
     "long stop": ({"stop": "x" * 10_000}, None, "invalid_value"),

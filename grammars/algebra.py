@@ -43,6 +43,11 @@ class Algebra(Protocol):
         """The source's graphs of letters.CLASSES, or none."""
         ...
 
+    @property
+    def size(self) -> int:
+        """How many expressions there are."""
+        ...
+
     def enter(self, e: Expr) -> int:
         """The number of an expression."""
         ...
@@ -86,6 +91,10 @@ class Reference:
     @property
     def source(self) -> Source:
         return self
+
+    @property
+    def size(self) -> int:
+        return len(self._exprs)
 
     def enter(self, e: Expr) -> int:
         d.solve(e)
@@ -161,6 +170,10 @@ class Native:
         self.nullable = self._arena.nullable
         self.minlen = self._arena.minlen
         self.only = self._arena.only
+
+    @property
+    def size(self) -> int:
+        return self._arena.size()
 
     def enter(self, e: Expr) -> int:
         d.solve(e, self._entered)

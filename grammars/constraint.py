@@ -232,8 +232,8 @@ class Automatic:
 
     @property
     def memory(self) -> int:
-        """About how many bytes the automaton and its masks take by now."""
-        return 2048 * len(self._automaton) + 4 * self.vocab.words * len(self._rows)
+        """About how many bytes the expressions, the automaton and its masks take by now."""
+        return 768 * self._algebra.size + 2048 * len(self._automaton) + 4 * self.vocab.words * len(self._rows)
 
     def __repr__(self) -> str:
         return f"<Constraint with {len(self._automaton)} states, {len(self._rows)} masks>"

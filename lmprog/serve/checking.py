@@ -22,7 +22,8 @@ from .errors import ApiError, refused
 from .settings import Settings
 
 T = TypeVar("T")
-KNOWN = 512  # constraints that are remembered
+KNOWN = 512  # constraints that are remembered,
+SOURCES = 1 << 21  # and bytes of their sources, which grammars take a few hundred times of
 AT_ONCE = max(1, (os.cpu_count() or 1) // 2)  # that are tried out
 
 
@@ -71,9 +72,15 @@ class Checking:
         finally:
             if not lock.locked():
                 self._under_way.pop(key, None)
-        while len(self._known) > KNOWN:
-            self._known.popitem(last=False)
+        self._forget()
         return found
+
+    def _forget(self) -> None:
+        """The longest unused."""
+        size = sum([len(spec.source) for spec in self._known])
+        while len(self._known) > KNOWN or size > SOURCES:
+            spec, _ = self._known.popitem(last=False)
+            size -= len(spec.source)
 
     async def _new(self, spec: Spec) -> Grammar | ApiError:
         fault = await self._tried(spec)

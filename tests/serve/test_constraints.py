@@ -72,10 +72,13 @@ def test_a_refusal_names_the_parameter_of_each_request() -> None:
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "KNOWN", 5)
+    monkeypatch.setattr(checking, "SOURCES", 100)
 
     async def work(checking: Checking) -> None:
         await asyncio.gather(*[checking.constraint(Spec("regex", f"a{{{i}}}"), i) for i in range(9)])
         assert 5 == len(checking._known)
+        await checking.constraint(Spec("regex", "b" * 95), "x")
+        assert ["a{8}", "b" * 95] == [spec.source for spec in checking._known]
 
     checked(work)
 

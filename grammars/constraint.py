@@ -47,6 +47,7 @@ class Automatic:
         self.vocab = vocab
         self._lock = threading.RLock()
         self._algebra, self._root = algebra, root
+        self._expr: Expr | None = None
         self._automaton = Automaton(algebra)
         self._rows = Rows(self._automaton, vocab)
         self._starts: dict[tuple[bytes, bytes], State] = {}
@@ -59,6 +60,7 @@ class Automatic:
     def of(cls, expr: Expr, vocab: Vocabulary) -> Automatic:
         """Raises EmptyLanguage when nothing is accepted, UnsupportedConstraint when that cannot be decided."""
         found = cls(*algebra(expr), vocab)
+        found._expr = expr
         if found.start() == DEAD:
             raise EmptyLanguage("the constraint accepts no text at all")
         if not vocab.complete and found._rows.distances.infinite(found.start()):
@@ -73,6 +75,12 @@ class Automatic:
                 whole = self._algebra.surround(self._root, prefix, follow)
                 found = self._starts[prefix, follow] = self._automaton.state(whole)
         return found
+
+    def beginning(self, s: State) -> tuple[bytes, Expr, bytes] | None:
+        """The prefix, value and follow that `s` is the start of; None for other states."""
+        with self._lock:
+            found = next((key for key, start in self._starts.items() if start == s), None)
+        return None if found is None or self._expr is None else (found[0], self._expr, found[1])
 
     def start_narrow(self, prefix: bytes, follow: bytes, also: Expr) -> State | None:
         """`start` of the values that are texts of `also` too; None when there are none."""

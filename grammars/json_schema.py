@@ -20,6 +20,7 @@ from .schema_keywords import HANDLERS
 from .schema_meaning import Meaning
 from .schema_read import Reader
 from .schema_refs import Document
+from .sources import made_of
 
 
 def json_schema(
@@ -67,9 +68,10 @@ def compiled(
     reader = Reader(document, forms, strings, HANDLERS, _refuse if strict else _warn)
     values = Values(Meaning(forms, strings, reader.target), style, order)
     try:
-        return values.expr(reader.read(document.root))
+        expr = values.expr(reader.read(document.root))
     except RecursionError:
         raise UnsupportedConstraint("the schema is nested too deeply") from None
+    return made_of(expr, schema) if isinstance(schema, dict) and not resources else expr
 
 
 def _refuse(error: UnsupportedConstraint) -> None:

@@ -45,6 +45,11 @@ if TYPE_CHECKING:
     from .ends import UnclearEnd as UnclearEnd
     from .errors import AmbiguousOptions as AmbiguousOptions
     from .errors import AttemptsExhausted as AttemptsExhausted
+    from .errors import BackendAnswer as BackendAnswer
+    from .errors import BackendBusy as BackendBusy
+    from .errors import BackendError as BackendError
+    from .errors import BackendRefused as BackendRefused
+    from .errors import BackendUnreachable as BackendUnreachable
     from .errors import BrokenModel as BrokenModel
     from .errors import BudgetError as BudgetError
     from .errors import CacheError as CacheError
@@ -123,6 +128,9 @@ if TYPE_CHECKING:
     from .run import Run as Run
     from .run import Usage as Usage
     from .runtime.load import load as load
+    from .runtime.remote.connect import connect as connect
+    from .runtime.remote.model import RemoteModel as RemoteModel
+    from .runtime.remote.servers import Capabilities as Capabilities
     from .stream import Stream as Stream
     from .templates import Template as Template
     from .tools import ToolCall as ToolCall
@@ -131,7 +139,8 @@ if TYPE_CHECKING:
     from .trace import TokenRecord as TokenRecord
 
 _ERRORS = """
-AmbiguousOptions AttemptsExhausted BrokenModel BudgetError CacheError CalibrationError ContextOverflow
+AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError BackendRefused BackendUnreachable
+BrokenModel BudgetError CacheError CalibrationError ContextOverflow
 DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption
 LmprogError ModelMismatch ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError
 RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError TooManyValues ToolError
@@ -165,6 +174,9 @@ _HOMES = {
     ".prompt": "Prompt",
     ".run": "Capture Captures Run Usage",
     ".runtime.load": "load",
+    ".runtime.remote.connect": "connect",
+    ".runtime.remote.model": "RemoteModel",
+    ".runtime.remote.servers": "Capabilities",
     ".stream": "Stream",
     ".templates": "Template",
     ".tools": "ToolCall describe_tools",

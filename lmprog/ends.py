@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 
-from .grammars.algebra import Algebra, algebra
-from .grammars.errors import UnsupportedConstraint
-from .grammars.expr import Expr
+from .grammars.endings import goes_on
 from .holes import Hole
-
-STATES = 1000  # of a language that are looked at
 
 UNCLEAR = """\
 the value of the hole {name} could go on with {mark!r}, the text that follows it: it will end before the first {mark!r}
@@ -42,36 +37,3 @@ def warn_of_unclear_end(hole: Hole, follow: str) -> None:
     if goes_on(hole.grammar.expr, mark):
         text = UNCLEAR.format(name=repr(hole.name) if hole.name else f"({hole.kind})", mark=mark.decode())
         warnings.warn(text.replace("\n", " "), UnclearEnd, stacklevel=3)
-
-
-@lru_cache(maxsize=4096)
-def goes_on(expr: Expr, mark: bytes) -> bool:
-    """Whether behind some text of the language, `mark` leads on to a longer one. (False when that would take long to
-    find out.)"""
-    try:
-        return _goes_on(*algebra(expr), mark)
-    except UnsupportedConstraint:
-        return False
-
-
-def _goes_on(side: Algebra, first: int, mark: bytes) -> bool:
-    seen, todo = {first}, [first]
-    while todo and len(seen) < STATES:
-        h = todo.pop()
-        if side.nullable(h) and _leads_on(side, h, mark):
-            return True
-        low = 0
-        while low < 256:
-            _, low, after = side.source.expand(h, low)
-            if after >= 0 and after not in seen:
-                seen.add(after)
-                todo.append(after)
-    return False
-
-
-def _leads_on(side: Algebra, h: int, data: bytes) -> bool:
-    for byte in data:
-        h = side.source.expand(h, byte)[2]
-        if h < 0:
-            return False
-    return True

@@ -20,6 +20,11 @@ LmprogError
 ├── RoutineCancelled         (runtime) a routine on an engine was cancelled; a run says RunCancelled
 ├── RequestError             (runtime) a request that cannot be run: no chat template for roles, ids out of range
 ├── SamplingError            (runtime) bad temperature, NaN logits, ...
+├── BackendError             (remote) a server did not do what it was asked; `url` says which
+│   ├── BackendUnreachable      no connection, no answer in time, an answer cut off, a fault of the server
+│   ├── BackendBusy             too many requests, also after all retries
+│   ├── BackendRefused          the request is not accepted: wrong key, unknown model, wrong path
+│   └── BackendAnswer           an answer that is not of the protocol, or breaks the constraint that was sent
 ├── JobError                 (jobs) an extraction job cannot start or go on
 │   ├── ClusterError            Ray is missing or cannot be reached, or its workers keep dying
 │   ├── WorkerDied              workers died of one document
@@ -69,10 +74,16 @@ from .runtime.errors import (
     SamplingError,
 )
 from .runtime.load_errors import BrokenModel, CacheError, InvalidOption
+from .runtime.remote.errors import BackendAnswer, BackendBusy, BackendError, BackendRefused, BackendUnreachable
 
 __all__ = [
     "AmbiguousOptions",
     "AttemptsExhausted",
+    "BackendAnswer",
+    "BackendBusy",
+    "BackendError",
+    "BackendRefused",
+    "BackendUnreachable",
     "BrokenModel",
     "BudgetError",
     "CacheError",

@@ -20,6 +20,7 @@ from .grammars.expr import ANY_CHAR, ANY_TEXT, Expr, alt, both, concat, negate, 
 from .holes import Hole
 from .models import LanguageModel
 from .run import Usage
+from .runtime.remote.model import RemoteModel
 from .runtime.request import Request, Result
 from .runtime.routine import Routine, one
 from .selecting import decided_by_scores, selecting
@@ -39,6 +40,10 @@ def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine
 
     Raises BudgetError when no value fits in the hole's `max_tokens`, ContextOverflow when the text is too long.
     """
+    if isinstance(model, RemoteModel):
+        from .asking import asking
+
+        return asking(task, transcript, model)
     if decided_by_scores(task, model):
         return selecting(task, transcript, model)
     return _Filling(task, transcript, model).run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .explore import explore
 from .holes import Hole
@@ -70,8 +70,7 @@ class Lookahead:
     def extend(self, steps: Sequence[Step]) -> Usage:
         """Steps that were done ahead; what they cost."""
         self._ahead.extend(steps)
-        usage = sum([step.answer.usage for step in steps if isinstance(step, Answered)], Usage())
-        return replace(usage, requests=min(usage.requests, 1))
+        return sum([step.answer.usage for step in steps if isinstance(step, Answered)], Usage())
 
     def plan(self, task: Task, waited: float) -> Node | None:
         """A plan for this hole and what comes after it; None when nothing would be gained.

@@ -20,10 +20,12 @@ Values = tuple[str | None, ...]  # of the holes so far, the last one last; None:
 
 
 def grammar(root: Node) -> Grammar:
-    return _Builder().of(root, ())
+    return Builder().of(root, ())
 
 
-class _Builder:
+class Builder:
+    """Makes the grammar of each node once for all that its texts can depend on."""
+
     def __init__(self) -> None:
         self._made: dict[tuple[int, Values], Grammar] = {}
         self._needs: dict[int, frozenset[int]] = {}
@@ -42,11 +44,11 @@ class _Builder:
     def _make(self, node: Node, values: Values) -> Grammar:
         match node.item:
             case Text(pieces):
-                return literal(_text(pieces, values)) + self.of(node.next[0], values)
+                return literal(text_of(pieces, values)) + self.of(node.next[0], values)
             case Fill():
                 return self._fill(node.item, node.next[0], values)
             case Branch(back, _, cells):
-                return self.of(node.next[_way(values[-back], cells)], values)
+                return self.of(node.next[way(values[-back], cells)], values)
             case Decoding():
                 return self.of(node.next[0], values)
             case End():
@@ -55,15 +57,15 @@ class _Builder:
 
     def _fill(self, item: Fill, after: Node, values: Values) -> Grammar:
         if 1 not in self.needs(after):
-            return _language(item.hole, _text(item.follow, values)) + self.of(after, (*values, None))
+            return language(item.hole, text_of(item.follow, values)) + self.of(after, (*values, None))
         if item.options is None:
             raise UnsupportedConstraint(f"the value of {item.name} is used again, and there are too many of them")
         ways: dict[Grammar, list[str]] = {}
         for option in item.options:
             ways.setdefault(self.of(after, (*values, option)), []).append(option)
-        first, *rest = [choices(options) + way for way, options in ways.items()]
-        for way in rest:
-            first = first | way
+        first, *rest = [choices(options) + after for after, options in ways.items()]
+        for other in rest:
+            first = first | other
         return first
 
     def needs(self, node: Node) -> frozenset[int]:
@@ -85,7 +87,7 @@ def _used(node: Node) -> Iterator[int]:
     yield from [piece.back for piece in pieces if isinstance(piece, Ref)]
 
 
-def _language(hole: Hole, follow: str) -> Grammar:
+def language(hole: Hole, follow: str) -> Grammar:
     """The values of a hole, without what would end it."""
     if hole.grammar is not None and not hole.stop:
         return hole.grammar
@@ -94,7 +96,7 @@ def _language(hole: Hole, follow: str) -> Grammar:
     return (hole.grammar or any_text()).except_(*free)
 
 
-def _text(pieces: Sequence[Piece], values: Values) -> str:
+def text_of(pieces: Sequence[Piece], values: Values) -> str:
     return "".join([piece if isinstance(piece, str) else _rendered(piece, values) for piece in pieces])
 
 
@@ -104,7 +106,7 @@ def _rendered(ref: Ref, values: Values) -> str:
     return ref.render(value)
 
 
-def _way(value: str | None, cells: Sequence[Sequence[str]]) -> int:
+def way(value: str | None, cells: Sequence[Sequence[str]]) -> int:
     return next(i for i, cell in enumerate(cells) if value in cell)
 
 
@@ -119,12 +121,12 @@ def _read(node: Node, text: str, at: int, values: tuple[str, ...]) -> dict[str, 
     while not isinstance(node.item, Fill):
         match node.item:
             case Text(pieces):
-                expected = _text(pieces, values)
+                expected = text_of(pieces, values)
                 if not text.startswith(expected, at):
                     return None
                 at, node = at + len(expected), node.next[0]
             case Branch(back, _, cells):
-                node = node.next[_way(values[-back], cells)]
+                node = node.next[way(values[-back], cells)]
             case End():
                 return {} if at == len(text) else None
             case _:
@@ -141,9 +143,9 @@ def _candidates(item: Fill, text: str, at: int, values: tuple[str, ...]) -> Iter
     if item.options is not None:
         yield from sorted([option for option in item.options if text.startswith(option, at)], key=len, reverse=True)
         return
-    follow = _text(item.follow, values)
+    follow = text_of(item.follow, values)
     ends = [end for end in range(at, len(text) + 1) if text.startswith(follow, end)]
-    language = _language(item.hole, follow)
+    values_of = language(item.hole, follow)
     for end in ends if item.hole.grammar is None else reversed(ends):
-        if language.matches(text[at:end]):
+        if values_of.matches(text[at:end]):
             yield text[at:end]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+from .asking import scoring
 from .attempts import Attempts, Rejected, Tried
 from .branches import Branch, adopt, append, fork
 from .checkpoints import Filled, Happened, Mark, Step, go_back, mark
@@ -32,6 +33,7 @@ from .prompt import Roles
 from .question import Question
 from .replay import Body
 from .run import Capture, Captures, Recorder, Run, Usage
+from .runtime.remote.model import RemoteModel
 from .runtime.routine import Routine
 from .task import Answer, Task
 from .trace import Tracer
@@ -209,6 +211,8 @@ class Live:
 
     def score(self, question: Question, boundary: Boundary | None) -> Dist:
         self.roles.hole()
+        if isinstance(self.model, RemoteModel):
+            return self._scored_there(question, self.model)
         if not self.model.scores:
             raise ProgramError(f"{self.model.name} does not tell how probable given texts are")
         boundary = boundary or self.page.options.boundary
@@ -216,6 +220,12 @@ class Live:
         began = time.perf_counter()
         dist, usage = self.canceller.run(self.model, asking(question, self.transcript, self.model, boundary, exact))
         self.recorder.usage += usage + Usage(1, seconds=time.perf_counter() - began)
+        self.lookahead.effect(dist)
+        return dist
+
+    def _scored_there(self, question: Question, model: RemoteModel) -> Dist:
+        dist, usage = self.canceller.run(model, scoring(question, self.transcript.border()[0], model))
+        self.recorder.usage += usage + Usage(1)
         self.lookahead.effect(dist)
         return dist
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .fill import filling
@@ -16,6 +16,7 @@ from .models import LanguageModel
 from .page import Page
 from .plan import Branch, Decoding, End, Fill, Item, Node, Piece, Role, Text, key_of
 from .preview import Wrote
+from .runtime.remote.model import RemoteModel
 from .runtime.routine import Routine
 from .task import Answer, Task
 from .transcript import Place
@@ -40,10 +41,16 @@ def walking(root: Node, page: Page, model: LanguageModel) -> Routine[list[Step]]
 
     An error ends the walk before the step that raised it: the live body meets it there again, on its own line.
     """
-    return _Walk(page, model).follow(root)
+    if isinstance(model, RemoteModel):
+        from .segments import ServerWalk
+
+        return ServerWalk(page, model).follow(root)
+    return Walk(page, model).follow(root)
 
 
-class _Walk:
+class Walk:
+    """Fills hole after hole. All of it is one request to who waits for it."""
+
     def __init__(self, page: Page, model: LanguageModel) -> None:
         self.page, self.model = page, model
         self.steps: list[Step] = []
@@ -53,15 +60,19 @@ class _Walk:
         try:
             while not isinstance(node.item, End):
                 if isinstance(node.item, Fill):
-                    yield from self._fill(node.item)
+                    yield from self._fill(node, node.item)
                 node = node.next[self._pass(node.item)]
         except Exception as error:
             log.debug("a plan was left: %r", error)
         return self.steps
 
-    def _fill(self, item: Fill) -> Routine[None]:
+    def _fill(self, node: Node, item: Fill) -> Routine[None]:
         task = self.page.task(item.hole, self._text(item.follow))
         answer = yield from filling(task, self.page.transcript, self.model)
+        requests = min(answer.usage.requests, 0 if self.values else 1)
+        self._filled(task, replace(answer, usage=replace(answer.usage, requests=requests)))
+
+    def _filled(self, task: Task, answer: Answer) -> None:
         self.page.filled(answer)
         self.values.append(answer.value.decode())
         self.steps.append(Answered(task, answer, self.page.transcript.place()))

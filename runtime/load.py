@@ -8,15 +8,17 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .errors import ModelNotFound
 from .load_errors import BrokenModel, InvalidOption
 from .model import Model
+from .remote.urls import is_url
 from .speculation.named import NAMED, drafters
 
 DTYPES = ("float32", "bfloat16", "float16", "float64", "auto")
 Draft = str | Path | Model
+URL = "http://host:8000/v1"
 
 _loaded: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -34,11 +36,14 @@ def load(
     weights: str | None = None,
     draft: Draft | Sequence[Draft] | None = None,
     graphs: bool | None = None,
+    **remote: Any,
 ) -> Model:
     """A model ready to run, from files on this machine.
 
     path    a Hugging Face folder of a causal language model, or a hub id that is in the Hugging Face cache already;
-            None: the default model, Gemma 3 270M (extra `lmprog[demo]`), converted at the first call on a machine
+            None: the default model, Gemma 3 270M (extra `lmprog[demo]`), converted at the first call on a machine;
+            "http://host:8000/v1": a model on a server, a `RemoteModel`, for which `remote` are the options of
+            `lp.connect` (api_key, model, ...) and the others have no meaning
     dtype   of the weights: "float32", "bfloat16", "float16", "float64", or "auto" as stored. A CPU
             without bfloat16 units is slowest with anything but float32
     device  such as "cpu" or "cuda:1"; None: the first GPU, else the CPU
@@ -67,6 +72,12 @@ def load(
         CacheError: the default model cannot be converted for want of space or permission.
         InvalidOption: an unknown dtype, kind of weights or device, or options that exclude each other.
     """
+    if is_url(path):
+        from .remote.connect import connect
+
+        return cast(Model, connect(str(path), **remote))
+    if remote:
+        raise InvalidOption(f"{next(iter(remote))}= is for models on servers: lp.load({URL!r})")
     folder, name = find(path)
     device = _checked(dtype, device)
     if weights not in (None, "float16", "int8") or (weights and dtype != "float32"):

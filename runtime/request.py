@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .sampling import Sampling
+from .wanted import Wanted
 
 Finish = Literal["stop", "complete", "length", "cancelled", "deadline"]
 
@@ -77,6 +78,7 @@ class Request:
     whose request it is, a program's or a user's: groups get equal shares of the engine, counted in tokens. After
     `timeout` seconds from its submission the request fails with DeadlineExceeded, which holds what there was.
     With speculate=False nothing is drafted for it; where an engine has drafters, that changes its speed only.
+    `wanted` says the same as the constraint, for models that are elsewhere; an engine of this process does not read it.
     `on_tokens` is called on the engine's thread with the new tokens of each step; it must be quick, and an exception
     in it ends this request.
     """
@@ -97,6 +99,7 @@ class Request:
     timeout: float | None = None
     on_tokens: Callable[[list[int]], object] | None = None
     speculate: bool = True
+    wanted: Wanted | None = None
 
     @property
     def scored(self) -> bool:
@@ -140,6 +143,7 @@ class Result:
                     forced tokens, for others 0 unless the request asked for logprobs
     times           seconds from submission to each token; nan unless the request asked for logprobs
     answers         for each of the request's asks the log-probabilities of its tokens, in their order
+    asked           how often a server was asked for it; 1 for an engine of this process
     """
 
     ids: list[int]
@@ -157,3 +161,4 @@ class Result:
     allowed: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     answers: list[NDArray[np.float64]] = field(default_factory=list)
+    asked: int = 1

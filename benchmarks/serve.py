@@ -87,12 +87,12 @@ async def of_server(url: str, model: str) -> list[list[str]]:
         return [await measured(ask, clients) for clients in CLIENTS]
 
 
-async def of_engine() -> list[list[str]]:
+async def of_engine(name: str | None) -> list[list[str]]:
     from lmprog.grammars import compile, json_schema
-    from lmprog.runtime.load import load
     from lmprog.runtime.request import Request
+    from lmprog.serve.run import loaded
 
-    with load() as model:
+    with loaded(name) as model:
         constraint = compile(json_schema(items(1, 0)[0]["schema"], whitespace="compact"), model.vocab)
 
         async def ask(item: Item) -> str:
@@ -104,9 +104,10 @@ async def of_engine() -> list[list[str]]:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """`lmprog serve` with the default model, in a process."""
-    command = [sys.executable, "-m", "lmprog", "serve", "--port", "0"]
+def served(name: str | None) -> Iterator[str]:
+    """`lmprog serve` in a process."""
+    model = [] if name is None else ["--model", name]
+    command = [sys.executable, "-m", "lmprog", "serve", "--port", "0", "--name", "served", *model]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
@@ -128,33 +129,38 @@ def _ready(url: str) -> bool:
         return False
 
 
-def alone(what: str) -> list[list[str]]:
+def alone(name: str | None) -> list[list[str]]:
     """The rows of the engine, from a process of its own."""
-    done = subprocess.run([sys.executable, __file__, what], capture_output=True, text=True, check=True)
+    model = [] if name is None else ["--local", name]
+    done = subprocess.run([sys.executable, __file__, "--engine", *model], capture_output=True, text=True, check=True)
     rows: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--local", help="model of lmprog serve; random:0 costs nothing, so that the server's cost shows"
+    )
     parser.add_argument("--url", help="of another server, which runs already")
-    parser.add_argument("--model", default="gemma-3-270m", help="its name there")
+    parser.add_argument("--model", default="gemma", help="what the model is called there")
     parser.add_argument("--name", default="another server", help="what the table calls it")
     parser.add_argument("--engine", action="store_true", help="print the figures of the bare engine as JSON")
     parser.add_argument("--write", action="store_true", help="append the table to docs/benchmarks.md")
     options = parser.parse_args()
     if options.engine:
-        print(json.dumps(asyncio.run(of_engine())))
+        print(json.dumps(asyncio.run(of_engine(options.local))))
         return
     rows: list[list[Any]] = []
     if options.url:
         rows += [[options.name, *row] for row in asyncio.run(of_server(options.url, options.model))]
     else:
-        rows += [["engine alone", *row] for row in alone("--engine")]
-        with served() as url:
-            rows += [["lmprog serve", *row] for row in asyncio.run(of_server(url, options.model))]
+        rows += [["engine alone", *row] for row in alone(options.local)]
+        with served(options.local) as url:
+            rows += [["lmprog serve", *row] for row in asyncio.run(of_server(url, "served"))]
     threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
-    setting = f"{machine(threads)}; {versions('lmprog', 'torch', 'starlette', 'uvicorn', 'h11')}"
+    packages = versions("lmprog", "torch", "starlette", "uvicorn", "h11")
+    setting = f"{options.local or 'Gemma 3 270M'}; {machine(threads)}; {packages}"
     header = ["", "clients", "requests a second", "p50, s", "p95, s", "valid"]
     report("The server", setting, table(header, rows), options.write)
 

@@ -33,7 +33,7 @@ def serve(
     compile_seconds: Annotated[float, typer.Option(min=0.01, help="That compiling a constraint may take.")] = 2.0,
     max_queue: Annotated[int, typer.Option(min=1, help="Most answers under way and waiting.")] = 1024,
     max_queue_each: Annotated[int, typer.Option(min=1, help="The same of one client.")] = 512,
-    max_connections: Annotated[int, typer.Option(min=1, help="Most connections.")] = 1024,
+    max_connections: Annotated[int, typer.Option(min=1, help="Most connections.")] = 512,
     grace: Annotated[int, typer.Option(min=0, help="Seconds for requests to end in, when told to stop.")] = 10,
 ) -> None:
     """Serve a model over HTTP: OpenAI's API with exact constraints, and programs as endpoints.

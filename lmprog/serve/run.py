@@ -39,8 +39,8 @@ def run(
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     log.setLevel(logging.INFO)
     endpoints = endpoints_of(programs)
-    with closing(listening(host, port)) as listener, _loaded(model, dtype, device) as loaded:
-        app = application(loaded, settings, endpoints)
+    with closing(listening(host, port)) as listener, loaded(model, dtype, device) as ready:
+        app = application(ready, settings, endpoints)
         if not settings.keys and not _is_local(host):
             log.warning(f"warning: {host} can be reached from elsewhere, and there is no --api-key: everybody may ask")
         log.info(f"lmprog serves {app.state.service.name} on {_address(listener)}/v1")
@@ -126,7 +126,8 @@ def keys_of(given: Sequence[str], file: Path | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _loaded(model: str | None, dtype: str, device: str | None) -> Model:
+def loaded(model: str | None, dtype: str = "float32", device: str | None = None) -> Model:
+    """What `--model` names."""
     kind, _, seed = (model or "").partition(":")
     if kind == "random" and seed.isdigit():
         from ..testing import RandomModel

@@ -43,5 +43,5 @@ class Settings:
     upload: float = 20.0
     stall: float = 30.0
     keep_alive: int = 30
-    connections: int = 1024
+    connections: int = 512  # below the 1,024 files that a process may usually open
     grace: int = 10

@@ -25,6 +25,10 @@ DOCS = (
     "JSONL or CSV (also with .gz), Parquet, one file or a folder of files (text, Markdown, HTML, PDF), - for stdin,"
     " or with --query a DuckDB database (:memory: for a query that names files itself)."
 )
+MODEL = (
+    "Model folder, cached hub id, or the URL of an OpenAI-compatible server (its key: OPENAI_API_KEY)."
+    " [default: Gemma 3 270M]"
+)
 
 OUT = "What to write: NAME.jsonl, NAME.parquet, or a table as NAME.duckdb#TABLE or NAME.sqlite#TABLE."
 
@@ -43,7 +47,10 @@ def extract(
         int | None, typer.Option(min=1, help="Most different sets that are chosen. [default: one for 8 documents]")
     ] = None,
     instructions: Annotated[str | None, typer.Option(help="First line of the prompt.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder or cached hub id. [default: Gemma 3 270M]")] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL)] = None,
+    model_name: Annotated[str | None, typer.Option(help="Which model of a server that has several.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="That a server is sent at most.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(min=1, help="That a server is to read and write.")] = None,
     truth: Annotated[Path | None, typer.Option(help="JSONL of id and data to compare with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run, or join it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output and start anew.")] = False,
@@ -134,16 +141,21 @@ def extract(
         job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how, Trying(retries, timeout))
         about = {**job.about(), "command": _command(context), "folder": str(Path.cwd())}
         crew = Workers(workers, ray_address, worker_cpus, worker_gpus) if engine == "ray" else None
-        loader = Engine(model, dtype, device, deterministic, crew)
+        remote = {"model": model_name, "requests_per_minute": requests_per_minute}
+        remote["tokens_per_minute"] = tokens_per_minute
+        loader = Engine(model, dtype, device, deterministic, crew, remote)
         failed = _run(Task(job, out, loader, resume, overwrite, truths, about, review, inbox, until_idle))
     raise typer.Exit(1 if failed else 0)
 
 
 def _command(context: typer.Context) -> list[str]:
     """The arguments and options that were given, but for how to begin."""
+    from .runtime.remote.urls import without_password
+
     words: list[str] = []
     for option in context.command.params:
         value = context.params.get(option.name or "")
+        value = without_password(value) if option.name == "model" and value else value
         if option.param_type_name == "argument":
             words.insert(0, str(value))
         elif value != option.default and option.name not in ("resume", "overwrite"):

@@ -25,6 +25,7 @@ from .leaves import Tree, data, leaves, tree, weigh
 from .merge import merge
 from .reading import PLAIN, Reading
 from .records import failure, success
+from .servers import check_reading, counts_tokens, ends_job, written
 from .target import Target
 
 LEAST = 16  # tokens of a piece, beside what stands around it
@@ -54,7 +55,8 @@ class Answers:
         self.constraint = compile(target.grammar, model.vocab)
         self.frame = Frame(target.grammar, target.kinds, model.vocab) if target.kinds else None
         self.state = self.constraint.start()
-        if (least := self.constraint.distance(self.state)) > max_tokens:
+        check_reading(model, reading)
+        if (least := self.constraint.distance(self.state)) > max_tokens and counts_tokens(model):
             raise JobError(f"no answer fits in max_tokens={max_tokens}: the shortest takes {least}")
 
     def answer(self, number: int, doc: Document) -> Routine[dict[str, Any]]:
@@ -74,6 +76,8 @@ class Answers:
             answer = known[0] if len(known) == 1 else self._merged(known)
             self.target.read(json.dumps(data(answer)))
         except LmprogError as error:
+            if ends_job(error):
+                raise
             return failure(doc, error, text)
         return self._record(doc, answer, results)
 
@@ -117,7 +121,7 @@ class Answers:
         if not self.reading.weighs:
             for _, leaf in leaves(answer):
                 leaf.confidence = None  # it served to merge
-        prompt, output = sum(r.prompt_tokens for r in results), sum(len(r.ids) for r in results)
+        prompt, output = sum(r.prompt_tokens for r in results), sum(written(r, self.model) for r in results)
         return success(doc, answer, prompt, output, abstained, doubted, len(results))
 
     def _known(self, text: str, result: Result) -> Tree:

@@ -26,7 +26,7 @@ from .review import write_review
 from .score import Score, score
 from .shots import Choose, prompts
 from .state import State
-from .summary import Meter, Summary
+from .summary import Meter, Summary, counting
 from .target import Target, target
 from .trying import TRYING, Trying
 from .work import Records, Worker
@@ -80,7 +80,7 @@ class Desk:
 
     def __init__(self, job: Job, worker: Worker | Fleet, state: State, watch: Watch | None) -> None:
         self._job, self._state, self._watch = job, state, watch
-        self._meter, self._own = Meter(getattr(worker.model, "engine", None)), 0
+        self._meter, self._own = Meter(counting(worker.model)), 0
 
     def figures(self) -> Summary:
         done, failed = self._state.counts()

@@ -63,6 +63,11 @@ class Summary:
         return self.mask_seconds / self.seconds if self.seconds else 0.0
 
 
+def counting(model: Any) -> Any:
+    """What of a model has counters, as `stats`: its engine, or itself; None: nothing."""
+    return next((one for one in (getattr(model, "engine", None), model) if hasattr(one, "stats")), None)
+
+
 class Meter:
     """What the job at hand has used of an engine that others may have used before."""
 

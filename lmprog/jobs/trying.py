@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Errors of the moment: the same document may well be answered the next time. All others come again.
-TRANSIENT = {"BackendError", "DeadlineExceeded", "EngineFault", "OutOfSlots", "QueueFull"}
+TRANSIENT = {"BackendAnswer", "BackendUnreachable", "DeadlineExceeded", "EngineFault", "OutOfSlots", "QueueFull"}
 FIRST_WAIT, MOST_WAIT = 0.5, 60.0  # seconds before the second attempt, four times as many before each further one
 
 

@@ -12,7 +12,6 @@ both, which bars some spellings and no text.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .borders import spelled
 from .compiled import compile
-from .errors import EmptyLanguage, InvalidConstraint, UnsupportedConstraint
+from .errors import EmptyLanguage, UnsupportedConstraint
 from .expr import INF, Expr, text
 from .grammar import Grammar
 from .rows import Mask
@@ -135,8 +135,9 @@ class QuoteFields:
 
     def __init__(self, frame: Frame, source: str) -> None:
         self.frame, self.vocab, self._base = frame, frame.vocab, frame.base
-        self._data, self._borders = _spelt(source)
-        self._touched = np.searchsorted(self._borders, np.arange(len(self._data) + 1)).tolist()
+        self._data, borders, _ = spelled(source, in_json=True)
+        self._borders: list[int] = borders.tolist()
+        self._touched: list[int] = np.searchsorted(borders, np.arange(len(self._data) + 1)).tolist()
         self._starts = dict(zip(self._borders, range(len(self._borders)), strict=True))
         self._places: list[Place] = []
         self._numbers: dict[Place, int] = {}
@@ -296,16 +297,3 @@ class QuoteFields:
             state = after
         return found
 
-
-def _spelt(source: str) -> tuple[bytes, list[int]]:
-    """The text as it stands in a JSON string, and the borders of its characters."""
-    data, borders = bytearray(), [0]
-    try:
-        if source.isascii() and source.isprintable() and not {'"', "\\"} & set(source):
-            return source.encode(), list(range(len(source) + 1))
-        for char in source:
-            data += json.dumps(char, ensure_ascii=False)[1:-1].encode()
-            borders.append(len(data))
-    except UnicodeEncodeError:
-        raise InvalidConstraint("half a surrogate pair in the text that is quoted from") from None
-    return bytes(data), borders

@@ -26,6 +26,7 @@ from .errors import EmptyLanguage, UnsupportedConstraint
 from .expr import INF, Expr, text
 from .grammar import Grammar
 from .rows import Mask
+from .standing import Standing
 from .vocabulary import Vocabulary
 
 MARKS = bytes([0xC0, 0xC1, *range(0xF5, 0x100)])  # in no UTF-8 text
@@ -79,6 +80,7 @@ class Frame:
             raise UnsupportedConstraint("quotes need a vocabulary in which every byte is a token")
         if any(len(token) > 1 and byte in token for byte in marks for token in texts):
             raise UnsupportedConstraint("quotes need a vocabulary without tokens that are parts of no text")
+        self.standing = Standing(texts, LONGEST)
         self.longest = [0] * 256  # of tokens that begin with a byte
         for token in texts:
             self.longest[token[0]] = max(self.longest[token[0]], len(token))
@@ -174,8 +176,11 @@ class QuoteFields:
     def _continuations(self, kind: int, quoted: bytes) -> npt.NDArray[np.int32]:
         """The tokens that may come within the quote, ascending."""
         key = (kind, quoted)
+        low, high = self.frame.kinds[kind]
+        if key not in self._going_on and not quoted and (high is None or high >= LONGEST):
+            places = np.array(self._borders[: len(self._borders) - low], np.int32)
+            self._going_on[key] = self.frame.standing.somewhere(self._data, places)
         if key not in self._going_on:
-            low, high = self.frame.kinds[kind]
             found: set[int] = set()
             for first in self._occurrences(quoted):
                 if first + low < len(self._borders):
@@ -296,4 +301,3 @@ class QuoteFields:
                 begun = end  # if a quote begins here
             state = after
         return found
-

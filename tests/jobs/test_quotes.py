@@ -15,6 +15,7 @@ from lmprog.grammars import json_schema
 from lmprog.grammars.errors import InvalidConstraint, UnsupportedConstraint
 from lmprog.grammars.json_schema import quoting_schema
 from lmprog.grammars.quote_fields import Frame, QuoteFields
+from lmprog.grammars.standing import Standing
 from lmprog.jobs import Chunks, Quote, extract
 from lmprog.runtime.sampling import Sampling
 from lmprog.testing import RandomModel
@@ -70,6 +71,19 @@ def test_quotes_of_long_documents_read_in_pieces() -> None:
         for i, quote in enumerate(record.data["all"]):
             place = (record.evidence or {})[f"/all/{i}"]
             assert quote == place["text"] == text[place["start"] : place["end"]]
+
+
+@given(NASTY, st.integers(1, 30), st.integers(0, 5))
+def test_which_tokens_stand_in_a_text(text: str, longest: int, step: int) -> None:
+    data, tokens = text.encode(), {**MODEL.vocab.ids, b'ab "\\ab a': 7777, "日🙂日🙂日".encode(): 8888}
+    places = np.arange(0, len(data), step + 1, dtype=np.int32)
+    wanted = {
+        number
+        for token, number in tokens.items()
+        if len(token) <= max(longest, 8) and any(data.startswith(token, at) for at in places.tolist())
+    }
+
+    assert sorted(wanted) == Standing(tokens, longest).somewhere(data, places).tolist()
 
 
 def fields(schema: Any, source: str) -> QuoteFields:

@@ -12,6 +12,7 @@ only, of N made-up documents and 1,000 examples on a model that costs nothing, w
 """
 
 import argparse
+import gc
 import json
 import random
 import time
@@ -66,6 +67,7 @@ def changelogs(count: int) -> list[list[str]]:
     docs, pool = source(rows[::2], Fields()), [(row["text"], row["truth"]) for row in rows[1::2]]
     lines = []
     for name, prompt in ways(schema, pool, docs, count):
+        gc.collect()  # the model before this one
         with lp.load() as model:
             lines.append([f"{docs.total} changelogs", name, *figures(model, schema, docs, prompt)])
     return lines

@@ -14,6 +14,7 @@ every prompt, greedy decoding, at most 512 tokens. What each way answers is comp
 """
 
 import argparse
+import gc
 import json
 import re
 import runpy
@@ -127,6 +128,7 @@ WAYS: dict[str, tuple[Any, Callable[[str], Any], Callable[[str], bool]]] = {
 
 def measured(name: str, docs: Docs, shots: Docs) -> list[Any]:
     way, read, valid = WAYS[name]
+    gc.collect()  # the model before this one
     with lp.load() as model:
         before, began = model.engine.stats, time.process_time()
         texts = way(model, docs, shots)

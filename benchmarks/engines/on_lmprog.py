@@ -35,6 +35,17 @@ class Engine:
     def extract(self, items: list[Any]) -> Output:
         return self._counted(lambda: extraction.map([(item,) for item in items], model=self.model, concurrency=64))
 
+    def job(self, items: list[Any]) -> Output:
+        """The documents as an extraction job, which makes the same prompts of them."""
+        docs, first = [item["text"] for item in items], items[0]
+        shots = [tuple(pair) for pair in first["shots"]]
+
+        def run() -> list[str]:
+            done = lp.extract(self.model, docs, first["schema"], examples=shots, max_tokens=first["max_new"])
+            return [json.dumps(record.data) for record in done.records]
+
+        return self._counted(run)
+
     def form(self, items: list[Any]) -> Output:
         return self._counted(lambda: form.map([(item,) for item in items], model=self.model, concurrency=64))
 

@@ -26,8 +26,8 @@ from .layout import Layout, layout, shot
 
 PER_SET = 8  # documents to a set, at least in the mean, unless told otherwise: a set is read once, they share it
 MOST = 64  # sets, unless told otherwise
-CELLS = 1 << 24  # scores held while the sets are chosen
-CANDIDATES = 512
+CELLS = 1 << 22  # scores held while the sets are chosen
+CANDIDATES, SURVEYED = 512, 4096  # sets that are weighed, and documents that they are weighed on
 Choose = Literal["first", "bm25"]
 Scores = Any  # float32[examples]
 
@@ -60,6 +60,8 @@ def choose(
     pool = list(examples)
     if not 0 < count <= len(pool):
         raise JobError(f"cannot choose {count} examples of {len(pool)}")
+    if sets is not None and sets < 1:
+        raise JobError(f"there is no choice with {sets} sets of examples")
     most = max(1, min(MOST, docs.total // PER_SET)) if sets is None else sets
     score = scorer([text for text, _ in pool])
     kept = _cover(_survey(docs, score, len(pool)), count, most)
@@ -96,7 +98,7 @@ def _survey(docs: Source, score: Callable[[Document], Scores], pool: int) -> Any
     """Scores float32[documents, examples], of documents evenly spread over the job when there are many."""
     import numpy as np
 
-    step = max(1, -(-docs.total * pool // CELLS))
+    step = max(1, -(-docs.total // max(1, min(SURVEYED, CELLS // pool))))
     rows = [score(doc) for n, doc in enumerate(docs.read()) if n % step == 0]
     return np.stack(rows) if rows else np.zeros((1, pool), np.float32)
 

@@ -98,6 +98,20 @@ def test_too_few_examples(count: int) -> None:
         choose(PLAIN, POOL, source(documents(3), Fields()), SCHEMA, count)
 
 
+def test_no_sets() -> None:
+    with pytest.raises(JobError, match="no choice with 0 sets"):
+        choose(PLAIN, POOL, source(documents(3), Fields()), SCHEMA, 2, sets=0)
+
+
+def test_sets_may_be_weighed_on_a_part_of_the_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmprog.jobs.shots.SURVEYED", 20)
+    texts = source(documents(190), Fields())
+    prompt = choose(PLAIN, POOL, texts, SCHEMA, 2, sets=4)
+
+    for n, doc in enumerate(texts.read()):
+        assert all(prompt.shots[i].startswith(doc.text[:5]) for i in prompt.sets[prompt.set_of(n)])
+
+
 def test_nothing_to_choose_for() -> None:
     prompt = choose(PLAIN, POOL, source([], Fields()), SCHEMA, 2)
 

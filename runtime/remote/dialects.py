@@ -56,7 +56,7 @@ def sent(
     chat = "messages" in body
     if logprobs:
         body.update({"logprobs": True} if chat else {"logprobs": 1})
-    body.update(_constraint(can, enforced))
+    body.update(_constraint(can, enforced, chat))
     return Sent("/chat/completions" if chat else "/completions", body)
 
 
@@ -97,9 +97,11 @@ def _sampling(can: Capabilities, s: Sampling) -> dict[str, Any]:
     return {**body, **changed}
 
 
-def _constraint(can: Capabilities, e: Enforced) -> dict[str, Any]:
+def _constraint(can: Capabilities, e: Enforced, chat: bool) -> dict[str, Any]:
     if e == Enforced():
         return {}
+    if chat and can.server == "sglang" and e.schema is not None:
+        return {"response_format": response_format(_loaded(e.schema))}
     match can.server:
         case "vllm" | "lmprog":
             given = {"grammar": e.grammar, "regex": e.regex, "json": _loaded(e.schema)}

@@ -52,7 +52,7 @@ KNOWN: Mapping[str, Capabilities] = {
         Capabilities(
             "vllm", grammar=True, regex=True, json_schema=True, continues=True, logprobs=True, prompt_logprobs=True
         ),
-        Capabilities("sglang", grammar=True, regex=True, json_schema=True, continues=True),
+        Capabilities("sglang", grammar=True, regex=True, json_schema=True, continues=True, logprobs=True),
         Capabilities("llama.cpp", grammar=True, json_schema=True, logprobs=True, most_repeats=2000),
         Capabilities("lmprog", grammar=True, regex=True, json_schema=True, logprobs=True),
         Capabilities("transformers"),

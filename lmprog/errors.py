@@ -167,8 +167,8 @@ class AttemptsExhausted(ProgramError):
 
 
 class NoSample(ProgramError):
-    """A decoder that rejects or weighs values was left with none. `acceptance`: what share of its draws it would keep,
-    as far as it can tell."""
+    """A decoder that rejects or weighs values was left with none. `acceptance`: at most that share of what
+    the model writes freely is a value, as far as it can tell."""
 
     def __init__(self, message: str, acceptance: float = 0.0) -> None:
         self.acceptance = acceptance

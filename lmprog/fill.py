@@ -20,6 +20,7 @@ from .grammars.expr import ANY_CHAR, ANY_TEXT, Expr, alt, both, concat, negate, 
 from .holes import Hole
 from .models import LanguageModel
 from .run import Usage
+from .runtime.choice import check_fits
 from .runtime.remote.model import RemoteModel
 from .runtime.request import Request, Result
 from .runtime.routine import Routine, one
@@ -137,6 +138,7 @@ class _Filling:
         if self.method is None:
             outcome = Outcome((yield from one(problem.request)))
         else:
+            check_fits(self.constraint, problem.state, problem.request.max_tokens)
             outcome = yield from self.method.fill(problem)
         result = outcome.result
         self.usage += Usage(

@@ -54,9 +54,14 @@ def begin(seq: Sequence) -> None:
     if constraint is None:
         return
     seq.state = constraint.start() if request.state is None else request.state
-    if not constraint.fits(seq.state, request.max_tokens):
-        least = _least(constraint, seq.state, request.max_tokens)
-        raise BudgetError(f"the shortest complete value takes {least} tokens, max_tokens is {request.max_tokens}")
+    check_fits(constraint, seq.state, request.max_tokens)
+
+
+def check_fits(constraint: Constraint, state: int, max_tokens: int) -> None:
+    """Raises BudgetError when no complete value fits."""
+    if not constraint.fits(state, max_tokens):
+        least = _least(constraint, state, max_tokens)
+        raise BudgetError(f"the shortest complete value takes {least} tokens, max_tokens is {max_tokens}")
 
 
 def _least(constraint: Constraint, state: int, short: int) -> int:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import BudgetError, EmptyLanguage
 from ..runtime.request import Ask, Finish, Request
 from ..runtime.routine import Routine
 from .method import Problem, Tally
@@ -56,6 +57,9 @@ class Row:
     def total(self) -> float:
         """The logarithm of the sum over all that may come."""
         return logsum(np.append(self.weights, self.end))
+
+
+NOTHING = Row(np.zeros(0, np.int32), np.zeros(0), -math.inf)
 
 
 class Places:
@@ -107,7 +111,15 @@ class Places:
 
         masked=False: rows of all tokens, for none of which the constraint is asked (but at the end of a budget)
         """
-        asked = [(spot, self._asked(spot, masked)) for spot in dict.fromkeys(spots)]
+        rows: dict[Spot, Row] = {}
+        asked: list[tuple[Spot, Ids]] = []
+        for spot in dict.fromkeys(spots):
+            try:
+                asked.append((spot, self._asked(spot, masked)))
+            except (BudgetError, EmptyLanguage):  # a monitor may lead into a dead end
+                if not spot.ids:
+                    raise
+                rows[spot] = NOTHING
         results = yield [
             Request([*ids, *spot.ids], 0, asks=[Ask(len(ids) + len(spot.ids), tokens)])
             for spot, tokens in asked
@@ -115,7 +127,6 @@ class Places:
         ]
         self.tally.add(results)
         answers = iter(results)
-        rows: dict[Spot, Row] = {}
         for spot, tokens in asked:
             values = [(next(answers).answers[0], power) for _, power in self.prompts]
             rows[spot] = self._row(spot, tokens, values, masked)

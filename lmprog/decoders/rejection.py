@@ -26,7 +26,7 @@ class Rejection(Learning):
     independent, and need 1 / acceptance of them on average.
 
     The target, the certificate and the errors are those of `ASAp`, with a `bias` of 0. NoSample is raised when none of
-    `tries` draws was kept; its `acceptance` is an upper bound on the share that would be, and says what to expect.
+    `tries` draws was kept; its `acceptance` is an upper bound of Z, the share that plain rejection would keep.
     """
 
     tries: int = 1000
@@ -48,7 +48,7 @@ class Rejection(Learning):
             if drawn.finish is not None:
                 return outcome(places, trie, drawn, 1 / tried, bias=False)
         raise NoSample(
-            f"none of {self.tries} draws was kept: by what is known, at most {trie.root.bound:.3g} of them are. Raise "
-            "tries, or use ASAp or SMC, which weigh values instead",
+            f"none of {self.tries} draws was kept: at most {trie.root.bound:.3g} of what the model writes are values. "
+            "Raise tries, or use ASAp or SMC, which weigh values instead",
             trie.root.bound,
         )

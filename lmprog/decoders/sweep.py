@@ -132,7 +132,7 @@ class Sweep:
         used = np.zeros(len(tokens) + 1)
         if judge.twisted:
             used[:-1] = judge.ahead(walker.minds, tokens)
-        if row.end > -math.inf:
+        if row.end > -math.inf and self.places.may_end(walker.spot):
             used[-1] = judge.whole(walker.spot)
         if (judge.looks or judge.twisted) and len(tokens) <= AHEAD and not row.unmasked:
             for i in np.flatnonzero(row.weights > -math.inf).tolist():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import lmprog as lp
-from lmprog import gen, program
+from lmprog import gen, program, quote, select
 from lmprog.decoders.awrs import awrs, mean_rate
 from lmprog.decoders.resample import ess, multinomial, systematic, thinned
 from lmprog.testing import RandomModel, TableModel
@@ -334,6 +335,54 @@ def test_json_and_traces(model: RandomModel) -> None:
         spelt = b"".join([token.data for token in traced.tokens if not token.retracted])
         assert traced.captures["card"].text in spelt.decode(errors="replace")
         assert all(token.logprob <= 0 and token.masked <= 1e-9 for token in traced.tokens)
+
+
+class NeedsAnA:
+    """A monitor that may lead into dead ends: it does not say before the end that an "a" is wanted."""
+
+    def start(self, prompt: str) -> str:
+        return ""
+
+    def advance(self, state: str, text: str) -> str:
+        return state + text
+
+    def allow(self, state: str) -> None:
+        return None
+
+    def final(self, state: str) -> bool:
+        return "a" in state
+
+
+HOLES = {
+    "int": gen(int, ge=3, le=5000),
+    "checked": gen(int, ge=0, le=99, where=lambda n: n % 3 == 0),
+    "date": gen(date),
+    "free": gen(max_tokens=6, stop="e"),
+    "stopped": gen(regex="[a-z ]+", stop="e", max_tokens=9),
+    "quote": quote("to be or not to be, that is", max_tokens=8),
+    "choice": select(["cat", "category", "dog"]),
+    "bytes": gen(regex="[äé日本]{1,3}"),
+    "open": gen(regex="a{0,3}|[a-z]+", max_tokens=4),
+    "monitored": gen(regex="[a-z]{1,6}", monitor=NeedsAnA()),
+}
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_every_kind_of_hole(model: RandomModel, name: str) -> None:
+    """At healed borders, with and without a text that follows."""
+    hole, quiet = HOLES[name], lp.Prefix(lambda x: "q" not in x)
+    fill = program(lambda p, follow: p("Text: ab", hole, follow))
+    for decoder in (lp.ASAp(2), lp.SMC(4), lp.SMC(3, quiet, expand=2), lp.SMC(3, lp.Also("other ")), lp.AWRS(2, quiet)):
+        for follow in ("", ".\n"):
+            run = fill.run(follow, model=model, decoder=decoder, seed=1)
+            assert name == "free" or hole.matches(run.captures[0].text), decoder
+            assert run.logZ is None or run.logZ < 1e-6
+
+
+def test_what_does_not_fit_is_refused_as_by_masking(model: RandomModel) -> None:
+    for decoder in (lp.Sample(), lp.ASAp(), lp.SMC(2), lp.AWRS(2)):
+        with pytest.raises(lp.BudgetError, match="the shortest complete value takes 30 tokens, max_tokens is 3"):
+            one(gen(regex="[z]{30}", max_tokens=3), model=model, decoder=decoder)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------

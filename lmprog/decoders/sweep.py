@@ -111,8 +111,8 @@ class Sweep:
 
     def _step(self, walkers: Sequence[Walker], expand: int, keep: Sequence[int | None] | None) -> Routine[list[Walker]]:
         spots = [walker.spot for walker in walkers if walker.alive]
-        lazily = self.lazy and keep is None
-        rows = dict(zip(spots, (yield from self.places.rows(spots, masked=not lazily)), strict=True))
+        masked = not self.lazy or keep is not None
+        rows = dict(zip(spots, (yield from self.places.rows(spots, masked=masked)), strict=True))
         fans: dict[Spot, Fan] = {}
         after: list[Walker] = []
         for i, walker in enumerate(walkers):
@@ -124,7 +124,7 @@ class Sweep:
             for _ in range(expand):
                 token = keep[0] if keep and i == 0 else -1
                 lighter = replace(walker, logweight=walker.logweight - math.log(expand))
-                after.append(self._extended(lighter, fans[walker.spot], token, lazily))
+                after.append(self._extended(lighter, fans[walker.spot], token))
         return after
 
     def _fan(self, walker: Walker, row: Row) -> Fan:
@@ -144,7 +144,7 @@ class Sweep:
         total = logsum(weights)
         return Fan(row, weights, used, total, np.exp(weights - max(total, LEAST)).cumsum())
 
-    def _extended(self, walker: Walker, fan: Fan, token: int | None, lazily: bool) -> Walker:
+    def _extended(self, walker: Walker, fan: Fan, token: int | None) -> Walker:
         """By the given token or (None) the end; -1: by one that is drawn."""
         row, n, total = fan.row, len(fan.row.tokens), fan.total
         if total == -math.inf:
@@ -179,9 +179,11 @@ class Sweep:
 
     def _passes(self, spot: Spot, row: Row, at: int) -> bool:
         """Whether a token, or the end, can be part of a value of any weight."""
-        after = None if at == len(row.tokens) else self.places.after(spot, int(row.tokens[at]))
-        if after is None:  # an end, or a token that leaves the language and so ends an open value
-            return self.places.may_end(spot) and self.judge.whole(spot) > -math.inf
+        ends = at == len(row.tokens)
+        after = None if ends else self.places.after(spot, int(row.tokens[at]))
+        if after is None:  # the end, or a token that leaves the language, and so ends an open value
+            ends = ends or self.places.problem.request.open_end
+            return ends and self.places.may_end(spot) and self.judge.whole(spot) > -math.inf
         if self.places.over(after) is not None:
             return self.judge.whole(after) > -math.inf
         return self.places.fits(after) and self.judge.so_far(after) > -math.inf

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+import numpy as np
+
 from .algebra import Algebra, algebra
 from .automaton import DEAD, Automaton
 from .errors import EmptyLanguage, UnsupportedConstraint
@@ -144,6 +146,16 @@ class Automatic:
 
     def _at_end(self, s: State) -> State:
         return s if self.finished(s) else self._automaton.state(self._algebra.enter(EPS))
+
+    def destinations(self, s: State) -> Mask:
+        """int32 [V]: the state that each token leads to, -1 for those that are not allowed; ends are not among them."""
+        with self._lock:
+            reached = self._rows.reached(s)
+            if not self.vocab.complete:
+                for end in np.unique(reached[reached >= 0]).tolist():
+                    if self._rows.distances.infinite(end):
+                        reached[reached == end] = DEAD
+            return reached
 
     def accepting(self, s: State) -> bool:
         """Whether the value may end here."""

@@ -117,9 +117,13 @@ class Rows:
 
     def _only(self, s: State, ends: set[int]) -> tuple[Mask, Mask | None]:
         """The mask of the tokens that lead from `s` to one of `ends`."""
-        reached = np.full(self.vocab.size, DEAD, np.int32)
-        self.vocab.trie.walk(self.automaton.dfa, s, reached)
-        return self._packed(np.flatnonzero(np.isin(reached, list(ends))))
+        return self._packed(np.flatnonzero(np.isin(self.reached(s), list(ends))))
+
+    def reached(self, s: State) -> Mask:
+        """The state after each token, DEAD where there is none."""
+        found = np.full(self.vocab.size, DEAD, np.int32)
+        self.vocab.trie.walk(self.automaton.dfa, s, found)
+        return found
 
     def _packed(self, tokens: npt.NDArray[np.integer[Any]]) -> tuple[Mask, Mask | None]:
         bits = np.zeros(self.vocab.words * 32, np.bool_)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .attempts import Attempt as Attempt
+    from .attributes import Attribute as Attribute
     from .branches import Branch as Branch
     from .byte_model import ByteModel as ByteModel
     from .byte_model import NextBytes as NextBytes
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .decoders import Sample as Sample
     from .decoders.asap import ASAp as ASAp
     from .decoders.exhaustive import Exhaustive as Exhaustive
+    from .decoders.lookahead import Lookahead as Lookahead
     from .decoders.potentials import Also as Also
     from .decoders.potentials import Guess as Guess
     from .decoders.potentials import Potential as Potential
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .decoders.smc import AWRS as AWRS
     from .decoders.smc import SMC as SMC
     from .dist import Dist as Dist
+    from .distilling import distill as distill
     from .distortion import Bias as Bias
     from .distortion import bias as bias
     from .distortion import plot_bias as plot_bias
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from .errors import CalibrationError as CalibrationError
     from .errors import ContextOverflow as ContextOverflow
     from .errors import DeadlineExceeded as DeadlineExceeded
+    from .errors import DistillError as DistillError
     from .errors import EmptyLanguage as EmptyLanguage
     from .errors import EngineClosed as EngineClosed
     from .errors import EngineFault as EngineFault
@@ -100,6 +104,7 @@ if TYPE_CHECKING:
     from .grammars import json_schema as json_schema
     from .grammars import literal as literal
     from .grammars import regex as regex
+    from .hmm import HMM as HMM
     from .holes import Hole as Hole
     from .holes import gen as gen
     from .holes import quote as quote
@@ -139,15 +144,15 @@ if TYPE_CHECKING:
     from .trace import TokenRecord as TokenRecord
 
 _ERRORS = """
-AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError BackendRefused BackendUnreachable
-BrokenModel BudgetError CacheError CalibrationError ContextOverflow
-DeadlineExceeded EmptyLanguage EngineClosed EngineFault HoleError HoleInString InvalidConstraint InvalidOption
-LmprogError ModelMismatch ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError
-RoleError RoutineCancelled RunCancelled RunError SamplingError ScriptError TemplateError TooManyValues ToolError
-UnsupportedConstraint
+AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError BackendRefused BackendUnreachable BrokenModel
+BudgetError CacheError CalibrationError ContextOverflow DeadlineExceeded DistillError EmptyLanguage EngineClosed
+EngineFault HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel
+NoSample OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled RunError
+SamplingError ScriptError TemplateError TooManyValues ToolError UnsupportedConstraint
 """
 _HOMES = {
     ".attempts": "Attempt",
+    ".attributes": "Attribute",
     ".branches": "Branch",
     ".byte_model": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
@@ -155,15 +160,18 @@ _HOMES = {
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
     ".decoders.asap": "ASAp",
     ".decoders.exhaustive": "Exhaustive",
+    ".decoders.lookahead": "Lookahead",
     ".decoders.potentials": "Also Guess Potential Prefix Twist",
     ".decoders.rejection": "Rejection",
     ".decoders.smc": "AWRS SMC",
     ".dist": "Dist",
     ".distortion": "Bias bias plot_bias",
+    ".distilling": "distill",
     ".ends": "UnclearEnd",
     ".errors": _ERRORS,
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Corpus Grammar any_text choices from_type json_schema literal regex",
+    ".hmm": "HMM",
     ".holes": "Hole gen quote select",
     ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobError OutputError Quote WorkerDied "
     "calibrate extract",

@@ -24,6 +24,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import HoleError
 from .grammars import Vocabulary
 from .runtime.routine import Routine
 from .scoring import Asker, Floats
@@ -39,11 +40,17 @@ class Exact:
     window   bytes: so much of the text's end is taken as a string; what is before keeps the tokens that it has
     rows     places, at most, at which the model is asked. Where there are more, the sum is a pair of bounds
     within   enough when the bounds of every sum are as near as that, relatively
+
+    Raises HoleError for numbers out of range.
     """
 
     window: int = 32
     rows: int = 1024
     within: float = 1e-9
+
+    def __post_init__(self) -> None:
+        if self.window < 0 or self.rows < 1 or not self.within >= 0:
+            raise HoleError(f"window and within are 0 or more, rows 1 or more: not {self}")
 
 
 @dataclass(eq=False, slots=True)

@@ -30,6 +30,7 @@ LmprogError
 │   ├── WorkerDied              workers died of one document
 │   ├── InputError              one input record cannot be read
 │   └── OutputError             one answer is not accepted
+├── DistillError             an HMM or an attribute cannot be made, or does not fit the model
 ├── RunError                 a file is not a saved run, or a run does not hold what was asked of it
 └── ProgramError             the program itself
     ├── HoleError               a hole is described wrongly
@@ -91,6 +92,7 @@ __all__ = [
     "ConstraintError",
     "ContextOverflow",
     "DeadlineExceeded",
+    "DistillError",
     "EmptyLanguage",
     "EngineClosed",
     "EngineFault",
@@ -119,6 +121,10 @@ __all__ = [
     "ToolError",
     "UnsupportedConstraint",
 ]
+
+
+class DistillError(LmprogError):
+    """An HMM or an attribute cannot be made of what was given, is no file of one, or does not fit the model."""
 
 
 class RunError(LmprogError):

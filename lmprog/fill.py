@@ -31,7 +31,7 @@ from .transcript import Transcript, spell
 
 DEFAULT_TOKENS = 512  # the budget of a hole that names none; doubled until a value fits
 BLANKS = regex(r"\s*")
-NO_METHOD = 'boundary="exact" is for holes that are decoded token by token; with {decoder} use "heal" or "token"'
+NO_METHOD = 'boundary="exact" spells the end of the text anew, which {decoder} does not allow: use "token"'
 
 
 def filling(task: Task, transcript: Transcript, model: LanguageModel) -> Routine[Answer]:
@@ -75,14 +75,15 @@ class _Filling:
 
     def _from_string(self) -> Routine[Answer | None]:
         """None: no spelling of the text's end leaves room for a value."""
-        if self.method is not None:
-            raise HoleError(NO_METHOD.format(decoder=self.method))
+        given = self.method
+        if given is not None and not given.heals:
+            raise HoleError(NO_METHOD.format(decoder=given))
         place = exact_place(self.transcript, self.model, Exact())
         if not place.border:
             return None
-        self.method = FromString(len(place.border))
+        self.method = given or FromString(len(place.border))  # a method weighs all spellings by itself
         answer = yield from self._attempt([*place.sent, *place.border], len(place.border))
-        self.method = None
+        self.method = given
         return answer
 
     def _attempt(self, ids: list[int], backed: int) -> Routine[Answer | None]:

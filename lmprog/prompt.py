@@ -174,6 +174,8 @@ class Prompt:
             raise HoleError('none=True needs norm="sum": only those are probabilities of the text')
         if premise and norm != "pmi":
             raise HoleError('premise= is what norm="pmi" compares with')
+        if not isinstance(exact, bool | Exact):
+            raise HoleError(f"exact is True, False or an lp.Exact(...), not {exact!r}")
         how = Exact() if exact is True else exact or None
         question = Question(
             tuple(by_text.values()), tuple(by_text), norm, text_of(premise), none, text_of(end).encode(), how

@@ -4,7 +4,8 @@
 answers that a test wants, and checks them against the holes' languages.
 """
 
+from .chains import Automaton, MarkovChain
 from .models import RandomModel, Scripted, TableModel
 from .monitor_tests import MonitorTests
 
-__all__ = ["MonitorTests", "RandomModel", "Scripted", "TableModel"]
+__all__ = ["Automaton", "MarkovChain", "MonitorTests", "RandomModel", "Scripted", "TableModel"]

@@ -178,3 +178,22 @@ def test_streams_and_plans_give_the_same(model: RandomModel) -> None:
 def test_a_model_that_cannot_score_says_so() -> None:
     with pytest.raises(lp.ProgramError, match="does not tell how probable"):
         program(lambda p: p("a", gen(boundary="exact")))(model=Scripted(["b"]))
+
+
+def test_methods_weigh_all_spellings_of_the_text(model: RandomModel) -> None:
+    with PHAN.model(["A", "B", "AA"], longest_match(["A", "B", "AA"])) as chain:
+        fill = program(model=chain, boundary="exact")(lambda p: p("BAA", gen(regex="[AB]", max_tokens=2)))
+        for decoder in (lp.Rejection(), lp.ASAp(20)):
+            values = [fill(decoder=decoder, seed=seed) for seed in range(300)]
+            alone = 0.4 * 0.6  # the token A: had two more A come, it would have been AA, which reaches over the value
+            assert values.count("A") / 300 == pytest.approx(alone / (alone + 0.6), abs=0.1)
+
+    also = lp.SMC(2, potential=lp.Also("it"))
+    with pytest.raises(lp.HoleError, match="does not allow"):
+        program(model=model, boundary="exact")(lambda p: p("an", gen(regex="[a-z]+")))(decoder=also)
+
+
+def test_how_far_to_go_is_checked() -> None:
+    for wrong in ({"window": -1}, {"rows": 0}, {"within": math.nan}):
+        with pytest.raises(lp.HoleError, match="rows 1 or more"):
+            lp.Exact(**wrong)

@@ -335,6 +335,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("none=True needs", {"options": ["a"], "norm": "mean", "none": True}),
     ("premise= is what", {"options": ["a"], "premise": "x"}),
     ("boundary is", {"options": ["a"], "boundary": "near"}),
+    ("exact is", {"options": ["a"], "exact": "yes"}),
 ]
 
 

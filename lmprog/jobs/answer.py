@@ -55,7 +55,7 @@ class Answers:
         self.constraint = compile(target.grammar, model.vocab)
         self.frame = Frame(target.grammar, target.kinds, model.vocab) if target.kinds else None
         self.state = self.constraint.start()
-        check_reading(model, reading)
+        check_reading(model, reading, bool(target.kinds))
         if (least := self.constraint.distance(self.state)) > max_tokens and counts_tokens(model):
             raise JobError(f"no answer fits in max_tokens={max_tokens}: the shortest takes {least}")
 
@@ -153,5 +153,5 @@ class Answers:
         seed = None if self.sampling.seed is None else (self.sampling.seed + number) % 2**64
         sampling = replace(self.sampling, seed=seed)
         prompt = [*self._prefix(number), *self._encode(self.layout.suffix(text))]
-        scored = self.reading.weighs or of > 1
+        scored = self.reading.weighs or (of > 1 and counts_tokens(self.model))  # to merge by confidence
         return Request(prompt, self.max_tokens, constraint, state, sampling, logprobs=scored)

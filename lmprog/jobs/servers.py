@@ -18,8 +18,10 @@ def counts_tokens(model: LanguageModel) -> bool:
     return not isinstance(model, RemoteModel)
 
 
-def check_reading(model: LanguageModel, reading: Reading) -> None:
-    """Raises JobError for what a server does not tell."""
+def check_reading(model: LanguageModel, reading: Reading, quotes: bool) -> None:
+    """Raises JobError for what a server does not tell or cannot do; `quotes`: the schema has quotes."""
+    if isinstance(model, RemoteModel) and quotes:
+        raise JobError(f"{model.name}: a server cannot be held to quotes of the document (x-quote)")
     if isinstance(model, RemoteModel) and reading.weighs:
         raise JobError(f"{model.name}: a server does not tell the probabilities under a constraint (confidence)")
 

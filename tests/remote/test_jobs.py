@@ -99,6 +99,22 @@ def test_an_outage_ends_the_job(server: Server, tmp_path: Path) -> None:
     assert done.summary.resumed >= 1
 
 
+def test_long_documents_are_read_in_pieces(server: Server) -> None:
+    with lp.connect(server.url) as model:
+        record = lp.extract(model, ["an order, " * 40], SCHEMA, chunks=lp.Chunks(100, 10)).records[0]
+
+    assert record.error is None
+    target(SCHEMA).read(json.dumps(record.data))
+    assert record.chunks is not None
+    assert record.chunks > 3
+
+
+def test_quotes_need_the_model_here(server: Server) -> None:
+    quote = {"type": "string", "x-quote": True}
+    with lp.connect(server.url) as model, pytest.raises(lp.JobError, match="cannot be held to quotes"):
+        lp.extract(model, DOCS, quote)
+
+
 def test_confidence_needs_the_model_here(server: Server) -> None:
     with lp.connect(server.url) as model, pytest.raises(lp.JobError, match="does not tell the probabilities"):
         lp.extract(model, DOCS, SCHEMA, confidence=True)

@@ -153,14 +153,14 @@ def test_no_more_is_read_than_workers_have_room_for(cluster: Make) -> None:
 def test_a_type_out_of_a_file(cluster: Make, tmp_path: Path) -> None:
     path = tmp_path / "shapes.py"
     path.write_text(
-        "from enum import Enum\nfrom pydantic import BaseModel\n"
+        "from enum import Enum\nfrom pydantic import BaseModel\nfrom lmprog.jobs import Quote\n"
         "class Kind(Enum):\n    a = 'a'\n    b = 'b'\n"
         "class Item(BaseModel):\n    kind: Kind\n"
-        "class Shape(BaseModel):\n    items: list[Item]\n    n: int\n"
+        "class Shape(BaseModel):\n    items: list[Item]\n    n: int\n    said: Quote\n"
     )
-    there = lp.extract(cluster(partial(RandomModel, 1), workers=1), ["a", "b"], f"{path}:Shape", max_tokens=80)
+    there = lp.extract(cluster(partial(RandomModel, 1), workers=1), ["a b", "b"], f"{path}:Shape", max_tokens=80)
 
-    here = lp.extract(RandomModel(1), ["a", "b"], f"{path}:Shape", max_tokens=80)
+    here = lp.extract(RandomModel(1), ["a b", "b"], f"{path}:Shape", max_tokens=80)
 
     assert [str(record) for record in here.records] == [str(record) for record in there.records]
 

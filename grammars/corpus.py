@@ -22,16 +22,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ._native import suffixes as sorted_suffixes
-from .borders import spelled, uncut
+from .borders import escaped, spelled, uncut
 from .errors import InvalidConstraint
-from .expr import both, concat, spans, text
+from .expr import Expr, both, repeat, spans
 from .grammar import Grammar
-from .json_schema import json_schema
-from .regex import regex
+from .json_text import STYLES
+from .quote_fields import Kinds
+from .regex import PLAIN
 from .store import StoreError
 from .suffixes import Index, Places
+from .unicode_sets import ALL
 
 BORDER = 0xFF  # behind every document
+COMPACT = STYLES["compact"]
 FORMAT = 1
 FILES = ("data", "order", "stops", "starts")
 Id = str | int
@@ -194,6 +197,11 @@ class Corpus:
         document, start = self._place(int(places[0]), in_json, words)
         return CorpusQuote(said, document, start, start + len(said), self, places, (in_json, words))
 
+    def find(self, text: str) -> CorpusQuote:
+        """Where a text stands. Raises ValueError when it is in no document."""
+        in_json = (False, False) not in self._indexes and (True, False) in self._indexes
+        return self.read(escaped(text) if in_json else text, in_json, False)
+
     def _place(self, at: int, in_json: bool, words: bool) -> tuple[Id, int]:
         """The document at a place of an index, and the number of characters in front."""
         index = self.index(in_json=in_json, words=words)
@@ -233,21 +241,31 @@ class CorpusQuote:
 
 def corpus_quotes(corpus: Corpus, min_chars: int, max_chars: int | None, words: bool, in_json: bool) -> Grammar:
     """The grammar of `quote` and `json_quote`."""
+    expr = _inside(corpus, min_chars, max_chars, words, in_json)
+    if not in_json:
+        return Grammar(expr, lambda quoted: corpus.read(quoted, False, words))
+    return Grammar(COMPACT.string(expr), lambda quoted: corpus.read(quoted[1:-1], True, words))
+
+
+def _inside(corpus: Corpus, low: int, high: int | None, words: bool, in_json: bool) -> Expr:
+    """Quotes without quotation marks."""
     index = corpus.index(in_json=in_json, words=words)
-    inside = spans(index, 0, len(index))
-    marks = text('"' if in_json else "")
-    expr = concat(marks, inside, marks)
-    if min_chars > 1 or max_chars is not None:
-        expr = both(expr, _of_length(min_chars, max_chars, in_json).expr)
-    edge = int(in_json)
-    return Grammar(expr, lambda quoted: corpus.read(quoted[edge : len(quoted) - edge], in_json, words))
+    expr = spans(index, 0, len(index))
+    if low <= 1 and high is None:
+        return expr
+    alphabet = COMPACT.alphabet if in_json else PLAIN
+    return both(expr, repeat(alphabet.chars(ALL), low, high))
 
 
-def _of_length(low: int, high: int | None, in_json: bool) -> Grammar:
-    if in_json:
-        limits = {"minLength": low} if high is None else {"minLength": low, "maxLength": high}
-        return json_schema({"type": "string", **limits}, whitespace="compact")
-    return regex(f"(?s:.){{{low},{'' if high is None else high}}}")
+class CorpusFields(Kinds):
+    """Quote fields of a schema (`"x-quote": true`) that are quotes of a corpus."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__()
+        self.corpus = corpus
+
+    def mark(self, low: int, high: int | None) -> Expr:
+        return _inside(self.corpus, max(low, 1), high, False, True)
 
 
 def _read(data: bytes | Bytes, in_json: bool) -> str:

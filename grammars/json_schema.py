@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import schema_members, schema_unevaluated  # noqa: F401  (register their keywords)
+from .corpus import Corpus, CorpusFields
 from .errors import InvalidConstraint, UnsupportedConstraint
 from .expr import Expr
 from .grammar import Grammar
@@ -30,10 +31,12 @@ def json_schema(
     whitespace: Whitespace = "flexible",
     order: Order = "schema",
     resources: Mapping[str, Any] | None = None,
+    quotes: Corpus | None = None,
 ) -> Grammar:
     """The JSON texts of the values that `schema` allows; `parse` gives the value.
 
     resources: other documents that `$ref` and `$schema` may name, by their URI; nothing is fetched.
+    quotes: strings with `"x-quote": true` are verbatim from these documents; `quotes.find` says from where.
 
     >>> point = {"type": "array", "items": {"$ref": "number.json"}, "minItems": 2, "maxItems": 2}
     >>> json_schema(point, resources={"number.json": {"type": "number"}}).matches("[1, 2.5]")
@@ -41,7 +44,8 @@ def json_schema(
     """
     if whitespace not in STYLES or order not in ("schema", "any"):
         raise InvalidConstraint(f"whitespace is one of {', '.join(STYLES)}, order is schema or any")
-    return Grammar(compiled(schema, STYLES[whitespace], order, strict, resources), json.loads)
+    kinds = None if quotes is None else CorpusFields(quotes)
+    return Grammar(compiled(schema, STYLES[whitespace], order, strict, resources, kinds), json.loads)
 
 
 def quoting_schema(schema: dict[str, Any] | bool) -> tuple[Grammar, tuple[tuple[int, int | None], ...]]:

@@ -183,7 +183,7 @@ def _quote(r: Reader, place: Place, value: Any) -> Form | None:
     if not isinstance(value, bool):
         raise InvalidConstraint("x-quote must be true or false", place.where("x-quote"))
     if value and r.strings.kinds is None:
-        raise UnsupportedConstraint("quotes need the text that they are from, which only extraction jobs give")
+        raise UnsupportedConstraint("quotes need the text that they are from: give json_schema a corpus, or run a job")
     return r.at_least("string", Quoted()) if value else None
 
 

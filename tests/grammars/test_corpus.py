@@ -199,6 +199,23 @@ def test_what_is_refused(tmp_path: Path) -> None:
         save(compile(quote(Corpus(["ab"])), Vocabulary([b"a", b"b", None], {2})), tmp_path / "c.npz")
 
 
+def test_fields_of_a_schema() -> None:
+    corpus = Corpus({"a": 'say "no"', "b": "é 日"})
+    properties = {"n": {"type": "integer"}, "said": {"type": "string", "x-quote": True, "maxLength": 4}}
+    schema = {"type": "object", "properties": properties, "required": ["n", "said"], "additionalProperties": False}
+    grammar = lp.json_schema(schema, quotes=corpus)
+
+    for said in expected(list(corpus.texts()), 1, 4):
+        assert {"n": 1, "said": said} == grammar.parse(json.dumps({"n": 1, "said": said}, ensure_ascii=False))
+    for said in ["", "é日", 'no"é', 'ay "n']:
+        assert not grammar.matches(json.dumps({"n": 1, "said": said}, ensure_ascii=False))
+    assert [("b", 2, 3)] == corpus.find("日").places
+    assert [("a", 4, 8)] == corpus.find('"no"').places
+    assert [("a", 4, 8)] == Corpus(dict(zip(corpus.ids, corpus.texts(), strict=True))).find('"no"').places
+    with pytest.raises(UnsupportedConstraint, match="quotes need the text that they are from"):
+        lp.json_schema(schema)
+
+
 def test_a_hole(tmp_path: Path) -> None:
     from lmprog.testing import RandomModel
 

@@ -160,7 +160,7 @@ def test_what_cannot_be_enforced_is_refused(schema: Any, said: str) -> None:
 
 
 def test_quotes_need_a_text() -> None:
-    with pytest.raises(UnsupportedConstraint, match=r"only extraction jobs give.*/properties/a/x-quote"):
+    with pytest.raises(UnsupportedConstraint, match=r"give json_schema a corpus, or run a job.*/properties/a/x-quote"):
         json_schema({"properties": {"a": QUOTE}})
     with pytest.raises(InvalidConstraint, match="x-quote must be true or false"):
         json_schema({"x-quote": "yes"})

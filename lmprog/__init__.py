@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from .jobs import JobError as JobError
     from .jobs import OutputError as OutputError
     from .jobs import Quote as Quote
+    from .jobs import Served as Served
     from .jobs import WorkerDied as WorkerDied
     from .jobs import calibrate as calibrate
     from .jobs import extract as extract
@@ -173,8 +174,8 @@ _HOMES = {
     ".grammars": "Corpus Grammar any_text choices from_type json_schema literal regex",
     ".hmm": "HMM",
     ".holes": "Hole gen quote select",
-    ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobError OutputError Quote WorkerDied "
-    "calibrate extract",
+    ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobError OutputError Quote Served "
+    "WorkerDied calibrate extract",
     ".models": "LanguageModel using",
     ".plan": "Plan",
     ".preview": "previewing",

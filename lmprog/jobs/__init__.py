@@ -10,6 +10,7 @@ from .quotes import Quote
 from .reading import Chunks
 from .records import Record
 from .score import Score
+from .served import Served
 from .summary import Summary
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Quote",
     "Record",
     "Score",
+    "Served",
     "Summary",
     "WorkerDied",
     "calibrate",

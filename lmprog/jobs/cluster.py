@@ -180,7 +180,9 @@ def _check_connected(address: str | None) -> None:
 def _local(cpus: int, runtime_env: Mapping[str, Any] | None) -> dict[str, Any]:
     """Options of a cluster on this machine. Its workers import what this process imports; nothing is reported home."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    same = {"env_vars": {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}}
+    installed = tuple({sys.prefix, sys.base_prefix})
+    paths = [path for path in (p or os.getcwd() for p in sys.path) if not path.startswith(installed)]
+    same = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
     return {
         "num_cpus": max(cpus, os.cpu_count() or 1),
         "object_store_memory": STORE,

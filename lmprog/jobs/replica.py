@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .documents import Document
+from .summary import counting
 from .work import Records
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Replica:
         return records, self._counts()
 
     def _counts(self) -> Counts:
-        engine = getattr(self._model, "engine", None)
-        if engine is None:
+        counted = counting(self._model)
+        if counted is None:
             return Counts()
-        stats = engine.stats
+        stats = counted.stats
         return Counts(*(getattr(stats, name) for name in Counts._fields))

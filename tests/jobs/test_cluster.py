@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -18,6 +19,8 @@ from lmprog.jobs.documents import Fields, source
 from lmprog.jobs.errors import ClusterError
 from lmprog.jobs.extract import Job
 from lmprog.jobs.layout import layout
+from lmprog.jobs.served import Served
+from lmprog.jobs.summary import Summary
 from lmprog.jobs.target import target
 from lmprog.runtime.routine import Routine
 from lmprog.runtime.sampling import Sampling
@@ -26,6 +29,7 @@ from lmprog.testing import RandomModel
 from .conftest import Run
 from .test_kill import extract_command, run_until
 
+psutil: Any = pytest.importorskip("psutil")
 SCHEMA = {"properties": {"word": {"type": "string", "maxLength": 20}, "n": {"type": "integer"}}}
 DOCS = [{"id": f"d{n}", "text": f"document {n} " * (n % 4 + 1)} for n in range(120)] + [{"id": "broken"}]
 extract = partial(lp.extract, schema=SCHEMA, max_tokens=40)
@@ -216,3 +220,36 @@ def test_the_command_killed_and_resumed(tmp_path: Path, tiny: Path, docs: Path, 
     assert 1 == done.returncode  # some documents are broken
     assert "by other runs" in done.stdout
     assert whole.read_bytes() == out.read_bytes()
+
+
+def serving(*options: str) -> list[str]:
+    return [sys.executable, "-m", "lmprog", "serve", "--port", "{port}", *options]
+
+
+def test_servers_as_engines(cluster: Make) -> None:
+    """Each worker starts one, and it goes with the worker, which is killed here when its first answers are there."""
+    crew = cluster(Served(serving("--model", "random:3")), in_flight=8)
+    pids: list[int] = []
+
+    def watch(now: Summary) -> None:
+        if not pids and (about := crew.members[0].about) is not None:
+            pids.append(about.pid)
+            pids.extend(process.pid for process in psutil.Process(about.pid).children(recursive=True))
+            os.kill(about.pid, signal.SIGKILL)
+
+    done = extract(crew, DOCS[:40], watch=watch)
+
+    assert [None] * 40 == [record.error for record in done.records]
+    assert done.summary.prompt_tokens > 0
+    assert len(pids) >= 3  # the worker, the warden, the server, and what that started
+    until = time.monotonic() + 30
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(psutil.pid_exists, pids))
+
+
+def test_servers_that_do_not_start(cluster: Make) -> None:
+    with pytest.raises(ClusterError, match=r"--model nowhere/none ended with 2: .*ModelNotFound"):
+        extract(cluster(Served(serving("--model", "nowhere/none"))), DOCS)
+    with pytest.raises(ClusterError, match="sleep 100 did not answer in time"):
+        extract(cluster(Served("sleep 100", seconds=1)), DOCS)

@@ -53,7 +53,7 @@ def check(text: str, record: Any) -> None:
         assert place["start"] == text.find(quote)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(NASTY, st.integers(0, 1000))
 def test_every_quote_is_where_it_is_said_to_be(text: str, seed: int) -> None:
     sampling = Sampling(temperature=1.0, seed=seed)
@@ -73,6 +73,7 @@ def test_quotes_of_long_documents_read_in_pieces() -> None:
             assert quote == place["text"] == text[place["start"] : place["end"]]
 
 
+@settings(deadline=None)
 @given(NASTY, st.integers(1, 30), st.integers(0, 5))
 def test_which_tokens_stand_in_a_text(text: str, longest: int, step: int) -> None:
     data, tokens = text.encode(), {**MODEL.vocab.ids, b'ab "\\ab a': 7777, "日🙂日🙂日".encode(): 8888}
@@ -97,6 +98,7 @@ def accepts(c: QuoteFields, ids: list[int]) -> bool:
     return state is not None and c.accepting(state)
 
 
+@settings(deadline=None)
 @given(
     st.text('ab\n"é🙂', min_size=2, max_size=7), st.integers(0, 3), st.integers(0, 3), st.text('ab\n"é🙂', max_size=4)
 )
@@ -114,7 +116,7 @@ def test_the_language_is_that_of_the_substrings(source: str, low: int, more: int
         assert wanted == accepts(c, [*MODEL.vocab.ids[b'"'] * np.ones(1, int), *inside, MODEL.vocab.ids[b'"']])
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(NASTY, st.integers(0, 1 << 30), st.integers(0, 30))
 def test_masks_say_what_may_come_and_can_be_completed(source: str, seed: int, spare: int) -> None:
     c, rng = fields(SCHEMA, source), random.Random(seed)

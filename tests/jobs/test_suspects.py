@@ -1,12 +1,13 @@
 """Workers that die of some documents, played through without any."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmprog.jobs.documents import Document
 from lmprog.jobs.suspects import Suspects
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=4))
 def test_the_guilty_and_no_others(count: int, killers: set[int]) -> None:
     suspects, guilty, deaths = Suspects(), [], 1

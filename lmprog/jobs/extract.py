@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -17,7 +16,7 @@ from .calibration import Calibration
 from .cluster import Cluster
 from .documents import Document, Fields, Format, Source, source
 from .fleet import Fleet
-from .layout import Layout, read_examples
+from .layout import Layout, digest, read_examples
 from .letters import write_letters
 from .opening import open_state
 from .reading import PLAIN, Chunks, Reading
@@ -52,8 +51,8 @@ class Job:
     def parts(self, model: str) -> dict[str, Any]:
         """What has to be the same for a resume, by name; texts as digests."""
         return {
-            "schema": _digest(json.dumps(self.target.schema)),
-            "prompt": self.layout.digest(),
+            "schema": digest(json.dumps(self.target.schema)),
+            **self.layout.parts(),
             "input": self.source.digest,
             "model": model,
             "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling), **self.reading.parts()},
@@ -69,10 +68,6 @@ class Job:
             return model.worker(self)
         answers = Answers(model, self.target, self.layout, self.max_tokens, self.sampling, self.reading)
         return Worker(model, answers, self.trying.timeout)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 class Desk:

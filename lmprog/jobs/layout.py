@@ -45,10 +45,17 @@ class Layout:
     def suffix(self, text: str) -> str:
         return f"{text.strip()}\n\nJSON:\n"
 
-    def digest(self) -> str:
-        """Of all that stands before the documents."""
-        text = json.dumps([self.prefix, self.shots, self.sets, list(self.choice)]) if self.shots else self.prefix
-        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    def parts(self) -> dict[str, str]:
+        """What has to be the same for a resume: what prompts are made of and, where it is chosen, which examples each
+        document gets. (The first alone is what a calibration depends on.)"""
+        if not self.choice:
+            return {"prompt": digest(self.prefix)}
+        made_of = json.dumps([self.prefix, self.shots, len(self.sets[0])])
+        return {"prompt": digest(made_of), "choice of examples": digest(json.dumps([self.sets, list(self.choice)]))}
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def layout(schema: Any, examples: Iterable[tuple[str, Any]] = (), instructions: str | None = None) -> Layout:

@@ -161,8 +161,13 @@ def test_another_choice_is_another_job(tmp_path: Path) -> None:
     first = run(docs, shots=2, choose="bm25", out=out)
     assert first == run(docs, shots=2, choose="bm25", out=out)
 
-    with pytest.raises(JobError, match="another prompt"):
+    with pytest.raises(JobError, match="another choice of examples"):
         run(docs, shots=2, choose="bm25", sets=1, out=out)
+    with pytest.raises(JobError, match="another prompt and another choice of examples"):
+        run(docs, shots=3, choose="bm25", out=out)
+    one, other = (choose(PLAIN, POOL, source(some, Fields()), SCHEMA, 2).parts() for some in (docs, documents(9, 1)))
+    assert one["prompt"] == other["prompt"]  # of which a calibration asks
+    assert one != other
 
 
 def test_choosing_needs_a_number() -> None:

@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from .jobs import ClusterError as ClusterError
     from .jobs import Extraction as Extraction
     from .jobs import InputError as InputError
+    from .jobs import JobCancelled as JobCancelled
     from .jobs import JobError as JobError
     from .jobs import OutputError as OutputError
     from .jobs import Quote as Quote
@@ -174,8 +175,8 @@ _HOMES = {
     ".grammars": "Corpus Grammar any_text choices from_type json_schema literal regex",
     ".hmm": "HMM",
     ".holes": "Hole gen quote select",
-    ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobError OutputError Quote Served "
-    "WorkerDied calibrate extract",
+    ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobCancelled JobError OutputError Quote "
+    "Served WorkerDied calibrate extract",
     ".models": "LanguageModel using",
     ".plan": "Plan",
     ".preview": "previewing",

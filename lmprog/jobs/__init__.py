@@ -4,7 +4,7 @@ from .calibrate import Calibrated, calibrate
 from .calibration import Calibration
 from .cluster import Cluster
 from .documents import Document, Fields
-from .errors import ClusterError, InputError, JobError, MergeError, OutputError, WorkerDied
+from .errors import ClusterError, InputError, JobCancelled, JobError, MergeError, OutputError, WorkerDied
 from .extract import Extraction, extract
 from .quotes import Quote
 from .reading import Chunks
@@ -23,6 +23,7 @@ __all__ = [
     "Extraction",
     "Fields",
     "InputError",
+    "JobCancelled",
     "JobError",
     "MergeError",
     "OutputError",

@@ -203,7 +203,8 @@ def extract(
     A document that cannot be read or answered becomes a record with an error; the others go on. With a type as schema,
     `data` is of that type.
 
-    Raises JobError when the job cannot start or go on, InvalidConstraint or UnsupportedConstraint for the schema.
+    Raises JobError when the job cannot start or go on (JobCancelled: somebody cancelled it), InvalidConstraint or
+    UnsupportedConstraint for the schema.
 
     >>> from lmprog.testing import RandomModel
     >>> done = extract(RandomModel(1), ["Anna, 7", "Bo, 8"], {"enum": ["one", "two"]})

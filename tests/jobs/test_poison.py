@@ -24,6 +24,7 @@ from lmprog.jobs.documents import Fields, source
 from lmprog.jobs.extract import Job, run
 from lmprog.jobs.layout import layout
 from lmprog.jobs.opening import open_state
+from lmprog.jobs.reading import Chunks, Reading
 from lmprog.jobs.target import target
 from lmprog.testing import RandomModel
 
@@ -38,7 +39,8 @@ def watch(now):
 docs, out, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 schema = {"properties": {"word": {"type": "string", "maxLength": 8}, "n": {"type": "integer", "maximum": 99}}}
 goal = target(schema)
-job = Job(source(docs, Fields()), goal, layout(goal.schema), 40)
+whole = Reading(chunks=Chunks(never=True))
+job = Job(source(docs, Fields()), goal, layout(goal.schema), 40, reading=whole)
 model = RandomModel(1, context=4000)
 with closing(open_state(out, job.parts("random"), job.source.total)) as state:
     summary = run(job, job.worker(model), state, watch)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lmprog.jobs import Fields, extract, trying
+from lmprog.jobs import Chunks, Fields, extract, trying
 from lmprog.jobs.deadline import within
 from lmprog.jobs.letters import letters_path
 from lmprog.jobs.trying import TRANSIENT, Trying, wait
@@ -18,6 +18,7 @@ from .conftest import read
 
 DOCS = [f"document {n}" for n in range(60)]
 SCHEMA = {"enum": ["one", "two"]}
+WHOLE = Chunks(never=True)  # what does not fit is an error
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ def test_without_retries() -> None:
 
 
 def test_errors_that_come_again_are_not_tried_again() -> None:
-    done = extract(model := Flaky(1000), ["a", {"no": "text"}, "x y z " * 3000], SCHEMA)
+    done = extract(model := Flaky(1000), ["a", {"no": "text"}, "x y z " * 3000], SCHEMA, chunks=WHOLE)
 
     assert [None, "InputError", "ContextOverflow"] == [r.error and r.error["type"] for r in done.records]
     assert 3 == model.started
@@ -114,7 +115,7 @@ def test_dead_letters_are_an_input_again(tmp_path: Path) -> None:
     rows = [{"nr": n, "body": "x y z " * (3000 if n % 2 else 1), "gold": "one"} for n in range(4)]
     docs.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"nr": 4, "bo\n')
     fields = Fields("body", "nr", "gold")
-    extract(RandomModel(1, context=4000), docs, SCHEMA, out=out, fields=fields)
+    extract(RandomModel(1, context=4000), docs, SCHEMA, out=out, fields=fields, chunks=WHOLE)
     letters = read(letters_path(out))
 
     assert [1, 3, 5] == [letter["nr"] for letter in letters]

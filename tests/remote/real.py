@@ -24,7 +24,7 @@ import pytest
 import lmprog as lp
 from lmprog.runtime.default_model import default_model_folder
 
-SECONDS = 300  # that a server may take to start
+SECONDS = 900  # that a server may take to start
 QUIET = {
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",

@@ -38,7 +38,7 @@ def animal(p: lp.Prompt, name: str) -> Any:
 
 HOLES = {
     "int": gen(int, ge=-7, le=1234),
-    "float": gen(float, ge=0, le=1),
+    "float": gen(float, ge=0, le=1, multiple_of=0.125),
     "words": gen(regex="[A-Z][a-z]{2,9}( [a-z]{1,9}){0,3}"),
     "beyond ASCII": gen(regex="[a-zé🙂]{3,8}"),
     "escapes": gen(regex=r'["\\\]\-^\[]{2,6}'),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .ebnf_parse import Alt, Chars, Name, Node, Repeat, Seq, Text
 from .errors import UnsupportedConstraint
 from .grammar import Grammar
@@ -47,11 +49,11 @@ def _written(node: Node, inside: bool = False) -> str:
         case Text(value):
             return f'"{"".join(map(char, value))}"'
         case Chars(ranges):
-            return f"[{_class(ranges)}]"
+            return f"[{spans(ranges, char)}]"
         case Name(value):
             return value
         case Repeat(body, low, high):
-            return f"{_atom(body)}{_bounds(low, high)}"
+            return f"{_atom(body)}{bounds(low, high)}"
         case Seq(parts):
             return " ".join([_written(part, inside=True) for part in parts]) or '""'
         case Alt(parts):
@@ -64,13 +66,15 @@ def _atom(node: Node) -> str:
     return f"({written})" if isinstance(node, Seq | Repeat) else written
 
 
-def _bounds(low: int, high: int | None) -> str:
+def bounds(low: int, high: int | None) -> str:
+    """How often something is repeated, as GBNF and regular expressions write it."""
     if (low, high) in LOOPS:
         return LOOPS[low, high]
     return f"{{{low}}}" if low == high else f"{{{low},{'' if high is None else high}}}"
 
 
-def _class(ranges: Ranges) -> str:
+def spans(ranges: Ranges, char: Callable[[str], str]) -> str:
+    """The inside of a character class, with `char` for how one is written."""
     return "".join([char(chr(low)) + (f"-{char(chr(high))}" if high > low else "") for low, high in ranges])
 
 

@@ -8,8 +8,7 @@ from .errors import UnsupportedConstraint
 from .expr import Expr, Ref
 from .grammar import Grammar
 from .productions import NOTHING, Productions, either, seq
-from .to_gbnf import LOOPS
-from .unicode_sets import Ranges
+from .to_gbnf import bounds, spans
 
 MOST_STATES = 200  # of an automaton that becomes an expression
 MOST_CHARS = 100_000
@@ -124,9 +123,9 @@ def _written(node: Node, inside: bool = False) -> str:
         case Text(value):
             return "".join(map(char, value))
         case Chars(ranges):
-            return f"[{_class(ranges)}]"
+            return f"[{spans(ranges, char)}]"
         case Repeat(body, low, high):
-            return _atom(body) + _bounds(low, high)
+            return _atom(body) + bounds(low, high)
         case Seq(parts):
             return "".join([_written(part, inside=True) for part in parts])
         case Alt(parts):
@@ -140,16 +139,6 @@ def _atom(node: Node) -> str:
     written = _written(node, inside=True)
     single = isinstance(node, Chars | Alt) or (isinstance(node, Text) and len(node.value) == 1)
     return written if single else f"(?:{written})"
-
-
-def _bounds(low: int, high: int | None) -> str:
-    if (low, high) in LOOPS:
-        return LOOPS[low, high]
-    return f"{{{low}}}" if low == high else f"{{{low},{'' if high is None else high}}}"
-
-
-def _class(ranges: Ranges) -> str:
-    return "".join([char(chr(low)) + (f"-{char(chr(high))}" if high > low else "") for low, high in ranges])
 
 
 def char(c: str) -> str:

@@ -118,7 +118,21 @@ def read(root: Node, text: str) -> dict[str, Any]:
 
 def _read(node: Node, text: str, at: int, values: tuple[str, ...]) -> dict[str, Any] | None:
     """The values from a node on, if `text[at:]` is a text that can come from there."""
-    while not isinstance(node.item, Fill):
+    if (found := next_stop(node, text, at, values)) is None:
+        return None
+    node, at = found
+    if not isinstance(node.item, Fill):
+        return {} if at == len(text) else None
+    for value in _candidates(node.item, text, at, values):
+        rest = _read(node.next[0], text, at + len(value), (*values, value))
+        if rest is not None:
+            return {node.item.name: node.item.hole.parse(value)} | rest
+    return None
+
+
+def next_stop(node: Node, text: str, at: int, values: tuple[str, ...]) -> tuple[Node, int] | None:
+    """The next hole or end from a node on, and where it comes in a text; None: that goes on otherwise."""
+    while not isinstance(node.item, Fill | End):
         match node.item:
             case Text(pieces):
                 expected = text_of(pieces, values)
@@ -127,15 +141,9 @@ def _read(node: Node, text: str, at: int, values: tuple[str, ...]) -> dict[str, 
                 at, node = at + len(expected), node.next[0]
             case Branch(back, _, cells):
                 node = node.next[way(values[-back], cells)]
-            case End():
-                return {} if at == len(text) else None
             case _:
                 node = node.next[0]
-    for value in _candidates(node.item, text, at, values):
-        rest = _read(node.next[0], text, at + len(value), (*values, value))
-        if rest is not None:
-            return {node.item.name: node.item.hole.parse(value)} | rest
-    return None
+    return node, at
 
 
 def _candidates(item: Fill, text: str, at: int, values: tuple[str, ...]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from .grammars.derive import minlen
 from .grammars.endings import needed
 from .page import Page
 from .plan import Branch, Decoding, End, Fill, Node, Piece, Ref, Role, Text
-from .plan_grammar import Builder, Values, language, text_of, way
+from .plan_grammar import Builder, Values, language, next_stop, text_of, way
 from .run import Usage
 from .runtime.remote.errors import BackendAnswer
 from .runtime.remote.model import RemoteModel
@@ -103,17 +103,10 @@ class Segment(Builder):
     def _read(
         self, node: Node, text: str, at: int, values: tuple[str, ...], known: tuple[str, ...]
     ) -> list[str] | None:
-        while not isinstance(node.item, Fill):
-            match node.item:
-                case Text(pieces):
-                    expected = text_of(pieces, values)
-                    if not text.startswith(expected, at):
-                        return None
-                    at, node = at + len(expected), node.next[0]
-                case Branch(back, _, cells):
-                    node = node.next[way(values[-back], cells)]
-                case _:
-                    node = node.next[0]
+        if (found := next_stop(node, text, at, values)) is None:
+            return None
+        node, at = found
+        assert isinstance(node.item, Fill)
         item, after = node.item, node.next[0]
         follow = text_of(item.follow, values)
         for value in _candidates(item, text, at, follow):

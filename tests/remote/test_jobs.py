@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import lmprog as lp
-from lmprog.jobs.reading import Chunks
 from lmprog.jobs.target import target
 from lmprog.testing import RandomModel
 
@@ -77,14 +76,6 @@ def test_what_is_wrong_with_a_document_is_its_error(server: Server) -> None:
 
     assert [error and error["type"] for error in errors].count(None) == 6
     assert {"BackendUnreachable", "BackendAnswer"} == {error["type"] for error in errors if error}
-
-
-def test_long_documents_are_read_in_pieces(server: Server) -> None:
-    with lp.connect(server.url) as model:
-        (record,) = lp.extract(model, ["word " * 800], SCHEMA, max_tokens=100, chunks=Chunks(1500)).records
-
-    assert record.error is None
-    target(SCHEMA).read(json.dumps(record.data))
 
 
 def test_errors_of_the_moment_pass(server: Server) -> None:

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from .errors import InvalidConstraint, UnsupportedConstraint
+from .expr import MOST_REPEATS
 from .source_place import line_and_column, with_caret
 from .unicode_sets import ALL, Ranges, invert, union
 
-MOST_REPEATS = 1 << 31
 DEEPEST = 500  # groups inside each other
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -112,7 +112,7 @@ class Parser:
             raise self.broken("a repeat is written {m}, {m,}, {m,n} or {,n}")
         low = int(found[1] or 0)
         high = low if not found[2] else int(found[3]) if found[3] else None
-        if max(low, high or 0) >= MOST_REPEATS or (high is not None and high < low):
+        if max(low, high or 0) > MOST_REPEATS or (high is not None and high < low):
             raise self.broken("the bounds of the repeat are too large or the wrong way round")
         self.at = found.end()
         return low, high

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import byteset
 from .byteset import Dag
-from .errors import InvalidConstraint
+from .errors import InvalidConstraint, UnsupportedConstraint
 from .suffixes import Index, Suffixes
 from .unicode_sets import union
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .distinct import Items
 
 INF: int = 1 << 60
+MOST_REPEATS = (1 << 31) - 1  # what the native algebra counts with
 MANY = 1000  # options that are worth a minimal graph
 DEPTH = 40_000  # Python frames (not C stack) that a deeply nested expression may take
 
@@ -192,7 +193,8 @@ def _joined(a: Expr, b: Expr) -> Expr | None:
     if not (a.kind is b.kind is Kind.REPEAT and a.args[0] is b.args[0]):
         return None
     (body, low, high), (_, more, most) = a.args, b.args
-    return repeat(body, low + more, None if high < 0 or most < 0 else high + most)
+    least, longest = low + more, -1 if high < 0 or most < 0 else high + most
+    return _repeat(body, least, longest) if max(least, longest) <= MOST_REPEATS else None
 
 
 def _cat_node(head: Expr, tail: Expr) -> Expr:
@@ -288,10 +290,17 @@ def negate(body: Expr) -> Expr:
 
 
 def repeat(body: Expr, low: int, high: int | None = None) -> Expr:
-    """`low` to `high` (None: any number) of `body`, one after the other."""
+    """`low` to `high` (None: any number) of `body`, one after the other. Counts reach up to `MOST_REPEATS`."""
     top = -1 if high is None else high
     if low < 0 or (0 <= top < low):
         raise InvalidConstraint(f"a repeat needs 0 <= low <= high, not {low}, {high}")
+    if max(low, top) > MOST_REPEATS:
+        raise UnsupportedConstraint(f"more than {MOST_REPEATS} repeats are not supported")
+    return _repeat(body, low, top)
+
+
+def _repeat(body: Expr, low: int, top: int) -> Expr:
+    """`top` < 0: any number. Counts of counts become one where it is an interval of numbers that fit."""
     if top == 0 or body is EPS:
         return EPS
     if body is EMPTY:
@@ -299,7 +308,9 @@ def repeat(body: Expr, low: int, high: int | None = None) -> Expr:
     if (low, top) == (1, 1):
         return body
     if body.kind is Kind.REPEAT and _leaves_no_gap(body.args[1], body.args[2], low, top):
-        return repeat(body.args[0], body.args[1] * low, None if body.args[2] < 0 or top < 0 else body.args[2] * top)
+        least, most = body.args[1] * low, -1 if body.args[2] < 0 or top < 0 else body.args[2] * top
+        if max(least, most) <= MOST_REPEATS:
+            return _repeat(body.args[0], least, most)
     return _make(Kind.REPEAT, (body, low, top), (Kind.REPEAT, body.uid, low, top))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .dependent import Then
 from .derive import minlen
+from .distinct import MOST_NEEDED
 from .errors import UnsupportedConstraint
 from .expr import EMPTY, EPS, INF, Expr, alt, both, complement, concat, depend, repeat, text
 from .json_equal import Equal, Value, read
@@ -157,6 +158,8 @@ class Many:
     def _new_bound(self, index: int, function: Node) -> int:
         if self.arrays.may_end(function, index):
             return minlen(self.end)
+        if index > MOST_NEEDED:
+            raise UnsupportedConstraint(f"more than {MOST_NEEDED:,} items that all differ are not supported")
         found = INF
         for form, after in self.moves(index, function):
             if after is not function or self.arrays.next_change(function, index) is not None:  # the end comes nearer

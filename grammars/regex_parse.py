@@ -12,12 +12,12 @@ from functools import cache
 from typing import Literal
 
 from . import unicode_sets as u
+from .expr import MOST_REPEATS
 from .regex_escapes import _NAMED, Escapes
 from .regex_nodes import Alt, At, Boundary, Cat, Chars, Edge, Look, Node, Repeat
 
 Dialect = Literal["python", "ecma"]
 
-LARGEST_REPEAT = 1 << 32
 _PLAIN = re.compile("[A-Za-z0-9_ ,;:@/<>=!%&'\"~`-]{2,}")
 _ON_EMPTY = re.search(r"\B", "") is not None  # since Python 3.14
 _LOOKS = {"(?=": (True, False), "(?!": (True, True), "(?<=": (False, False), "(?<!": (False, True)}
@@ -149,7 +149,7 @@ class Parser(Escapes):
             self.at = start
             return None
         least, most = int(low or 0), int(high) if high else None
-        if max(least, most or 0) >= LARGEST_REPEAT:
+        if max(least, most or 0) > MOST_REPEATS:
             raise self.broken("the repeat count is too large", start)
         if most is not None and most < least:
             raise self.broken("min repeat greater than max repeat", start)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
+from lmprog.grammars import ConstraintError, Vocabulary, compile, gbnf, json_schema, regex
 from lmprog.grammars._native import Arena
 from lmprog.grammars.algebra import Native
-from lmprog.grammars.expr import Expr, Kind, alt, chars, concat, matches, repeat, text
+from lmprog.grammars.derive import minlen
+from lmprog.grammars.expr import MOST_REPEATS, Expr, Kind, alt, chars, concat, matches, repeat, text
+from lmprog.grammars.sketches import tokens_of
 
 A, B = text("a"), chars([(98, 99)])
 
@@ -52,6 +56,40 @@ def test_the_same_forms_in_both_algebras() -> None:
     for made, expected in cases:
         assert expected is made
         assert native.enter(expected) == native.enter(made)
+
+
+def test_counts_that_do_not_fit() -> None:
+    """They stay apart in both algebras; texts are found all the same."""
+    nested = regex("(" * 8 + "a" + "{1,1000})" * 8)
+    beside = concat(repeat(A, 1, MOST_REPEATS), repeat(A, 1, MOST_REPEATS))
+    native = Native()
+
+    for first, e in ((1, nested.expr), (2, beside)):
+        assert list(range(first, 40)) == lengths(e)
+        assert native.minlen(native.enter(e)) == minlen(e)
+    vocab = Vocabulary([*[bytes((i,)) for i in range(256)], None], {256})
+    constraint = compile(nested, vocab)
+    state = constraint.advance(constraint.start(), ord("a"))
+    assert state is not None
+    assert sorted(vocab.eos | {97}) == sorted(tokens_of(constraint.mask(state)))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: repeat(A, 0, MOST_REPEATS + 1),
+        lambda: regex("a{0,4000000000}"),
+        lambda: gbnf('root ::= "a"{0,4000000000}'),
+        lambda: json_schema({"type": "string", "maxLength": 10**12}),
+        lambda: json_schema({"type": "array", "maxItems": 10**18}),
+        lambda: json_schema({"type": "array", "uniqueItems": True, "items": {"type": "integer"}, "minItems": 10**18}),
+        lambda: json_schema({"type": "object", "minProperties": 10**18}),
+        lambda: json_schema({"type": "object", "maxProperties": 10**18}),
+    ],
+)
+def test_counts_that_nobody_counts_to(build: Callable[[], object]) -> None:
+    with pytest.raises(ConstraintError, match=r"more than|too large"):
+        build()
 
 
 def test_c_joins_by_itself() -> None:

@@ -15,7 +15,7 @@ from .grammar import Grammar
 from .json_strings import Strings
 from .json_text import STYLES, Style, Whitespace
 from .json_values import Order, Values
-from .quote_fields import Kinds
+from .quote_fields import Kind, Kinds
 from .schema_forms import Forms
 from .schema_keywords import HANDLERS
 from .schema_meaning import Meaning
@@ -48,10 +48,13 @@ def json_schema(
     return Grammar(compiled(schema, STYLES[whitespace], order, strict, resources, kinds), json.loads)
 
 
-def quoting_schema(schema: dict[str, Any] | bool) -> tuple[Grammar, tuple[tuple[int, int | None], ...]]:
+def quoting_schema(
+    schema: dict[str, Any] | bool, barred: frozenset[Kind] = frozenset()
+) -> tuple[Grammar, tuple[Kind, ...]]:
     """As `json_schema` in the compact style, for schemas with quotes (`"x-quote": true`): a grammar with marks in their
-    places, and the kinds of quotes, for a `Frame`. No kinds: there are no quotes, and it is a grammar like others."""
-    kinds = Kinds()
+    places, and the kinds of quotes, for a `Frame`. No kinds: there are no quotes, and it is a grammar like others.
+    Quotes of a `barred` kind do not occur in it."""
+    kinds = Kinds(barred=barred)
     grammar = Grammar(compiled(schema, STYLES["compact"], kinds=kinds), json.loads)
     if kinds.found and kinds.distinct:
         raise UnsupportedConstraint("uniqueItems in a schema with x-quote is not supported")

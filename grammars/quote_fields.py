@@ -12,6 +12,7 @@ both, which bars some spellings and no text.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ import numpy.typing as npt
 
 from .borders import spelled
 from .compiled import compile
-from .errors import EmptyLanguage, UnsupportedConstraint
-from .expr import INF, Expr, text
+from .errors import UnsupportedConstraint
+from .expr import EMPTY, INF, Expr, text
 from .grammar import Grammar
 from .rows import Mask
 from .standing import Standing
@@ -35,13 +36,19 @@ ROOM = 40  # tokens that are kept free for a quote, beside one for each characte
 LONGEST = 24  # bytes of tokens within quotes
 SPELT = 6  # most bytes of a character in a JSON string
 OUTSIDE = -1
+STRING = re.compile(rb'(?:[^"\\]|\\.)*')  # without its quotation marks
+Kind = tuple[int, int | None]
 
 
 @dataclass
 class Kinds:
-    """The kinds of quotes in a schema: least and most characters of each (None: no limit)."""
+    """The kinds of quotes in a schema: least and most characters of each (None: no limit).
 
-    found: list[tuple[int, int | None]] = field(default_factory=list)
+    barred  of which there are to be none
+    """
+
+    found: list[Kind] = field(default_factory=list)
+    barred: frozenset[Kind] = frozenset()
     distinct: bool = False  # the schema has items that differ from each other: marks would not
 
     def mark(self, low: int, high: int | None) -> Expr:
@@ -51,7 +58,7 @@ class Kinds:
             self.found.append(kind)
         if len(self.found) > len(MARKS):
             raise UnsupportedConstraint(f"a schema cannot have more than {len(MARKS)} kinds of quotes")
-        return text(_mark(self.found.index(kind), kind[0]))
+        return EMPTY if kind in self.barred else text(_mark(self.found.index(kind), kind[0]))
 
 
 def _room(low: int) -> int:
@@ -73,7 +80,7 @@ class Entry(NamedTuple):
 class Frame:
     """A grammar with marks, for a vocabulary; shared by all texts."""
 
-    def __init__(self, grammar: Grammar, kinds: Sequence[tuple[int, int | None]], vocab: Vocabulary) -> None:
+    def __init__(self, grammar: Grammar, kinds: Sequence[Kind], vocab: Vocabulary) -> None:
         self.base, self.kinds, self.vocab = compile(grammar, vocab), tuple(kinds), vocab
         marks, texts = MARKS[: len(kinds)], vocab.ids
         if not vocab.complete or any(MARKS[i : i + 1] not in texts for i in range(len(kinds))):
@@ -120,6 +127,24 @@ class Frame:
             self._forced[state] = self.base.forced_tokens(state) if before is None else self.vocab.encode(before)
         return list(self._forced[state])
 
+    def quotes(self, data: bytes) -> list[tuple[int, int]]:
+        """The spans of the quotes in the text of a value, without their quotation marks."""
+        found: list[tuple[int, int]] = []
+        state, at = self.base.start(), 0
+        while at < len(data):
+            entry = self.entry(state)
+            if entry is None:
+                after = self.base.run(state, data[at : at + 1])
+                at += 1
+            else:
+                quoted = STRING.match(data, at)
+                assert quoted is not None
+                found.append(quoted.span())
+                after, at = entry.after, quoted.end()
+            assert after is not None
+            state = after
+        return found
+
 
 class Place(NamedTuple):
     """Outside of a quote the frame's state; within one of a `kind` what was quoted so far, and the state behind it."""
@@ -132,7 +157,8 @@ class Place(NamedTuple):
 class QuoteFields:
     """The constraint of a frame for one text, as `Constraint`.
 
-    Raises EmptyLanguage when the text has no quote of a kind, InvalidConstraint for half a surrogate pair.
+    `missing` are the kinds of which the text has no quote; the frame must have none of them. Raises InvalidConstraint
+    for half a surrogate pair.
     """
 
     def __init__(self, frame: Frame, source: str) -> None:
@@ -144,9 +170,8 @@ class QuoteFields:
         self._places: list[Place] = []
         self._numbers: dict[Place, int] = {}
         self._going_on: dict[tuple[int, bytes], npt.NDArray[np.int32]] = {}
-        for kind, (low, _) in enumerate(frame.kinds):
-            if self._rest(kind, b"") > _room(low):
-                raise EmptyLanguage(f"the text has no quote of {low} characters, or none of so few tokens")
+        rest = [self._rest(kind, b"") for kind in range(len(frame.kinds))]
+        self.missing = frozenset(kind for kind, n in zip(frame.kinds, rest, strict=True) if n > _room(kind[0]))
 
     # -- the text
 
@@ -284,20 +309,3 @@ class QuoteFields:
         if place.kind == OUTSIDE:
             return self._base.fits(place.state, budget)
         return self.distance(state) <= budget
-
-    # -- what was quoted
-
-    def quotes(self, ids: Iterable[int]) -> list[tuple[int, int]]:
-        """The spans of the quotes in the text of a value, in bytes, without their quotation marks."""
-        found: list[tuple[int, int]] = []
-        state, end, begun = self.start(), 0, 0
-        for token in ids:
-            after = self.advance(state, token)
-            assert after is not None
-            if self._places[state].quoted and not self._places[after].quoted:
-                found.append((begun, end))
-            end += len(self.vocab.token_bytes[token] or b"")
-            if not self._places[after].quoted:
-                begun = end  # if a quote begins here
-            state = after
-        return found

@@ -89,6 +89,9 @@ def extract(
     chunks: Annotated[
         Literal["auto", "never"], typer.Option(help="never: a document that does not fit is an error.")
     ] = "auto",
+    corpus: Annotated[
+        Path | None, typer.Option(help="Documents, or a saved corpus, that quotes are of. [default: the document read]")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Of the weights.")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ... [default: the first GPU, else the CPU]")] = None,
     deterministic: Annotated[
@@ -115,6 +118,7 @@ def extract(
     Exit code: 0 done; 1 done, some documents failed; 2 the job could not start or go on; 130 interrupted.
     """
     from .jobs.calibration import Calibration
+    from .jobs.citing import read_corpus
     from .jobs.documents import Fields, source
     from .jobs.extract import Job
     from .jobs.layout import read_examples
@@ -138,7 +142,8 @@ def extract(
         learnt = Calibration.load(calibration) if calibration else None
         parts = Chunks(chunk_tokens, overlap, chunks == "never")
         how = Reading(confidence or review is not None, evidence, learnt, abstain, parts)
-        job = Job(texts, goal, prompt, max_tokens, Sampling(temperature, seed=seed), how, Trying(retries, timeout))
+        draws, tries = Sampling(temperature, seed=seed), Trying(retries, timeout)
+        job = Job(texts, goal, prompt, max_tokens, draws, how, tries, read_corpus(corpus, goal, fields))
         about = {**job.about(), "command": _command(context), "folder": str(Path.cwd())}
         crew = Workers(workers, ray_address, worker_cpus, worker_gpus) if engine == "ray" else None
         remote = {"model": model_name, "requests_per_minute": requests_per_minute}

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..grammars import compile
+from ..grammars.corpus import Corpus
 from ..grammars.errors import LmprogError
-from ..grammars.quote_fields import Frame, QuoteFields
+from ..grammars.quote_fields import QuoteFields
 from ..models import LanguageModel
 from ..runtime.errors import ContextOverflow
 from ..runtime.request import Request, Result
@@ -19,10 +20,11 @@ from .abstain import abstain
 from .chunks import Span, pieces
 from .documents import Document
 from .errors import InputError, JobError, MergeError, OutputError
-from .evidence import look_up, place
+from .evidence import look_up
 from .layout import Layout
 from .leaves import Tree, data, leaves, tree, weigh
 from .merge import merge
+from .quoting import Quoting, language
 from .reading import PLAIN, Reading
 from .records import failure, success
 from .servers import check_reading, counts_tokens, ends_job, written
@@ -47,15 +49,16 @@ class Answers:
         max_tokens: int,
         sampling: Sampling,
         reading: Reading = PLAIN,
+        corpus: Corpus | None = None,
     ) -> None:
         self.model, self.target, self.layout, self.reading = model, target, layout, reading
         self.max_tokens, self.sampling = max_tokens, sampling
         bos = [] if model.bos is None else [model.bos]
         self.prefixes = [bos + self._encode(*layout.head(n)) for n in range(len(layout.sets))]
-        self.constraint = compile(target.grammar, model.vocab)
-        self.frame = Frame(target.grammar, target.kinds, model.vocab) if target.kinds else None
-        self.state = self.constraint.start()
         check_reading(model, reading, bool(target.kinds))
+        self.constraint = compile(language(target, corpus), model.vocab)
+        self.quoting = Quoting(target, corpus, model.vocab) if target.kinds else None
+        self.state = self.constraint.start()
         if (least := self.constraint.distance(self.state)) > max_tokens and counts_tokens(model):
             raise JobError(f"no answer fits in max_tokens={max_tokens}: the shortest takes {least}")
 
@@ -65,14 +68,14 @@ class Answers:
         try:
             spans = self._spans(number, doc)
             parts = [doc.text[start:end] for start, end in spans]
-            quotes = [None if self.frame is None else QuoteFields(self.frame, part) for part in parts]
+            quotes = [None if self.quoting is None else self.quoting.fields(part) for part in parts]
             results = yield [self._request(number, *pair, len(spans)) for pair in zip(parts, quotes, strict=True)]
             texts = [self.model.vocab.decode(result.ids).decode() for result in results]
             text = texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
             known = [self._known(*pair) for pair in zip(texts, results, strict=True)]
-            for answer, result, own, span in zip(known, results, quotes, spans, strict=True):
-                if own is not None:
-                    place(answer, own.quotes(result.ids), doc.text, span)
+            if self.quoting is not None:
+                for answer, said, span in zip(known, texts, spans, strict=True):
+                    self.quoting.place(answer, said, doc.text, span)
             answer = known[0] if len(known) == 1 else self._merged(known)
             self.target.read(json.dumps(data(answer)))
         except LmprogError as error:

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..grammars.corpus import Corpus
 from ..models import LanguageModel
 from ..runtime.sampling import Sampling
 from .answer import Answers
 from .calibration import Calibration
+from .citing import read_corpus, signature
 from .cluster import Cluster
 from .documents import Document, Fields, Format, Source, source
 from .fleet import Fleet
@@ -47,6 +49,7 @@ class Job:
     sampling: Sampling = GREEDY
     reading: Reading = PLAIN
     trying: Trying = TRYING
+    corpus: Corpus | None = None  # that quotes are of, rather than of the document
 
     def parts(self, model: str) -> dict[str, Any]:
         """What has to be the same for a resume, by name; texts as digests."""
@@ -56,6 +59,7 @@ class Job:
             "input": self.source.digest,
             "model": model,
             "settings": {"max_tokens": self.max_tokens, **asdict(self.sampling), **self.reading.parts()},
+            **({} if self.corpus is None else {"corpus": signature(self.corpus)}),
         }
 
     def about(self) -> dict[str, Any]:
@@ -66,7 +70,7 @@ class Job:
         """Raises JobError when no answer fits in `max_tokens`."""
         if isinstance(model, Cluster):
             return model.worker(self)
-        answers = Answers(model, self.target, self.layout, self.max_tokens, self.sampling, self.reading)
+        answers = Answers(model, self.target, self.layout, self.max_tokens, self.sampling, self.reading, self.corpus)
         return Worker(model, answers, self.trying.timeout)
 
 
@@ -172,6 +176,7 @@ def extract(
     abstain: float | None = None,
     review: str | Path | None = None,
     chunks: Chunks | None = None,
+    corpus: Corpus | str | Path | None = None,
 ) -> Extraction:
     """Read `docs` with `model` and write down each one as JSON that follows `schema`.
 
@@ -199,6 +204,8 @@ def extract(
                   schema allows no null
     review        write this file for people who check values, the most doubtful first (see `review.py`)
     chunks        how documents are read that are too long; by default in as few pieces as fit, with merged answers
+    corpus        what quotes are verbatim in, rather than in the document: an lp.Corpus, a folder that one was saved
+                  in, or a path of documents
 
     A document that cannot be read or answered becomes a record with an error; the others go on. With a type as schema,
     `data` is of that type.
@@ -217,7 +224,8 @@ def extract(
     prompt = prompts(goal.schema, list(pool), texts, instructions, shots, choose, sets)
     learnt = Calibration.load(calibration) if isinstance(calibration, str | Path) else calibration
     how = Reading(confidence or review is not None, evidence, learnt, abstain, chunks or Chunks())
-    job = Job(texts, goal, prompt, max_tokens, sampling, how, Trying(retries, timeout))
+    cited = read_corpus(corpus, goal, fields)
+    job = Job(texts, goal, prompt, max_tokens, sampling, how, Trying(retries, timeout), cited)
     parts = job.parts(model.name)
     how.check(parts)
     if out is None:
@@ -243,5 +251,5 @@ def _record(goal: Target, fields: Mapping[str, Any]) -> Record:
     if record.error is not None:
         return record
     quoted = [place for place in (record.evidence or {}).values() if "found" not in place]
-    places = {place["text"]: (place["start"], place["end"]) for place in quoted}
+    places = {place["text"]: (place["start"], place["end"], place.get("document")) for place in quoted}
     return replace(record, data=goal.read(json.dumps(record.data), places))

@@ -31,6 +31,7 @@ class Leaf:
     confidence   the probability of its tokens, each given all that stands before it, or what a calibration makes of it;
                  None: not asked for
     place        (start, end) of the text that it stands for in the document, in characters
+    document     the id of the document of a corpus that the place is in; None: the one that was read
     found        the place was looked up afterwards: the value is not a quote
     """
 
@@ -39,6 +40,7 @@ class Leaf:
     end: int = 0
     confidence: float | None = None
     place: tuple[int, int] | None = None
+    document: str | int | None = None
     found: bool = False
 
 
@@ -46,7 +48,7 @@ def tree(answer: str) -> Tree:
     """The leaves of a JSON text without spaces between its parts, in the shape of its value.
 
     >>> tree('{"a":[true]}')
-    {'a': [Leaf(value=True, start=6, end=10, confidence=None, place=None, found=False)]}
+    {'a': [Leaf(value=True, start=6, end=10, confidence=None, place=None, document=None, found=False)]}
     """
     ends = [0, *accumulate(len(char.encode()) for char in answer)] if not answer.isascii() else range(len(answer) + 1)
     return _value(answer, 0, ends)[0]

@@ -77,4 +77,4 @@ def _key(answer: Tree) -> str:
 
 
 def _places(answer: Tree) -> list[Any]:
-    return [(at, leaf.place) for at, leaf in leaves(answer) if leaf.place is not None and not leaf.found]
+    return [(at, leaf.document, leaf.place) for at, leaf in leaves(answer) if leaf.place is not None and not leaf.found]

@@ -14,18 +14,22 @@ class Quote(str):
     TypedDicts as schemas of extraction jobs; in a JSON Schema it is {"type": "string", "x-quote": true}.
 
     start, end   in characters; None where the document is not known, for instance in examples
+    document     its id, if the quote is of a corpus
     """
 
     start: int | None
     end: int | None
+    document: str | int | None
 
-    def __new__(cls, text: str, start: int | None = None, end: int | None = None) -> Quote:
+    def __new__(
+        cls, text: str, start: int | None = None, end: int | None = None, document: str | int | None = None
+    ) -> Quote:
         quote = super().__new__(cls, text)
-        quote.start, quote.end = start, end
+        quote.start, quote.end, quote.document = start, end, document
         return quote
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return str(self), self.start, self.end
+        return str(self), self.start, self.end, self.document
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -18,7 +18,8 @@ class Record:
     usage       prompt_tokens and output_tokens; only what is the same in every run of the job
     confidence  how probable each value is, by its JSON pointer in `data`, if that was asked for
     evidence    where values stand in the text, by pointer: `start` and `end` (text[start:end] is the `text` beside
-                them), and `found` if the value is no quote but was looked up afterwards
+                them), with a corpus the `document` that they are of, and `found` if the value is no quote but was
+                looked up afterwards
     abstained   why values are null that the model did give, by pointer
     doubted     why values are doubtful that could not be made null, by pointer
     chunks      in how many pieces the document was read, if it was too long for one
@@ -52,7 +53,7 @@ def success(
     every = list(leaves(answer))
     more = {
         "confidence": {at: float(f"{leaf.confidence:.4g}") for at, leaf in every if leaf.confidence is not None},
-        "evidence": {at: shown(leaf, doc.text) for at, leaf in every if leaf.place is not None},
+        "evidence": {at: shown(leaf) for at, leaf in every if leaf.place is not None},
         "abstained": abstained,
         "doubted": doubted,
         "chunks": chunks if chunks > 1 else None,

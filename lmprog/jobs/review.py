@@ -33,7 +33,7 @@ def _of(record: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
     for pointer, confidence in record.get("confidence", {}).items():
         place = record.get("evidence", {}).get(pointer)
         around = text[:HEAD]
-        if place is not None:
+        if place is not None and "document" not in place:
             around = text[max(0, place["start"] - AROUND) : place["end"] + AROUND]
         yield {
             "id": record["id"],

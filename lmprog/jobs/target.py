@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ..grammars import Grammar
 from ..grammars.errors import InvalidConstraint
 from ..grammars.json_schema import quoting_schema
+from ..grammars.quote_fields import Kind
 from .errors import JobError, OutputError
 
 # Keywords beside or above which an object must stay open: their meaning depends on properties declared elsewhere.
@@ -26,7 +27,7 @@ ALIAS = "lmprog_schema_"  # how modules loaded from a file are called
 INTO_ONE = ("items", "contains", "additionalProperties")
 INTO_MANY = ("properties", "$defs", "definitions")
 
-Places = Mapping[str, tuple[int, int]]
+Places = Mapping[str, tuple[int, int, str | int | None]]  # start, end, document of a corpus
 
 
 class Read(Protocol):
@@ -47,7 +48,7 @@ class Target:
     grammar: Grammar
     read: Read
     spec: Any
-    kinds: tuple[tuple[int, int | None], ...] = ()
+    kinds: tuple[Kind, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return target, (self.spec,)

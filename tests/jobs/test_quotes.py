@@ -199,3 +199,27 @@ def test_a_quote_without_a_document() -> None:
 
     assert ("Bo", None, None) == (person.name, person.name.start, person.name.end)
     assert {"name": "Bo", "said": []} == person.model_dump()
+
+
+@pytest.mark.parametrize("required", [[], ["long"]])
+@pytest.mark.parametrize("text", ["", "abc", "abcdefgh", "🙂" * 7])
+def test_null_or_nothing_where_the_text_is_too_short(text: str, required: list[str]) -> None:
+    long = {"anyOf": [{"type": "null"}, {**QUOTE, "minLength": 8}]} if required else {**QUOTE, "minLength": 8}
+    short = {"type": "array", "items": {**QUOTE, "maxLength": 2}, "maxItems": 2}
+    schema = {"properties": {"long": long, "short": short}, "required": required, "additionalProperties": False}
+    for seed in range(4):
+        sampling = Sampling(temperature=1.0, seed=seed)
+        record = extract(MODEL, [text], schema, sampling=sampling, max_tokens=100).records[0]
+        assert record.error is None, record.error
+        assert jsonschema_rs.is_valid(schema, record.data)
+        assert record.data.get("long") in (None, text if len(text) == 8 else None)
+        assert all(quote in text for quote in record.data.get("short", []))
+
+
+def test_no_quote_and_no_other_way_is_an_error() -> None:
+    schema = {"properties": {"a": {**QUOTE, "minLength": 4}}, "required": ["a"]}
+    short, enough = extract(MODEL, ["abc", "abcd"], schema, max_tokens=60).records
+
+    assert short.error is not None
+    assert "the text has no quote of 4 characters, or none of so few tokens" == short.error["message"]
+    assert {"a": "abcd"} == enough.data

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .decoders import Problem as Problem
     from .decoders import Sample as Sample
     from .decoders.asap import ASAp as ASAp
+    from .decoders.beam import Beam as Beam
     from .decoders.exhaustive import Exhaustive as Exhaustive
     from .decoders.lookahead import Lookahead as Lookahead
     from .decoders.potentials import Also as Also
@@ -161,6 +162,7 @@ _HOMES = {
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
     ".decoders.asap": "ASAp",
+    ".decoders.beam": "Beam",
     ".decoders.exhaustive": "Exhaustive",
     ".decoders.lookahead": "Lookahead",
     ".decoders.potentials": "Also Guess Potential Prefix Twist",

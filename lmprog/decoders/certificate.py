@@ -8,13 +8,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Particle:
     """A value that a decoder weighed: its text, token ids, its share of all weight, and the logarithm of the weight;
-    `masked`: the probability that masking gives it, where that is known."""
+    `masked`: the probability that masking gives it, where that is known; `score`: what it was ranked by, where it was
+    chosen and not drawn."""
 
     text: str
     tokens: tuple[int, ...]
     share: float
     logweight: float
     masked: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Certificate:
     acceptance    the share of draws that a rejection of all others would keep
     bias          an upper bound, in nats, on the divergence of what the decoder draws from its target; 0 is exact
     ess           effective sample size of the particles after each step
-    particles     all values that were weighed, the heaviest first
+    particles     all values that were weighed, the heaviest first; or, where one was chosen, the best first
     """
 
     logZ: float | None = None

@@ -31,6 +31,29 @@ class Found:
     logprobs: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
 
+    @property
+    def key(self) -> tuple[tuple[int, ...], Finish | None]:
+        return self.spot.ids, self.finish
+
+    def ended(self, row: Row, total: float) -> Found:
+        """The value that ends here; `row` is that of the spot, `total` its sum."""
+        finish: Finish = "length" if self.spot.left <= 0 else "stop"
+        return replace(self, finish=finish, worth=self.worth + row.end, masked=self.masked + row.end - total)
+
+    def grown(self, token: int, weight: float, total: float, places: Places) -> Found | None:
+        """With one more token, of the row that has the sum `total`. None: it may not come."""
+        after = places.after(self.spot, token)
+        if after is None:
+            return None
+        worth, share = self.worth + weight, weight - total
+        probs, shares = (*self.logprobs, weight), (*self.shares, share)
+        return Found(after, places.over(after), worth, self.masked + share, probs, shares)
+
+    def particle(self, problem: Problem, whole: float) -> Particle:
+        """`whole`: the logarithm of all weight."""
+        text = problem.text(self.spot.ids, self.spot.state)
+        return Particle(text, self.spot.ids, math.exp(self.worth - whole), self.worth, math.exp(self.masked))
+
 
 @dataclass(frozen=True)
 class Exhaustive(Whole):
@@ -67,16 +90,7 @@ class Exhaustive(Whole):
         whole = logsum(weights)
         probs = [p * places.temperature for p in chosen.logprobs]
         result = places.tally.result(chosen.spot.ids, chosen.finish, chosen.spot.state, probs, chosen.shares)
-        listed = [
-            Particle(
-                problem.text(value.spot.ids, value.spot.state),
-                value.spot.ids,
-                math.exp(value.worth - whole),
-                value.worth,
-                math.exp(value.masked),
-            )
-            for value in found
-        ]
+        listed = [value.particle(problem, whole) for value in found]
         particles = tuple(sorted(listed, key=lambda particle: -particle.share))
         return Outcome(result, Certificate(whole, (whole, whole), math.exp(whole), 0.0, particles=particles))
 
@@ -98,13 +112,9 @@ def values(places: Places, limit: int) -> Routine[list[Found]]:
 
 
 def _after(begun: Found, row: Row, places: Places) -> Iterator[Found]:
-    total, spot = row.total, begun.spot
+    total = row.total
     if row.end > -math.inf:
-        finish: Finish = "length" if spot.left <= 0 else "stop"
-        worth, masked = begun.worth + row.end, begun.masked + row.end - total
-        yield replace(begun, finish=finish, worth=worth, masked=masked)
+        yield begun.ended(row, total)
     for token, weight in zip(row.tokens.tolist(), row.weights.tolist(), strict=True):
-        after = places.after(spot, token)
-        if weight > -math.inf and after is not None:
-            probs, shares = (*begun.logprobs, weight), (*begun.shares, weight - total)
-            yield Found(after, places.over(after), begun.worth + weight, begun.masked + weight - total, probs, shares)
+        if weight > -math.inf and (after := begun.grown(token, weight, total, places)) is not None:
+            yield after

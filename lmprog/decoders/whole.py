@@ -33,16 +33,21 @@ class Whole:
     def check(self, problem: Problem) -> None:
         """Raises SamplingError for settings that have no meaning where whole values are weighed, or a model that does
         not tell its probabilities."""
-        sampling, name, model = problem.request.sampling, type(self).__name__, problem.model
-        if not model.scores:
-            raise SamplingError(f"{name} weighs values: {model.name} does not tell how probable given tokens are")
-        if sampling.greedy:
-            raise SamplingError(f"{name} draws: it needs a temperature above 0")
-        if sampling.filters or sampling.changes_logits:
-            raise SamplingError(
-                f"{name} weighs values by the model's own probabilities: top_k, top_p, min_p, penalties and logit_bias "
-                "would change what it is exact about"
-            )
+        if problem.request.sampling.greedy:
+            raise SamplingError(f"{type(self).__name__} draws: it needs a temperature above 0")
+        check_weighs(self, problem)
+
+
+def check_weighs(method: object, problem: Problem) -> None:
+    """Raises SamplingError as `Whole.check`, whatever the temperature."""
+    sampling, name, model = problem.request.sampling, type(method).__name__, problem.model
+    if not model.scores:
+        raise SamplingError(f"{name} weighs values: {model.name} does not tell how probable given tokens are")
+    if sampling.filters or sampling.changes_logits:
+        raise SamplingError(
+            f"{name} weighs values by the model's own probabilities: top_k, top_p, min_p, penalties and logit_bias "
+            "would change what it is exact about"
+        )
 
 
 def at_least_one(**numbers: int) -> None:

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from .decoders import Particle as Particle
     from .decoders import Problem as Problem
     from .decoders import Sample as Sample
+    from .decoders.arithmetic import Arithmetic as Arithmetic
     from .decoders.asap import ASAp as ASAp
     from .decoders.beam import Beam as Beam
+    from .decoders.best_of import BestOf as BestOf
+    from .decoders.consistent import Consistent as Consistent
     from .decoders.exhaustive import Exhaustive as Exhaustive
     from .decoders.lookahead import Lookahead as Lookahead
     from .decoders.potentials import Also as Also
@@ -161,8 +164,11 @@ _HOMES = {
     ".calibrator": "Calibrated Calibrator",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
+    ".decoders.arithmetic": "Arithmetic",
     ".decoders.asap": "ASAp",
     ".decoders.beam": "Beam",
+    ".decoders.best_of": "BestOf",
+    ".decoders.consistent": "Consistent",
     ".decoders.exhaustive": "Exhaustive",
     ".decoders.lookahead": "Lookahead",
     ".decoders.potentials": "Also Guess Potential Prefix Twist",

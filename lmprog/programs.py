@@ -309,7 +309,8 @@ def program(
     """Make a program of a function whose first parameter is the prompt `p`.
 
     model     runs it, unless a call or `lp.using` says otherwise
-    decoder   Argmax() (the default), Sample(...), or another: ASAp, Rejection, SMC, AWRS, Exhaustive, Beam
+    decoder   Argmax() (the default), Sample(...), or another: ASAp, Rejection, SMC, AWRS, Exhaustive, Beam, BestOf,
+              Consistent, Arithmetic
     boundary  "heal" (the default): at a hole the last tokens of the text are chosen anew together with the value's
               first, so that it does not matter where the text ends; "token": the text's tokens stay as they are;
               "exact": the end of the text is taken as a string, in all its spellings (see `lmprog.exact`)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..runtime.request import Finish, Request, Result
@@ -132,6 +132,12 @@ class Tally:
             seconds=time.perf_counter() - self.began,
             masked_logprobs=list(masked),
         )
+
+    def whole(self, result: Result) -> Result:
+        """One of the results that were added, at the cost of all."""
+        seconds = time.perf_counter() - self.began
+        computed, sampled = self.computed, self.sampled
+        return replace(result, prompt_tokens_computed=computed, sampled_tokens=sampled, seconds=seconds)
 
 
 def minimal(stops: Sequence[str]) -> list[str]:

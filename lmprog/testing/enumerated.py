@@ -6,8 +6,24 @@ It knows nothing of automata, masks or engines: only a table of probabilities, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+
+import numpy as np
 
 Table = Callable[[tuple[int, ...]], Sequence[float]]
+
+
+def random_table(seed: int, symbols: int, length: int | None = None) -> Table:
+    """Random probabilities; with a length, of texts of just so many tokens."""
+
+    @cache
+    def row(ids: tuple[int, ...]) -> Sequence[float]:
+        if length is not None and len(ids) >= length:
+            return [0.0] * symbols + [1.0]
+        shares = np.random.default_rng([seed, len(ids), *ids]).dirichlet(np.ones(symbols + (length is None)))
+        return [*shares.tolist(), 0.0] if length is not None else shares.tolist()
+
+    return row
 
 
 def sequences(table: Table, symbols: int, most: int) -> Iterator[tuple[tuple[int, ...], float, list[float]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import lmprog as lp
 from lmprog import gen, program, select
 from lmprog.decoders.beam import best
 from lmprog.testing import RandomModel, TableModel
-from lmprog.testing.enumerated import Table, sequences
+from lmprog.testing.enumerated import Table, random_table, sequences
 
 PIECES = ["a", "b", "ab"]
 BEGINS = lp.regex("(a[ab]{0,3}|b{0,2})").matches
@@ -23,15 +22,6 @@ LANGUAGE = lp.regex("a[ab]{0,3}|bb")
 @program
 def one(p: lp.Prompt, hole: Any, follow: str = "") -> Any:
     return p(hole, follow)
-
-
-def random_table(seed: int, symbols: int) -> Table:
-    @cache
-    def row(ids: tuple[int, ...]) -> list[float]:
-        shares = np.random.default_rng([seed, len(ids), *ids]).dirichlet(np.ones(symbols + 1))
-        return [float(share) for share in shares]
-
-    return row
 
 
 def worths(table: Table, most: int) -> dict[tuple[int, ...], float]:

@@ -17,7 +17,7 @@ from lmprog import gen, program, quote, select
 from lmprog.decoders.awrs import awrs, mean_rate
 from lmprog.decoders.resample import ess, multinomial, systematic, thinned
 from lmprog.testing import RandomModel, TableModel
-from lmprog.testing.enumerated import Table, distance, exactly
+from lmprog.testing.enumerated import distance, exactly, random_table
 
 UNIFORM = TableModel(["0", "1"], lambda ids: [0.5, 0.5, 0.0] if len(ids) < 5 else [0.0, 0.0, 1.0])
 
@@ -40,19 +40,6 @@ def averaged(runs: Sequence[lp.Run[Any]]) -> dict[str, float]:
         for particle in run.captures["x"].particles:
             shares[particle.text] = shares.get(particle.text, 0.0) + particle.share / len(runs)
     return shares
-
-
-def random_table(seed: int, symbols: int, length: int | None = None) -> Table:
-    """Random probabilities; with a length, texts of just so many tokens."""
-
-    @cache
-    def row(ids: tuple[int, ...]) -> Sequence[float]:
-        if length is not None and len(ids) >= length:
-            return [0.0] * symbols + [1.0]
-        shares = np.random.default_rng([seed, len(ids), *ids]).dirichlet(np.ones(symbols + (length is None)))
-        return [*shares.tolist(), 0.0] if length is not None else shares.tolist()
-
-    return row
 
 
 # -- five bits ---------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from .urls import without_password
 FIRST, LONGEST = 0.5, 30.0  # seconds before the first retry (doubled each time), and at most
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 SHOWN = 300  # characters of an answer in a message
+CODE = '"context_length_exceeded"'  # OpenAI's and lmprog's; for others there are the words of their messages
 TOO_LONG = ("context length", "context size", "maximum model length", "too many tokens", "longer than the")
 
 
@@ -112,7 +113,7 @@ class Http:
 
     def _failure(self, url: str, response: httpx.Response) -> BackendError | ContextOverflow:
         status, said = response.status_code, _said(response)
-        if status in (400, 413, 422) and any(words in said.lower() for words in TOO_LONG):
+        if status in (400, 413, 422) and (CODE in response.text or any(words in said.lower() for words in TOO_LONG)):
             return ContextOverflow(f"{url}: {said}")
         if status == 429:
             error: BackendError = BackendBusy(

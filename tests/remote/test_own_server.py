@@ -48,3 +48,8 @@ def test_jobs(model: lp.RemoteModel) -> None:
     done = lp.extract(model, ["a", "b", "c"], {"enum": ["one", "two"]})
 
     assert all(record.data in ("one", "two") for record in done.records)
+
+
+def test_what_is_too_long(model: lp.RemoteModel) -> None:
+    with pytest.raises(lp.ContextOverflow, match="the model's context is 65536"):
+        card.run("a b " * 20_000, model=model)

@@ -73,7 +73,9 @@ class Database:
             raise
 
     def _prepare(self, create: bool) -> None:
-        """Make the tables, or see that they are ours."""
+        """Make the tables, or see that they are ours; what is not ours is left as it is."""
+        if not self._empty():
+            self._check()
         patience = time.monotonic() + BUSY
         while self.rows("PRAGMA journal_mode")[0][0] not in ("wal", "memory"):
             try:
@@ -86,6 +88,9 @@ class Database:
             with self.write():
                 if self._empty():
                     self._create()
+        self._check()
+
+    def _check(self) -> None:
         marks = [self.rows(f"PRAGMA {name}")[0][0] for name in ("application_id", "user_version")]
         if marks != [APPLICATION, VERSION]:
             raise foreign(self.path)
@@ -160,7 +165,8 @@ class Database:
             return foreign(self.path)
         if name.startswith("SQLITE_BUSY"):
             return Locked(f"another process keeps {self.path} locked")
-        return JobError(f"cannot use {self.path}: {error}")
+        hint = " (SQLite needs to write in its folder)" if name == "SQLITE_CANTOPEN" else ""
+        return JobError(f"cannot use {self.path}: {error}{hint}")
 
 
 def lines(db: Database) -> Iterator[bytes]:

@@ -105,7 +105,7 @@ def _from_type(tp: Any) -> Target:
         adapter = pydantic.TypeAdapter(tp)
         schema = closed(adapter.json_schema())
     except pydantic.errors.PydanticUserError as error:
-        raise JobError(f"{tp!r} is no type with a JSON Schema: {error}") from error
+        raise JobError(f"{tp!r} is no type with a JSON Schema: {str(error).splitlines()[0]}") from error
 
     def read(text: str, places: Places | None = None) -> Any:
         try:
@@ -165,11 +165,14 @@ def named(name: str) -> Any:
 
 def _from_file(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        schema = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise JobError(f"{path} is not a JSON Schema file: {error}") from error
     except OSError as error:
         raise JobError(f"cannot read {path}: {error.strerror}") from error
+    if not isinstance(schema, dict | bool):
+        raise JobError(f"{path} is not a JSON Schema file: a schema is an object, true or false")
+    return schema
 
 
 def _import(name: str) -> ModuleType:

@@ -3,7 +3,9 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +245,18 @@ def test_a_file_that_is_no_state_is_left_alone(tmp_path: Path) -> None:
         opened(out, resume=True)
     assert state_path(out).read_text() == "my notes\n" * 100
     do_all(opened(out, overwrite=True))
+
+
+def test_a_database_of_others_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with closing(sqlite3.connect(state_path(out))) as db:
+        db.execute("CREATE TABLE mine (a)")
+    before = state_path(out).read_bytes()
+    with pytest.raises(JobError, match="is not the state of a job"):
+        opened(out, resume=True)
+
+    assert before == state_path(out).read_bytes()
+    assert [state_path(out)] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("room", [0, 9_000, 60_000, 140_000, 180_000])

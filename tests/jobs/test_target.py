@@ -68,6 +68,7 @@ BAD = [
     ("json:Nothing", "json has no 'Nothing'"),
     ("math:pi", "3.141592653589793 is no type with a JSON Schema"),
     ("broken.json", "broken.json is not a JSON Schema file: Expecting ':' delimiter: line 2 column 10"),
+    ("list.json", "list.json is not a JSON Schema file: a schema is an object, true or false"),
 ]
 
 
@@ -75,6 +76,7 @@ BAD = [
 def test_what_is_no_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, message: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("broken.py").write_text("1 / 0\n")
+    Path("list.json").write_text("[1]")
     Path("broken.json").write_text('{\n  "type" "object"}')
     with pytest.raises(JobError) as caught:
         target(spec)

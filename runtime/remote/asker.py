@@ -26,6 +26,7 @@ KEPT = 1000  # languages whose way to the server is remembered
 LEAST = 32  # tokens of an answer that a long prompt should leave room for
 WARM = 0.7  # the temperature at which a greedy answer that was not valid is asked for again
 LONGEST_TOKEN = 128  # bytes; what does not fit in that many for each token fits in no budget
+NO_PROMPT = "the request had no text before its hole, which some servers refuse: begin with some"
 Post = Callable[[Sent, Callable[[str], object] | None], Awaitable[Reply]]
 
 
@@ -126,6 +127,8 @@ class Asker:
                     raise
                 most //= 2  # the answer may be shorter than its budget
             except BackendRefused as error:
+                if prompt.messages is None and not prompt.text:
+                    error.add_note(NO_PROMPT)
                 if way.enforced == Enforced() or error.status not in (400, 422):
                     raise
                 raise _Refused(error, way.enforced) from None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .decoders.beam import Beam as Beam
     from .decoders.best_of import BestOf as BestOf
     from .decoders.consistent import Consistent as Consistent
+    from .decoders.contrast import Contrast as Contrast
     from .decoders.exhaustive import Exhaustive as Exhaustive
     from .decoders.lookahead import Lookahead as Lookahead
     from .decoders.potentials import Also as Also
@@ -169,6 +170,7 @@ _HOMES = {
     ".decoders.beam": "Beam",
     ".decoders.best_of": "BestOf",
     ".decoders.consistent": "Consistent",
+    ".decoders.contrast": "Contrast",
     ".decoders.exhaustive": "Exhaustive",
     ".decoders.lookahead": "Lookahead",
     ".decoders.potentials": "Also Guess Potential Prefix Twist",

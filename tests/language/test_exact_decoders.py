@@ -360,7 +360,8 @@ def test_every_kind_of_hole(model: RandomModel, name: str) -> None:
     """At healed borders, with and without a text that follows."""
     hole, quiet = HOLES[name], lp.Prefix(lambda x: "q" not in x)
     fill = program(lambda p, follow: p("Text: ab", hole, follow))
-    for decoder in (lp.ASAp(2), lp.SMC(4), lp.SMC(3, quiet, expand=2), lp.SMC(3, lp.Also("other ")), lp.AWRS(2, quiet)):
+    decoders = [lp.ASAp(2), lp.SMC(4), lp.SMC(3, quiet, expand=2), lp.SMC(3, lp.Also("other ")), lp.AWRS(2, quiet)]
+    for decoder in [*decoders, lp.Beam(3), lp.BestOf(2, of=lp.SMC(2)), lp.Contrast("Text")]:
         for follow in ("", ".\n"):
             run = fill.run(follow, model=model, decoder=decoder, seed=1)
             assert name == "free" or hole.matches(run.captures[0].text), decoder

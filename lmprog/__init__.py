@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .byte_model import bytewise as bytewise
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
+    from .constraining import Refined as Refined
+    from .constraining import constrain as constrain
+    from .constraining import refining as refining
     from .covers import Exact as Exact
     from .decoders import Argmax as Argmax
     from .decoders import Certificate as Certificate
@@ -37,8 +40,10 @@ if TYPE_CHECKING:
     from .decoders.contrast import Contrast as Contrast
     from .decoders.exhaustive import Exhaustive as Exhaustive
     from .decoders.lookahead import Lookahead as Lookahead
+    from .decoders.nearness import Near as Near
     from .decoders.potentials import Also as Also
     from .decoders.potentials import Guess as Guess
+    from .decoders.potentials import LogWeight as LogWeight
     from .decoders.potentials import Potential as Potential
     from .decoders.potentials import Prefix as Prefix
     from .decoders.potentials import Twist as Twist
@@ -163,6 +168,7 @@ _HOMES = {
     ".branches": "Branch",
     ".byte_model": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
+    ".constraining": "Refined constrain refining",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
     ".decoders.arithmetic": "Arithmetic",
@@ -173,7 +179,8 @@ _HOMES = {
     ".decoders.contrast": "Contrast",
     ".decoders.exhaustive": "Exhaustive",
     ".decoders.lookahead": "Lookahead",
-    ".decoders.potentials": "Also Guess Potential Prefix Twist",
+    ".decoders.nearness": "Near",
+    ".decoders.potentials": "Also Guess LogWeight Potential Prefix Twist",
     ".decoders.rejection": "Rejection",
     ".decoders.smc": "AWRS SMC",
     ".dist": "Dist",

@@ -48,6 +48,15 @@ def test_react_must_answer_in_the_end() -> None:
     assert "8" == example("react").react("?", steps=2, model=Scripted(answers))
 
 
+def test_refine() -> None:
+    module = example("refine")
+    model = Scripted(['{"item":"coffee","count":11,"size":"large"}', '{"item":"juice","count":3,"size":"small"}'])
+    done = module.refine.map(module.DRAFTS, model=model, concurrency=1)
+
+    assert [(0, True), (3, False), (8, False)] == [(one.edits, one.valid) for one in done]
+    assert "small" == done[2].value.size
+
+
 @pytest.mark.parametrize(("code", "wrong"), [
     ("def total(numbers):\n    return sum(numbers)\n", ""),
     ("def total(numbers):\n    return 6\n", "AssertionError"),

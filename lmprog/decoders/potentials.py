@@ -1,6 +1,7 @@
 """What SMC may weigh values by, beyond the model and the hole's own language.
 
     f                     a function of the whole value's text: its weight, or True and False
+    LogWeight(f)          the same by its logarithm, for weights that are out of a float's range
     Prefix(f)             a function of the text so far, too: weight 0 (False) ends a value at once. f(whole) is the
                           weight of the value; on the way it guides, and is 0 only where nothing good can come any more
     Also(prompt, power)   the value is to be probable behind another prompt, too ("prompt intersection": a product of
@@ -35,6 +36,13 @@ class Prefix:
     """A weight for the text so far; see the module."""
 
     weigh: Weigh
+
+
+@dataclass(frozen=True)
+class LogWeight:
+    """The logarithm of the weight of the whole value's text; -inf for none."""
+
+    of: Weigh
 
 
 @dataclass(frozen=True)
@@ -95,15 +103,17 @@ class Guess:
         return problem, data + (problem.model.vocab.token_bytes[token] or b"")
 
 
-Potential = Weigh | Prefix | Also | Twist
+Potential = Weigh | LogWeight | Prefix | Also | Twist
 
 
 def listed(potential: Potential | Sequence[Potential] | None) -> tuple[Potential, ...]:
     """Raises SamplingError for what is none."""
     many = tuple(potential) if isinstance(potential, list | tuple) else () if potential is None else (potential,)
     for one in many:
-        if not (isinstance(one, Prefix | Also | Twist) or callable(one)):
-            raise SamplingError(f"a potential is a function of the text, Prefix, Also or a Twist, not {one!r}")
+        if not (isinstance(one, LogWeight | Prefix | Also | Twist) or callable(one)):
+            raise SamplingError(
+                f"a potential is a function of the text, LogWeight, Prefix, Also or a Twist, not {one!r}"
+            )
     return many
 
 
@@ -127,9 +137,10 @@ class Judge:
 
     def __init__(self, potentials: Sequence[Potential], places: Places) -> None:
         self._places, self.problem = places, places.problem
-        self._prefixes = [one.weigh for one in potentials if isinstance(one, Prefix)]
-        kinds = Prefix | Also | Twist
-        self._finals: list[Weigh] = [one for one in potentials if not isinstance(one, kinds)]
+        self._prefixes = [_logged(one.weigh) for one in potentials if isinstance(one, Prefix)]
+        kinds = LogWeight | Prefix | Also | Twist
+        self._finals = [_logged(one) for one in potentials if not isinstance(one, kinds)]
+        self._finals += [one.of for one in potentials if isinstance(one, LogWeight)]
         self._twists = [one for one in potentials if isinstance(one, Twist)]
         self.guides, self.twisted = bool(self._prefixes), bool(self._twists)
         self.looks = bool(self._prefixes or self._finals or self.problem.hole.check)
@@ -163,11 +174,15 @@ class Judge:
         found = self._known.get((text, whole))
         if found is None:
             functions = [*self._prefixes, *(self._finals if whole else ())]
-            found = math.fsum([_log(function(text), text) for function in functions])
+            found = math.fsum([function(text) for function in functions])
             if whole and found > -math.inf and not self.problem.passes(text):
                 found = -math.inf
             self._known[text, whole] = found
         return found
+
+
+def _logged(weigh: Weigh) -> Weigh:
+    return lambda text: _log(weigh(text), text)
 
 
 def _log(weight: float, text: str) -> float:

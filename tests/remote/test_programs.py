@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from pydantic import BaseModel
 
 import lmprog as lp
 from lmprog import gen, program, select
+from lmprog.grammars import from_type
+from lmprog.grammars.repair import repair
 from lmprog.testing import RandomModel, TableModel
 
 from .server import Server, serving
@@ -349,3 +352,30 @@ def test_random_programs_are_valid(vllm: tuple[Server, lp.RemoteModel]) -> None:
         for hole, capture in zip(made, run.captures.all(), strict=True):
             assert hole.matches(capture.text), (hole, capture)
             assert run.text[slice(*capture.span)] == capture.text
+
+
+def test_a_server_drafts_and_a_model_here_refines(
+    vllm: tuple[Server, lp.RemoteModel], random_model: RandomModel
+) -> None:
+    server, remote = vllm
+    drafting = gen(max_tokens=8, decoder=lp.Sample(seed=2))
+    refined = lp.constrain(remote, Item, prompt="An item:", refiner=random_model, near=2.0, drafting=drafting, seed=1)
+
+    assert "structured_outputs" not in server.bodies[-1]
+    assert len(refined.draft) > 0
+    assert refined.edits > 0
+    assert not refined.valid
+    assert gen(Item).matches(refined.text)
+    assert isinstance(refined.value, Item)
+
+
+def test_a_server_chooses_among_the_least_edits(vllm: tuple[Server, lp.RemoteModel]) -> None:
+    server, remote = vllm
+    draft = '{"name": "tea", "count": "3", "size": "medium"}'
+    refined = lp.constrain(draft, Item, refiner=remote, near=math.inf)
+
+    assert "structured_outputs" in server.bodies[-1]
+    assert 1 == len([body for body in server.bodies if draft in body["prompt"]])
+    assert refined.edits == repair(from_type(Item), refined.sketch).edits
+    assert gen(Item).matches(refined.text)
+    assert "tea" == refined.value.name

@@ -46,6 +46,41 @@ def filled(grammar: Grammar, pieces: Sequence[Grammar], shown: Collection[int] |
     return Grammar(_Product(grammar.expr, path).expr())
 
 
+def split(pieces: Sequence[Grammar], text: str) -> list[str]:
+    """A text of the pieces as one text of each; of several ways the one in which the first piece is shortest, then the
+    second, and so on.
+
+    Raises ValueError when there is none.
+
+    >>> from lmprog.grammars import regex
+    >>> split([regex("a*"), regex("a?b"), regex(".*")], "aabc")
+    ['a', 'ab', 'c']
+    """
+    data = text.encode()
+    failed: set[tuple[int, int]] = set()
+
+    def rest(i: int, begin: int) -> list[int] | None:
+        """The ends of the pieces from number i on."""
+        if i == len(pieces):
+            return [] if begin == len(data) else None
+        if (i, begin) in failed:
+            return None
+        at = pieces[i].expr
+        solve(at)
+        for end in range(begin, len(data) + 1):
+            if nullable(at) and (ends := rest(i + 1, end)) is not None:
+                return [end, *ends]
+            if end < len(data):
+                at = derive(at, data[end])
+        failed.add((i, begin))
+        return None
+
+    ends = rest(0, 0)
+    if ends is None:
+        raise ValueError("the text does not consist of the pieces")
+    return [data[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
+
+
 class _Machine:
     """The automaton of a regular expression: its derivatives."""
 

@@ -11,6 +11,7 @@ from .covers import Exact
 from .decoders import Decoder, check_decoder
 from .ends import warn_of_unclear_end
 from .errors import HoleError, ProgramError, RoleError
+from .grammars import Grammar
 from .holes import Boundary, Hole, check_boundary, text_of
 from .languages import options_by_text
 from .question import NORMS, Question
@@ -276,6 +277,40 @@ class Prompt:
 
         hole = {"name": name, "max_tokens": max_tokens, "decoder": decoder}
         return call_tool(self, tools, hole, errors=errors, result=result, role=role)
+
+    def infill(
+        self,
+        template: str,
+        *,
+        grammar: Grammar | None = None,
+        order: Iterable[str] | None = None,
+        max_tokens: int | None = None,
+        decoder: Decoder | None = None,
+        **holes: Hole,
+    ) -> dict[str, Any]:
+        """Append `template`, its holes, [[name]], filled so that the whole is a text of `grammar`. Gives their values.
+
+            p.infill("f([[a]], [[b]])", grammar=calls, a=gen(regex="[a-z()]*"), b=gen(int, ge=0, le=9))
+
+        A hole is free text unless a hole of its name describes its (regular) language; `grammar` may be context-free.
+        Nothing is proposed that leaves no way to complete the whole.
+
+        order       None: from left to right, as one text, whose fixed parts are weighed too by decoders that weigh
+                    (SMC). Else the names in the order in which they are filled: each hole behind the text to its left,
+                    in which holes that are not filled yet stand as [[name]], together with the text up to the next one
+        max_tokens  of the whole template; with `order` of each hole and the text up to the next one
+        decoder     of all holes
+
+        Where a text can be read in several ways (order=None), the first hole is as short as it can be, then the second,
+        and so on. The run's captures are these values, without probabilities.
+
+        Raises HoleError for a wrong template, order or hole, EmptyLanguage when nothing completes the template,
+        UnsupportedConstraint for what cannot be decided (see `lmprog.grammars.infill`), BudgetError.
+        """
+        self._check()
+        from .infilling import infill
+
+        return infill(self, template, holes, grammar=grammar, order=order, max_tokens=max_tokens, decoder=decoder)
 
     def fork(
         self,

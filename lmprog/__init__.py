@@ -133,6 +133,10 @@ if TYPE_CHECKING:
     from .jobs import WorkerDied as WorkerDied
     from .jobs import calibrate as calibrate
     from .jobs import extract as extract
+    from .masked import Infilled as Infilled
+    from .masked import MaskedLM as MaskedLM
+    from .masked import MaskedModel as MaskedModel
+    from .masked import infill_masked as infill_masked
     from .models import LanguageModel as LanguageModel
     from .models import using as using
     from .plan import Plan as Plan
@@ -194,6 +198,7 @@ _HOMES = {
     ".holes": "Hole gen quote select",
     ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobCancelled JobError OutputError Quote "
     "Served WorkerDied calibrate extract",
+    ".masked": "Infilled MaskedLM MaskedModel infill_masked",
     ".models": "LanguageModel using",
     ".plan": "Plan",
     ".preview": "previewing",

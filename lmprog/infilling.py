@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .prompt import Prompt
 
 MARKER = re.compile(r"\[\[([A-Za-z_][A-Za-z0-9_]*)\]\]")
+NOTHING = "infilling: no filling of the holes makes the template a text of the grammar"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def infill(
     if order is None:
         texts = _from_left(p, form, whole, limits)
     else:
-        texts = _in_order(p, form, whole, _checked(order, form), limits)
+        texts = _in_order(p, form, whole, checked(order, form), limits)
     fixed = {
         name: replace(form.holes[name], name=name, grammar=literal(text), options=None) for name, text in texts.items()
     }
@@ -101,7 +102,7 @@ def infill(
     return dict(zip(fixed, values if len(fixed) > 1 else [values], strict=True))
 
 
-def _checked(order: Iterable[str], form: Form) -> list[str]:
+def checked(order: Iterable[str], form: Form) -> list[str]:
     listed = [order] if isinstance(order, str) else list(order)
     if sorted(listed) != sorted(form.holes):
         raise HoleError(f"order names each hole once, {', '.join(form.holes)}; it is {listed!r}")
@@ -128,7 +129,7 @@ def _in_order(p: Prompt, form: Form, whole: Grammar, order: list[str], limits: d
 def _drawn(p: Prompt, before: str, language: Grammar, limits: dict[str, Any]) -> str:
     """What the model writes behind `before`, in a branch that nothing is made of."""
     if minlen(language.expr) >= INF:
-        raise EmptyLanguage("p.infill: no filling of the holes makes the template a text of the grammar")
+        raise EmptyLanguage(NOTHING)
     (branch,) = p.fork(lambda q, hole: q(before, hole), [gen(grammar=language, **limits)])
     text: str = branch.value
     return text

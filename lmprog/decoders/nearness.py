@@ -58,7 +58,7 @@ class Near:
 
     `SMC(n, Near(draft, near).potential)` draws values by model × exp(-near × edits). As a `Twist` it
     counts the edits that the text so far needs at least, whatever is to come; where more than 64 tokens may come,
-    those that are no piece of the draft count as one edit more.
+    those that are no piece of the draft count as one edit more. It knows nothing of what the language still demands.
 
     Raises SamplingError for a `near` that is no finite number of 0 or more.
     """

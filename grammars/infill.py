@@ -224,7 +224,7 @@ class _Product:
         return to_expr(self._nets, "start")
 
     def _symbol(self, e: Expr, p: int, q: int) -> str:
-        name = f"{'' if isinstance(e, Ref) else '__'}{e.uid}.{p}.{q}"
+        name = f"{e.uid}.{p}.{q}"
         if name not in self._nets:
             self._nets[name] = Net()
             self._todo.append((name, e, p, q))

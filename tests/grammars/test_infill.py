@@ -8,7 +8,18 @@ import random
 import numpy as np
 import pytest
 
-from lmprog.grammars import EmptyLanguage, Grammar, UnsupportedConstraint, Vocabulary, compile, gbnf, literal, regex
+from lmprog.grammars import (
+    EmptyLanguage,
+    Grammar,
+    UnsupportedConstraint,
+    Vocabulary,
+    any_text,
+    compile,
+    gbnf,
+    library,
+    literal,
+    regex,
+)
 from lmprog.grammars.derive import minlen
 from lmprog.grammars.expr import INF
 from lmprog.grammars.infill import filled
@@ -103,6 +114,13 @@ def test_regular_grammar_and_multibyte_text() -> None:
     hole = filled(words, [literal("é "), regex(".*"), literal(" b")], [1])
 
     assert [hole.matches(text) for text in ("é", "a é", "", " é", "B")] == [True, True, False, False, False]
+
+
+def test_a_grammar_of_the_library() -> None:
+    hole = filled(library("csv"), [literal('a,"'), any_text(), literal("\n1,2\n")], [1])
+    texts = ['"', 'b"', "b", 'b",c', '"\n3,4']
+
+    assert [hole.matches(text) for text in texts] == [library("csv").matches(f'a,"{text}\n1,2\n') for text in texts]
 
 
 def test_what_is_not_supported_is_refused() -> None:

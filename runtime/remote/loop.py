@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,6 +29,11 @@ class Loop:
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run it there."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Call it there, if the loop is still there then."""
+        with suppress(RuntimeError):  # it was closed meanwhile
+            self._loop.call_soon_threadsafe(call)
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it there and wait."""

@@ -92,11 +92,7 @@ class RemoteModel:
         return pending
 
     def _cancel(self, tasks: list[asyncio.Task[Any] | None]) -> None:
-        async def cancel() -> None:
-            tasks[0].cancel() if tasks and tasks[0] else tasks.append(None)
-
-        if not self._closed:
-            self._loop.start(cancel())
+        self._loop.soon(lambda: tasks[0].cancel() if tasks and tasks[0] else tasks.append(None))
 
     async def _drive(self, routine: Routine[T], pending: Pending[T], tasks: list[asyncio.Task[Any] | None]) -> None:
         cancelled, task = bool(tasks), asyncio.current_task()

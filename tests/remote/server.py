@@ -18,6 +18,7 @@ import numpy as np
 
 from lmprog.grammars import Grammar, LmprogError, compile, gbnf, json_schema, regex
 from lmprog.runtime.model import Model
+from lmprog.runtime.remote.connect import _known
 from lmprog.runtime.request import Request, asks_of
 from lmprog.runtime.sampling import Sampling
 
@@ -247,6 +248,7 @@ def serving(model: Model, kind: str = "vllm", **options: Any) -> Iterator[Server
     http = Threads(("127.0.0.1", 0), type("Own", (Handler,), {"mine": mine}))
     http.daemon_threads = True
     mine.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
+    _known.clear()  # ports come again
     thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -125,7 +125,7 @@ def test_examples_are_part_of_the_prompt(run: Run, docs: Path, schema: Path) -> 
 
 def test_longer_than_the_context(run: Run, schema: Path) -> None:
     Path("docs.jsonl").write_text(json.dumps("z" * 5000) + "\n" + json.dumps("cat") + "\n")
-    done = run("docs.jsonl", "--schema", schema, "-o", "out.jsonl")
+    done = run("docs.jsonl", "--schema", schema, "-o", "out.jsonl", "--chunks", "never")
     first, second = read(Path("out.jsonl"))
 
     assert 1 == done.exit_code

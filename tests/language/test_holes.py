@@ -49,7 +49,7 @@ WRONG: list[tuple[type[Exception], str, dict[str, Any]]] = [
     (lp.HoleError, "max_tokens is a whole number", {"max_tokens": 2.5}),
     (lp.HoleError, "a stop is", {"stop": ["a", ""]}),
     (lp.HoleError, "name is a text", {"name": ""}),
-    (lp.HoleError, "boundary is", {"boundary": "exact"}),
+    (lp.HoleError, "boundary is", {"boundary": "cut"}),
     (lp.HoleError, "json= takes", {"json": 3}),
     (lp.HoleError, "regex= takes", {"regex": 3}),
     (lp.HoleError, "grammar= takes", {"grammar": 3}),

@@ -127,7 +127,7 @@ BOMBS: dict[str, dict[str, Any]] = {
             "$ref": "#/$defs/d0",
         }
     },
-    "repeats of repeats": {"guided_regex": "((((a{1,100}){1,100}){1,100}){1,100}){1,100}"},
+    "repeats of repeats": {"guided_regex": "(((((a{1,100}){1,100}){1,100}){1,100}){1,100}b?){1,4000000000}"},
     "many conditions at once": {"guided_regex": "".join(f"(?=.*a.{{{i}}}b)" for i in range(1, 40)) + "c"},
     "unknown reference": {"guided_json": {"$ref": "http://127.0.0.1:1/x.json"}},
     "too long": {"guided_json": {"enum": [f"value {i}" for i in range(20_000)]}},

@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny: Path) -> Iterator[None]:
+    """Loading the same folder again gives the open model."""
+    import lmprog
+
+    model = lmprog.load(tiny)
+    yield
+    model.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,7 @@ from lmprog.cli import app
 from .conftest import read
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded(tiny: Path) -> Iterator[None]:
-    """Loading the same folder again gives the open model."""
-    model = lp.load(tiny)
-    yield
-    model.close()
+pytestmark = pytest.mark.usefixtures("loaded")
 
 
 @pytest.fixture

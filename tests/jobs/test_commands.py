@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-import lmprog as lp
 from lmprog.cli import app
 from lmprog.jobs import extract
 from lmprog.jobs.errors import JobCancelled
@@ -24,13 +23,7 @@ from lmprog.jobs.status import cancel, status
 from lmprog.testing import RandomModel
 
 Invoke = Callable[..., Result]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded(tiny: Path) -> Iterator[None]:
-    model = lp.load(tiny)
-    yield
-    model.close()
+pytestmark = pytest.mark.usefixtures("loaded")
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .errors import EmptyLanguage as EmptyLanguage
     from .errors import EngineClosed as EngineClosed
     from .errors import EngineFault as EngineFault
+    from .errors import EvaluationError as EvaluationError
     from .errors import HoleError as HoleError
     from .errors import HoleInString as HoleInString
     from .errors import InvalidConstraint as InvalidConstraint
@@ -97,6 +98,9 @@ if TYPE_CHECKING:
     from .errors import ToolError as ToolError
     from .errors import TooManyValues as TooManyValues
     from .errors import UnsupportedConstraint as UnsupportedConstraint
+    from .evaluation import Comparison as Comparison
+    from .evaluation import Evaluation as Evaluation
+    from .evaluation import evaluate as evaluate
     from .events import Close as Close
     from .events import Done as Done
     from .events import Event as Event
@@ -162,9 +166,9 @@ if TYPE_CHECKING:
 _ERRORS = """
 AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError BackendRefused BackendUnreachable BrokenModel
 BudgetError CacheError CalibrationError ContextOverflow DeadlineExceeded DistillError EmptyLanguage EngineClosed
-EngineFault HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch ModelNotFound NoModel
-NoSample OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled RunCancelled RunError
-SamplingError ScriptError TemplateError TooManyValues ToolError UnsupportedConstraint
+EngineFault EvaluationError HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch
+ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled
+RunCancelled RunError SamplingError ScriptError TemplateError TooManyValues ToolError UnsupportedConstraint
 """
 _HOMES = {
     ".attempts": "Attempt",
@@ -192,6 +196,7 @@ _HOMES = {
     ".distilling": "distill",
     ".ends": "UnclearEnd",
     ".errors": _ERRORS,
+    ".evaluation": "Comparison Evaluation evaluate",
     ".events": "Close Done Event Fork Open Retract RoleBegin RoleEnd Text",
     ".grammars": "Corpus Grammar any_text choices from_type json_schema literal regex",
     ".hmm": "HMM",

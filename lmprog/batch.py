@@ -35,7 +35,7 @@ def map_runs(
         raise ProgramError(f"concurrency is 1 or more, not {concurrency!r}")
     total = len(rows) if isinstance(rows, Sized) else None
     values: dict[int, Any] = {}
-    with _bar(progress, title, total) as bar, closing(_done(begin, rows, concurrency)) as finished:
+    with bar_of(progress, title, total) as bar, closing(as_done(begin, rows, concurrency)) as finished:
         for index, row, done in finished:
             error = done.exception()
             if error is not None and (errors == "raise" or not isinstance(error, Exception)):
@@ -46,7 +46,7 @@ def map_runs(
     return [values[index] for index in range(len(values))]
 
 
-def _done(begin: Begin, rows: Iterable[Any], concurrency: int) -> Generator[tuple[int, Any, Future[Run[Any]]]]:
+def as_done(begin: Begin, rows: Iterable[Any], concurrency: int) -> Generator[tuple[int, Any, Future[Run[Any]]]]:
     """Rows as they are done. Leaving early, by whatever exception, cancels all that is under way and waits for it."""
     canceller = Canceller()
     waiting = iter(enumerate(rows))
@@ -75,7 +75,8 @@ def _arguments(row: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (row,), {}
 
 
-def _bar(progress: bool, title: str, total: int | None) -> AbstractContextManager[Bar]:
+def bar_of(progress: bool, title: str, total: int | None) -> AbstractContextManager[Bar]:
+    """On stderr, if there is to be `progress`."""
     if not progress:
         return nullcontext(lambda usage, failed: None)
     from .progress import RowsBar

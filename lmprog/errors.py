@@ -30,6 +30,7 @@ LmprogError
 │   ├── WorkerDied              workers died of one document
 │   ├── InputError              one input record cannot be read
 │   └── OutputError             one answer is not accepted
+├── EvaluationError          data, a metric or the file of an evaluation cannot be used
 ├── DistillError             an HMM or an attribute cannot be made, or does not fit the model
 ├── RunError                 a file is not a saved run, or a run does not hold what was asked of it
 └── ProgramError             the program itself
@@ -96,6 +97,7 @@ __all__ = [
     "EmptyLanguage",
     "EngineClosed",
     "EngineFault",
+    "EvaluationError",
     "HoleError",
     "HoleInString",
     "InvalidConstraint",
@@ -125,6 +127,10 @@ __all__ = [
 
 class DistillError(LmprogError):
     """An HMM or an attribute cannot be made of what was given, is no file of one, or does not fit the model."""
+
+
+class EvaluationError(LmprogError):
+    """The data, the metric or the file of an evaluation cannot be used, or two are not of the same rows."""
 
 
 class RunError(LmprogError):

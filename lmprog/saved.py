@@ -34,8 +34,7 @@ def save(run: Run[Any], path: str | Path) -> None:
     """Write the run. Raises OSError."""
     head = {"format": FORMAT, "version": VERSION, "text": run.text, "value": run.value, "usage": run.usage}
     lines = [f"{json.dumps(key)}: {_json(value)}" for key, value in (head | {"messages": run.messages}).items()]
-    lists = {"captures": run.captures.all(), "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
-    for key, records in lists.items():
+    for key, records in _lists(run).items():
         lines.append(f"{json.dumps(key)}: [" + ",".join([f"\n  {_json(record)}" for record in records]) + "\n ]")
     Path(path).write_text("{" + ",\n ".join(lines) + "}\n", encoding="utf-8")
 
@@ -50,6 +49,17 @@ def load(path: str | Path) -> Run[Any]:
         raise RunError(f'{path} is not a saved run: it does not say "format": "{FORMAT}"')
     if data.get("version") != VERSION:
         raise RunError(f"{path} has version {data.get('version')!r} of the format; this lmprog reads {VERSION}")
+    return from_plain(data, path)
+
+
+def to_plain(run: Run[Any]) -> dict[str, Any]:
+    """A run as a JSON value."""
+    head = {"text": run.text, "value": run.value, "usage": run.usage, "messages": run.messages}
+    return {name: plain(part) for name, part in (head | _lists(run)).items()}
+
+
+def from_plain(data: dict[str, Any], path: object) -> Run[Any]:
+    """Of what `to_plain` gave. `path` is for messages. Raises RunError."""
     lists = {key: _records(data, key, kind, path) for key, kind in LISTS.items()}
     for key, records in lists.items():
         _check(key, records, len(lists["requests"]), path)
@@ -67,27 +77,32 @@ def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> N
             raise RunError(f"{path}: {key}[{i}] is about a place or a request that there is not")
 
 
+def _lists(run: Run[Any]) -> dict[str, tuple[Any, ...]]:
+    return {"captures": run.captures.all(), "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
+
+
 # -- writing -----------------------------------------------------------------------------------------------------
 
 
 def _json(record: Any) -> str:
-    return json.dumps(_plain(record), ensure_ascii=False, allow_nan=False)
+    return json.dumps(plain(record), ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON can say of a value."""
     if isinstance(value, Candidate):
-        return [value.id, _plain(value.data), _plain(value.logprob)]
+        return [value.id, plain(value.data), plain(value.logprob)]
     if isinstance(value, RECORDS):
         kind = {"event": type(value).__name__} if isinstance(value, events.Event) else {}
-        return kind | {name: _plain(field) for name, field in _told(value)}
+        return kind | {name: plain(field) for name, field in _told(value)}
     if isinstance(value, bytes):
         return _text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value if value is None or isinstance(value, str | int | bool) else _jsonable(value)
 
 
@@ -115,7 +130,7 @@ def _jsonable(value: object) -> Any:
     from pydantic_core import to_jsonable_python
 
     try:
-        return _plain(to_jsonable_python(value, fallback=repr, bytes_mode="base64"))
+        return plain(to_jsonable_python(value, fallback=repr, bytes_mode="base64"))
     except ValueError:  # it contains itself
         return repr(value)
 

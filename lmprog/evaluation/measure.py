@@ -1,0 +1,129 @@
+"""`lp.evaluate`: a program over rows of data, scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from ..batch import as_done, bar_of
+from ..decoders import Decoder
+from ..errors import EvaluationError
+from ..models import Canceller, LanguageModel, choose
+from ..options import Options
+from ..programs import Program
+from ..replay import Body
+from ..run import Captures, Run
+from .data import Data, arguments, chosen, read
+from .metrics import COMPARE, EXPECTED, Function, Metric, metrics, number
+from .result import Evaluation, RowError, Scored
+
+Calls = dict[int, tuple[dict[str, Any], dict[str, Any]]]  # by row: all of it, and what the program takes
+
+
+def evaluate(
+    program: Program[..., Any],
+    data: Data,
+    metric: Metric | Sequence[Metric] | Mapping[Any, float],
+    *,
+    model: LanguageModel | None = None,
+    decoder: Decoder | None = None,
+    seed: int | None = None,
+    progress: bool = False,
+    concurrency: int = 32,
+    rows: Sequence[int] | None = None,
+) -> Evaluation:
+    """Run a program on every row of `data` and score what comes out.
+
+        result = lp.evaluate(card, [{"topic": "cats", "expected": "poem"}, ...], "exact", model=model)
+        result.mean, result.interval, result.errors
+
+    data    dicts, or a .jsonl or .csv file of them. Keys that are parameters of the program are its arguments; all
+            others, such as `expected`, are for the metric
+    metric  a name (see `lmprog.evaluation.metrics`: "exact", "f1", "json", ...), which compares the value with
+            `row["expected"]`, or a function `(row, run) -> float or bool`; a list of them, of which the first is the
+            one that counts; or weights, as in {"exact": 2, "f1": 1}: then their weighted mean is the one that counts
+    seed    as in `map`: each row derives its own from it and its place in `data`
+    progress, concurrency   as in `map`
+    rows    only these rows of `data`, by number; each gives what it gives among all
+
+    What a metric gets of a run is value, text, captures (without `dist` and `certificate`), usage and messages. A row
+    whose run or metric fails scores 0, and is in `Evaluation.errors`.
+
+    Raises EvaluationError for data, rows and metrics that cannot be, or when the metric fails on every row.
+    """
+    functions, table = metrics(metric), read(data)
+    calls = {index: _call(program, table[index], index, functions) for index in chosen(rows, len(table))}
+    chosen_model = choose(model, program.model, program.__name__)
+    options = program._options({"decoder": decoder, "seed": seed})
+    began = time.perf_counter()
+    with bar_of(progress, program.__name__, len(calls)) as bar:
+        found = {}
+        for index, ran in _runs(program, chosen_model, options, calls, concurrency):
+            found[index] = _scored(index, calls[index][0], ran, functions)
+            bar(found[index].usage, found[index].error is not None)
+    result = Evaluation(
+        program=program.__name__,
+        model=chosen_model.name,
+        decoder=repr(options.decoder) if options.decoder is not None else "Argmax()",
+        seed=options.base_seed(),
+        metrics=tuple(functions),
+        rows=tuple([found[index] for index in sorted(found)]),
+        seconds=time.perf_counter() - began,
+    )
+    _check(result)
+    return result
+
+
+def _call(
+    program: Program[..., Any], row: dict[str, Any], index: int, functions: Mapping[str, Function]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    named = next((name for name in functions if name in COMPARE), None)
+    if named is not None and EXPECTED not in row:
+        raise EvaluationError(f"row {index} has no {EXPECTED!r}, with which {named} compares; it has {', '.join(row)}")
+    return row, arguments(program, row, f"row {index}")
+
+
+def _runs(
+    program: Program[..., Any], model: LanguageModel, options: Options, calls: Calls, concurrency: int
+) -> Iterator[tuple[int, Run[Any] | Exception]]:
+    """Each as it is done, by the row's number."""
+    indexes = list(calls)
+
+    def begin(n: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[Any]]:
+        body = Body(program.function, args, kwargs)
+        return program._start(canceller, model, options.for_row(indexes[n]), body)
+
+    with closing(as_done(begin, [own for _, own in calls.values()], concurrency)) as finished:
+        for n, _, done in finished:
+            error = done.exception()
+            if error is not None and not isinstance(error, Exception):
+                raise error
+            yield indexes[n], light(done.result()) if error is None else error
+
+
+def light(run: Run[Any]) -> Run[Any]:
+    """Without what would keep a model, or the records of every token."""
+    captures = [replace(capture, choice=None, certificate=None) for capture in run.captures.all()]
+    return replace(run, captures=Captures(captures), trace=(), tokens=(), requests=())
+
+
+def _scored(index: int, row: dict[str, Any], ran: Run[Any] | Exception, functions: Mapping[str, Function]) -> Scored:
+    zero = (0.0,) * len(functions)
+    if isinstance(ran, Exception):
+        return Scored(index, row, None, zero, RowError(index, type(ran).__name__, str(ran)))
+    try:
+        return Scored(index, row, ran, tuple([number(function(dict(row), ran)) for function in functions.values()]))
+    except Exception as error:  # whatever a user's function raises
+        return Scored(index, row, ran, zero, RowError(index, type(error).__name__, str(error), "metric"))
+
+
+def _check(result: Evaluation) -> None:
+    """A metric that fails everywhere is wrong itself."""
+    failed = [error for error in result.errors if error.where == "metric"]
+    if failed and len(failed) == len([row for row in result.rows if row.run is not None]):
+        first = failed[0]
+        raise EvaluationError(f"the metric fails on every row; on row {first.index}: {first.type}: {first.message}")

@@ -162,6 +162,7 @@ if TYPE_CHECKING:
     from .tools import describe_tools as describe_tools
     from .trace import RequestRecord as RequestRecord
     from .trace import TokenRecord as TokenRecord
+    from .verbalizer import Verbalizer as Verbalizer
 
 _ERRORS = """
 AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError BackendRefused BackendUnreachable BrokenModel
@@ -218,6 +219,7 @@ _HOMES = {
     ".templates": "Template",
     ".tools": "ToolCall describe_tools",
     ".trace": "RequestRecord TokenRecord",
+    ".verbalizer": "Verbalizer",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
+from .class_choice import check_by_scores, decided, question_of
 from .decoders.method import minimal
 from .dist import Dist
 from .errors import ProgramError
@@ -19,7 +22,6 @@ from .fill import DEFAULT_TOKENS, narrowed
 from .grammars import compile
 from .grammars.expr import ANY_TEXT, alt, both, concat, negate, text
 from .holes import Hole
-from .option_tree import nested
 from .question import Question
 from .run import Usage
 from .runtime.remote.model import RemoteModel
@@ -40,6 +42,8 @@ def asking(task: Task, transcript: Transcript, model: RemoteModel) -> Routine[An
     """
     if task.method is not None:
         raise ProgramError(f"{task.method!r} needs the model in this process: servers decode by Argmax and Sample only")
+    if task.hole.words is not None:
+        return (yield from _choosing_class(task, transcript, model))
     ids, _ = transcript.border()
     wanted = wanted_of(task, (spell(model.vocab, transcript.ids) + transcript.pending).decode(errors="replace"))
     request = Request(
@@ -53,6 +57,25 @@ def asking(task: Task, transcript: Transcript, model: RemoteModel) -> Routine[An
     (result,) = yield [request]
     transcript.filled(ids, result.ids, len(result.ids))
     return replace(answered(result, task.logprobs), choice=choice_of(task, ids, model))
+
+
+def _choosing_class(task: Task, transcript: Transcript, model: RemoteModel) -> Routine[Answer]:
+    """By the scores of its words, chosen here. Raises ProgramError for a budget of tokens, and as `scoring`."""
+    check_by_scores(task)
+    if task.hole.max_tokens is not None:
+        raise ProgramError("a class on a server takes no max_tokens: its words are cut into the server's tokens")
+    question = question_of(task, [text for text in task.hole.options or () if text not in task.excluded])
+    words = question.words
+    assert words is not None
+    dist, usage = yield from scoring(question, transcript.border()[0], model)
+    under = {word: value for c in words.words for word, value in dist.words[c].logprobs.items()}
+    word = question.texts[decided(words, np.array([*under.values()]), task.sampling)]
+    c = words.class_of[word]
+    text, logprob = (words.shown[c], dist.logprobs[c]) if words.shown else (word, under[word])
+    transcript.append(text)
+    value = text.encode()
+    known = logprob if task.logprobs else None
+    return Answer(value, tuple(value), "complete", 0, known, usage + Usage(1), choice=lambda: dist)
 
 
 def answered(result: Result, logprobs: bool = False) -> Answer:
@@ -117,6 +140,5 @@ def choice_of(task: Task, ids: Sequence[int], model: RemoteModel) -> Callable[[]
     options = task.hole.options
     if options is None or not model.capabilities.prompt_logprobs:
         return None
-    end = task.follow if nested([text.encode() for text in options]) else b""
-    question = Question(tuple(map(task.hole.parse, options)), options, end=end)
+    question = question_of(task, options)
     return lambda: model.run(scoring(question, ids, model)).result()[0]

@@ -168,4 +168,4 @@ def _calibrated(
     dist: Dist, weights: Mapping[Any, float], intervals: Mapping[Any, tuple[float, float]] | None
 ) -> Calibrated:
     scores = {option: math.log(weights[option]) if weights[option] else -math.inf for option in dist.options}
-    return Calibrated(dist.options, dist.logprobs, scores, dist.norm, None, dist.texts, intervals)
+    return Calibrated(dist.options, dist.logprobs, scores, dist.norm, None, dist.texts, intervals, words=dist.words)

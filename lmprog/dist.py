@@ -26,6 +26,8 @@ class Dist(Mapping[Any, float]):
                sum to 1 - none
     bounds     where all spellings were added up: bounds of each of the `logprobs`. Where there were too many spellings
                to ask for all, these are apart, and the logprobs are of what was asked for
+    words      where the options are the classes of a `Verbalizer`: of each class the distribution over its words, as
+               shares of the class
     """
 
     options: tuple[Any, ...]
@@ -35,6 +37,7 @@ class Dist(Mapping[Any, float]):
     none: float | None = None
     texts: Mapping[Any, str] = field(default_factory=dict, compare=False)
     bounds: Mapping[Any, tuple[float, float]] | None = field(default=None, kw_only=True)
+    words: Mapping[Any, Dist] = field(default_factory=dict, kw_only=True)
 
     @cached_property
     def probs(self) -> dict[Any, float]:

@@ -117,13 +117,7 @@ def distributing_exactly(question: Question, place: Place, model: LanguageModel,
         with np.errstate(invalid="ignore"):
             scores = np.where(scores == -math.inf, scores, scores - alone.logprobs)
         usage += alone.usage
-    return exact_dist(q, summed, scores), usage
-
-
-def exact_dist(question: Question, summed: Summed, scores: Floats) -> Dist:
-    dist = dist_of(question, summed.logprobs, scores)
-    ends = zip(summed.low.tolist(), summed.high.tolist(), strict=True)
-    return replace(dist, bounds=dict(zip(dist.options, ends, strict=True)))
+    return dist_of(q, summed.logprobs, scores, (summed.low, summed.high)), usage
 
 
 # -- holes -------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from .languages import language, options_language, restricted
 
 if TYPE_CHECKING:
     from .monitors.protocol import Monitor
+    from .verbalizer import Verbalizer
 
 Boundary = Literal["heal", "token", "exact"]
 TRIES = 16  # of a hole with a condition that is a function
@@ -36,8 +37,8 @@ class Hole:
 
     `grammar` is the language of its value, None for free text; `kind` says it in a few words. Holes are inert: they
     can be kept, shared and used again; equality is identity. `options` are all its texts where it is a choice between
-    a few: they are chosen by their exact probabilities. `type` is that of the values, where they are plain texts,
-    numbers or dates.
+    a few: they are chosen by their exact probabilities, or classes by those of their `words`. `type` is that of the
+    values, where they are plain texts, numbers or dates.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Hole:
     monitor: Monitor | None = None
     type: Any = None
     json: bool = False
+    words: Verbalizer | None = None
 
     @property
     def free(self) -> bool:
@@ -102,7 +104,7 @@ def gen(
     regex: str | None = None,
     json: Any = None,
     grammar: Grammar | str | None = None,
-    choices: Iterable[Any] | None = None,
+    choices: Iterable[Any] | Verbalizer | None = None,
     where: str | Callable[[Any], object] | None = None,
     tries: int = TRIES,
     stop: str | Sequence[str] | None = None,
@@ -167,7 +169,7 @@ def gen(
             f"a hole has one language source; {' and '.join(given)} were given (compose with lp.Grammar: a & b)"
         )
     source, value = next(iter(given.items()), ("type", str))
-    kind, language_, parse, options = language(source, value, limits)
+    kind, language_, parse, options, words = language(source, value, limits)
     check = where if callable(where) else None
     if where is not None and check is None:
         language_ = restricted(language_, where)
@@ -178,6 +180,8 @@ def gen(
         raise HoleError(f"tries is a whole number of 1 or more, not {tries!r}")
     penalties = (repetition_penalty, presence_penalty, frequency_penalty, logit_bias)
     settings = Settings(decoder, temperature, top_p, top_k, min_p, seed, *penalties)
+    if words is not None and (stop or monitor is not None):
+        raise HoleError("a class is chosen by the scores of its words: it takes no stop and no monitor")
     if monitor is not None:
         from .monitors.protocol import check_monitor
 
@@ -186,11 +190,12 @@ def gen(
     plain = _plain(type if source == "type" else None, language_, parse)
     boundary = check_boundary(boundary)
     json_text = source in ("type", "json") and language_ is not None and options is None
-    return Hole(kind, language_, parse, *bounds, settings, boundary, options, check, tries, monitor, plain, json_text)
+    hole = Hole(kind, language_, parse, *bounds, settings, boundary, options, check, tries, monitor, plain, json_text)
+    return hole if words is None else replace(hole, words=words, type=None)
 
 
 def select(
-    options: Iterable[Any],
+    options: Iterable[Any] | Verbalizer,
     *,
     name: str | None = None,
     decoder: Decoder | None = None,
@@ -210,14 +215,16 @@ def select(
     The same holds for `gen(choices=...)`, bool, Literal and Enum. Of more than 2,000 options, and with penalties or a
     logit_bias, one token is decided after the other.
 
+    A dict, or a `Verbalizer`, has classes and the words that stand for each: the value is the class.
+
     Raises HoleError when there are no options, or when two have the same text.
 
     >>> select([1, 2, 3]).matches("2")
     True
     """
-    kind, grammar, parse, texts = options_language(options)
-    settings = Settings(decoder, temperature, seed=seed)
-    return Hole(kind, grammar, parse, *_checked(name, None, None), settings, check_boundary(boundary), texts)
+    kind, grammar, parse, texts, words = options_language(options)
+    how = Settings(decoder, temperature, seed=seed), check_boundary(boundary)
+    return Hole(kind, grammar, parse, *_checked(name, None, None), *how, texts, words=words)
 
 
 def quote(

@@ -14,15 +14,17 @@ from typing import Any, NamedTuple
 
 from .errors import EmptyLanguage, HoleError, InvalidConstraint
 from .grammars import Grammar, choices, literal
+from .verbalizer import Verbalizer, verbalizer_of
 
 
 class Language(NamedTuple):
-    """`grammar` is None for any text. `options`: all its texts, of a choice between a few."""
+    """`grammar` is None for any text. `options`: all its texts, of a choice between a few; `words`: of classes."""
 
     kind: str
     grammar: Grammar | None
     parse: Callable[[str], Any]
     options: tuple[str, ...] | None = None
+    words: Verbalizer | None = None
 
 
 def language(source: str, value: Any, limits: dict[str, Any]) -> Language:
@@ -140,15 +142,22 @@ def _choices(options: Any, limits: dict[str, Any]) -> Language:
 _SOURCES = {"type": _type, "regex": _regex, "json": _json, "grammar": _grammar, "choices": _choices}
 
 
-def options_language(options: Iterable[Any]) -> Language:
+def options_language(options: Any) -> Language:
     """The language of a choice; a text is read as the option that it was made of."""
+    if (words := verbalizer_of(options)) is not None:
+        texts = tuple(words.values)
+        return Language(_one_of(words.words), _known_options(texts), words.values.__getitem__, texts, words)
     by_text = options_by_text(options)
     texts = tuple(by_text)
-    shown = [repr(text) for text in texts[:4]] + ["…"] * (len(texts) > 4)
-    return Language(f"one of {', '.join(shown)}", _known_options(texts), by_text.__getitem__, texts)
+    return Language(_one_of(texts), _known_options(texts), by_text.__getitem__, texts)
 
 
-def options_by_text(options: Iterable[Any]) -> dict[str, Any]:
+def _one_of(options: Iterable[Any]) -> str:
+    listed = list(options)
+    return f"one of {', '.join([repr(option) for option in listed[:4]] + ['…'] * (len(listed) > 4))}"
+
+
+def options_by_text(options: Any) -> dict[str, Any]:
     """The options by their texts. Raises HoleError."""
     if isinstance(options, str | bytes):
         raise HoleError(f"options are a list, not one {type(options).__name__}: write select([...])")

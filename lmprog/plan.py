@@ -102,7 +102,7 @@ class Node:
 def key_of(hole: Hole) -> tuple[Any, ...]:
     """Holes with the same key ask the same of the model."""
     expr = hole.grammar and hole.grammar.expr
-    return hole.kind, expr, hole.name, hole.stop, hole.max_tokens, hole.settings, hole.boundary
+    return hole.kind, expr, hole.name, hole.stop, hole.max_tokens, hole.settings, hole.boundary, hole.words
 
 
 def nodes(root: Node) -> Iterator[Node]:

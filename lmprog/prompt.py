@@ -15,6 +15,7 @@ from .grammars import Grammar
 from .holes import Boundary, Hole, check_boundary, text_of
 from .languages import options_by_text
 from .question import NORMS, Question
+from .verbalizer import Verbalizer, verbalizer_of
 
 if TYPE_CHECKING:
     from .attempts import Attempt, Otherwise
@@ -133,7 +134,7 @@ class Prompt:
 
     def score(
         self,
-        options: Iterable[Any],
+        options: Iterable[Any] | Verbalizer,
         *,
         norm: Literal["sum", "mean", "pmi"] = "sum",
         premise: str = "",
@@ -164,22 +165,28 @@ class Prompt:
                   they are known: where there are too many spellings to ask for all, `dist.exact` is False. An
                   `lp.Exact(window=, rows=, within=)` says how far to go
 
+        A dict, or a `Verbalizer`, has classes and their words: each word is scored so, and the Dist is of the classes,
+        with its `words` beneath.
+
         Raises HoleError for options that are none, alike, or no list; AmbiguousOptions when one begins another and
         `end` does not tell them apart; ProgramError when the model cannot score (`Scripted`).
         """
         self._check()
-        by_text = options_by_text(options)
+        words = verbalizer_of(options)
+        by_text = options_by_text(options if words is None else words.texts)
         if norm not in NORMS:
             raise HoleError(f"norm is one of {', '.join(NORMS)}, not {norm!r}")
         if none and norm != "sum":
             raise HoleError('none=True needs norm="sum": only those are probabilities of the text')
+        if none and words is not None and (words.combine != "sum" or words.weights):
+            raise HoleError('none=True needs classes that are plain sums of their words: combine="sum", no weights')
         if premise and norm != "pmi":
             raise HoleError('premise= is what norm="pmi" compares with')
         if not isinstance(exact, bool | Exact):
             raise HoleError(f"exact is True, False or an lp.Exact(...), not {exact!r}")
         how = Exact() if exact is True else exact or None
         question = Question(
-            tuple(by_text.values()), tuple(by_text), norm, text_of(premise), none, text_of(end).encode(), how
+            tuple(by_text.values()), tuple(by_text), norm, text_of(premise), none, text_of(end).encode(), how, words
         )
         return self._session.score(question, check_boundary(boundary))
 

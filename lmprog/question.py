@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .covers import Exact
+    from .verbalizer import Verbalizer
 
 NORMS = ("sum", "mean", "pmi")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What `Prompt.score` was asked."""
+    """What `Prompt.score` was asked. `words`: the texts are words, and classes of them are what is asked about."""
 
     values: tuple[Any, ...]
     texts: tuple[str, ...]
@@ -22,3 +23,4 @@ class Question:
     none: bool = False
     end: bytes = b""
     exact: Exact | None = None
+    words: Verbalizer | None = None

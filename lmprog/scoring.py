@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -196,13 +196,21 @@ def _border(
 
 
 def choosing(
-    texts: tuple[str, ...], end: bytes, place: Place, model: LanguageModel, sampling: Sampling
+    texts: tuple[str, ...],
+    end: bytes,
+    place: Place,
+    model: LanguageModel,
+    sampling: Sampling,
+    decide: Callable[[Floats], int] | None = None,
 ) -> Routine[tuple[int, tuple[int, ...], Usage]]:
-    """The most probable option, or one drawn from the distribution of all: its number, its tokens, what it cost."""
+    """The most probable option, or one drawn from the distribution of all, or what `decide` takes, told (relative)
+    log-probabilities: its number, its tokens, what it cost."""
     tree = option_tree(model.vocab, spell(model.vocab, place.border), texts, end)
     asker = Asker(place.sent)
     if tree.top.leaf:
         at = tree.top.option or 0
+    elif decide is not None:
+        at = decide((yield from _all(tree, asker)))
     elif sampling.greedy:
         at = yield from _best(tree.top, asker)
     else:
@@ -309,14 +317,18 @@ def distributing(question: Question, place: Place, model: LanguageModel, heal: b
     return dist_of(q, weighed.logprobs, scores), usage
 
 
-def dist_of(question: Question, logprobs: Floats, scores: Floats) -> Dist:
+def dist_of(question: Question, logprobs: Floats, scores: Floats, bounds: tuple[Floats, Floats] | None = None) -> Dist:
+    """Of the options, or of the classes of words. `bounds`: the lower and the upper ones of the logprobs."""
     names = keys(question.values, question.texts)
     none = max(0.0, 1 - float(np.exp(logprobs).sum())) if question.none else None
-    return Dist(
+    ends = None if bounds is None else zip(bounds[0].tolist(), bounds[1].tolist(), strict=True)
+    dist = Dist(
         names,
         dict(zip(names, logprobs.tolist(), strict=True)),
         dict(zip(names, scores.tolist(), strict=True)),
         question.norm,
         none,
         dict(zip(names, question.texts, strict=True)),
+        bounds=None if ends is None else dict(zip(names, ends, strict=True)),
     )
+    return dist if question.words is None else question.words.folded(dist)

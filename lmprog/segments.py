@@ -122,9 +122,10 @@ class Segment(Builder):
 
 
 def alone(item: Fill) -> bool:
-    """Whether a hole needs a request of its own: only that keeps its budget, or tells its end."""
+    """Whether a hole needs a request of its own: only that keeps its budget, tells its end, or scores its words."""
     hole = item.hole
-    return bool(hole.stop) or hole.max_tokens is not None or (hole.grammar is None and not item.follow)
+    bounded = bool(hole.stop) or hole.max_tokens is not None
+    return bounded or hole.words is not None or (hole.grammar is None and not item.follow)
 
 
 def _unknown(pieces: Sequence[Piece], values: Values) -> bool:

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .class_choice import chances, check_by_scores, decided, question_of
 from .covers import Exact
 from .dist import Dist
 from .errors import BudgetError, EmptyLanguage, SamplingError
-from .exact import exact_dist, exact_place, summing
+from .exact import exact_place, summing
 from .models import LanguageModel
-from .option_tree import Node, OptionTree, nested, option_tree
+from .option_tree import Node, OptionTree, option_tree
 from .question import Question
 from .run import Usage
 from .runtime.request import Result
 from .runtime.routine import Routine
-from .runtime.sampling import Sampling
-from .scoring import Place, Weighed, choosing, dist_of, distributing, drawn, weighing
+from .scoring import Floats, Place, Weighed, choosing, dist_of, distributing, drawn, weighing
 from .task import Answer, Task, covering
 from .trace import TOP, Attempt
 from .transcript import Transcript, spell
@@ -30,8 +30,9 @@ MANY = 2000  # options; of more, the tokens decide one after the other
 
 def decided_by_scores(task: Task, model: LanguageModel) -> bool:
     """Whether the hole is a choice between options, made by their scores. Penalties, biases and monitors judge single
-    tokens."""
+    tokens. Raises HoleError where classes cannot be chosen so."""
     hole = task.hole
+    check_by_scores(task)
     if hole.options is None or hole.stop or hole.monitor is not None or len(hole.options) > MANY:
         return False
     if task.method is not None and not task.method.choices:
@@ -69,10 +70,8 @@ class _Selecting:
         self.task, self.transcript, self.model = task, transcript, model
         self.place = exact_place(transcript, model, Exact()) if task.exact else Place.of(transcript, model, task.heal)
         self.prefix = spell(model.vocab, self.place.border)
-        options = _fitting(task, self.prefix, model)
-        self.end = task.follow if nested([text.encode() for text in options]) else b""
-        self.question = Question(tuple(map(task.hole.parse, options)), options, end=self.end)
-        self.texts = options
+        self.question = question_of(task, _fitting(task, self.prefix, model))
+        self.texts, self.words, self.end = self.question.texts, self.question.words, self.question.end
         self.began = time.perf_counter()
 
     def run(self) -> Routine[Answer]:
@@ -80,27 +79,49 @@ class _Selecting:
             return (yield from self._exactly())
         choice = Choice(self.question, self.place, self.model)
         if not (self.task.logprobs or self.task.trace):
-            at, path, usage = yield from choosing(self.texts, self.end, self.place, self.model, self.task.sampling)
+            decide = None if self.words is None else self._decide
+            at, path, usage = yield from choosing(
+                self.texts, self.end, self.place, self.model, self.task.sampling, decide
+            )
             return self._answer(at, path, None, usage, (), choice)
         weighed = yield from weighing(self.texts, self.end, self.place, self.model)
         choice.known = dist_of(self.question, weighed.logprobs, weighed.logprobs)
-        sampling = self.task.sampling
-        at = int(weighed.logprobs.argmax()) if sampling.greedy else drawn(weighed.logprobs, sampling)
+        at = self._decide(weighed.logprobs)
         tree = option_tree(self.model.vocab, self.prefix, self.texts, self.end, self.place.border)
         path = tree.paths[at] or ()
-        attempts = (self._attempt(at, path, weighed, tree),) if self.task.trace else ()
-        return self._answer(at, path, float(weighed.logprobs[at]), weighed.usage, attempts, choice)
+        traced = self.task.trace and not self._shown
+        attempts = (self._attempt(at, path, weighed, tree),) if traced else ()
+        return self._answer(at, path, self._logprob(weighed.logprobs, at), weighed.usage, attempts, choice)
+
+    def _decide(self, values: Floats) -> int:
+        """Which of the texts, by their log-probabilities."""
+        sampling = self.task.sampling
+        if self.words is not None:
+            return decided(self.words, values, sampling)
+        return int(values.argmax()) if sampling.greedy else drawn(values, sampling)
+
+    @property
+    def _shown(self) -> bool:
+        """What is appended is none of the texts that are scored."""
+        return self.words is not None and bool(self.words.shown)
+
+    def _logprob(self, values: Floats, at: int) -> float:
+        """Of the text, or of the class that another text is shown for."""
+        if self.words is None or not self.words.shown:
+            return float(values[at])
+        return float(self.words.combined(values)[[*self.words.words].index(self.words.class_of[self.texts[at]])])
 
     def _exactly(self) -> Routine[Answer]:
         """By the probabilities of the options as strings."""
         summed = yield from summing(self.texts, self.end, self.place, self.model, Exact())
-        choice = Choice(self.question, self.place, self.model, exact_dist(self.question, summed, summed.logprobs))
-        values, sampling = summed.logprobs, self.task.sampling
+        values = summed.logprobs
+        dist = dist_of(self.question, values, values, (summed.low, summed.high))
+        choice = Choice(self.question, self.place, self.model, dist)
         if values.max() == -math.inf:
             raise SamplingError("the model gives every option the probability 0")
-        at = int(values.argmax()) if sampling.greedy else drawn(values, sampling)
+        at = self._decide(values)
         path = tuple(self.model.vocab.encode(self.prefix + self.texts[at].encode()))
-        return self._answer(at, path, float(values[at]), summed.usage, (), choice)
+        return self._answer(at, path, self._logprob(values, at), summed.usage, (), choice)
 
     def _answer(
         self,
@@ -112,6 +133,9 @@ class _Selecting:
         choice: Choice,
     ) -> Answer:
         value = self.texts[at].encode()
+        if self.words is not None and self.words.shown:
+            value = self.words.shown[self.words.class_of[self.texts[at]]].encode()
+            path = tuple(self.model.vocab.encode(self.prefix + value))
         tokens = covering(self.model.vocab.token_bytes, path, len(self.prefix), len(value))
         self.transcript.filled(self.place.sent, path, len(self.prefix) + len(value))
         spent = Usage(1, 0, 0, 0, len(tokens), time.perf_counter() - self.began)
@@ -124,7 +148,10 @@ class _Selecting:
         """The choice as if its tokens had been generated one after the other."""
         size = len(self.prefix) + len(self.texts[at].encode())
         path = path[: covering(self.model.vocab.token_bytes, path, 0, size).stop]
-        places = list(_places(tree.root, path, weighed, self.task.sampling))
+        temperature = self.task.sampling.temperature or 1.0
+        values = weighed.logprobs
+        draws = values / temperature if self.words is None else chances(self.words, values, temperature)
+        places = list(_places(tree.root, path, weighed, draws))
         result = Result(
             ids=list(path),
             finish="complete",
@@ -154,10 +181,11 @@ class _Step:
     allowed: int
 
 
-def _places(node: Node, path: Sequence[int], weighed: Weighed, sampling: Sampling) -> list[_Step]:
+def _places(node: Node, path: Sequence[int], weighed: Weighed, draws: Floats) -> list[_Step]:
+    """`draws`: the (relative) log-probability that each option is taken."""
     steps = []
     for token in path:
-        masses = {t: _mass(kid, weighed, sampling) for t, kid in node.kids.items()}
+        masses = {t: _mass(kid, draws) for t, kid in node.kids.items()}
         whole = sum(masses.values())
         shares = {t: math.log(m / whole) if m else -math.inf for t, m in masses.items() if whole and (m or t == token)}
         raw, allowed = weighed.steps[node], sum(m > 0 for m in masses.values())
@@ -169,13 +197,10 @@ def _places(node: Node, path: Sequence[int], weighed: Weighed, sampling: Samplin
     return steps
 
 
-def _mass(node: Node, weighed: Weighed, sampling: Sampling) -> float:
-    """How probable the options below a node are, at the temperature of the choice."""
+def _mass(node: Node, draws: Floats) -> float:
+    """How probable the options below a node are."""
     options = [found.option for found in node.walk() if found.option is not None]
-    if not options:
-        return 0.0
-    values = (weighed.logprobs[options] - weighed.logprobs.max()) / (sampling.temperature or 1.0)
-    return float(np.exp(values).sum())
+    return float(np.exp(draws[options] - draws.max()).sum()) if options else 0.0
 
 
 def _top(values: dict[int, float]) -> dict[int, float]:

@@ -75,3 +75,31 @@ def test_who_does_not_tell_is_not_asked(random_model: RandomModel, kind: str) ->
         run = program(lambda p: p("x:", select(["a", "b"], name="x"))).run(model=model)
         with pytest.raises(lp.ProgramError, match="no dist"):
             _ = run.captures["x"].dist
+
+
+@pytest.mark.parametrize("combine", ["sum", "mean", "max"])
+def test_classes_are_chosen_by_the_scores_of_their_words(table: TableModel, combine: Any) -> None:
+    words = lp.Verbalizer({"one": ["ab", "ca"], "two": ["b", "cca"]}, combine=combine)
+    fill = program(lambda p: p("a:", select(words, name="x"), " ", select(["a", "b"]), " ", select(words, name="y")))
+    here = fill.run(model=table)
+    with serving(table, "vllm") as server, lp.connect(server.url) as model:
+        there, drawn = fill.run(model=model), fill.run(model=model, decoder=lp.Sample(seed=3))
+
+    assert (here.text, here.value) == (there.text, there.value)
+    assert dict(here.captures["x"].dist) == pytest.approx(dict(there.captures["x"].dist))
+    assert drawn.captures["y"].text in words.words[drawn.value[2]]
+
+
+def test_classes_need_a_server_that_tells_scores(random_model: RandomModel) -> None:
+    words = {"one": ["ab", "ca"], "two": ["b"]}
+    for kind, hole, why in (
+        ("llama.cpp", select(words), "does not tell how probable given texts are"),
+        ("vllm", lp.gen(choices=words, max_tokens=2), "takes no max_tokens"),
+    ):
+        fill = program(lambda p, hole: p("x:", hole))
+        with (
+            serving(random_model, kind) as server,
+            lp.connect(server.url) as model,
+            pytest.raises(lp.ProgramError, match=why),
+        ):
+            fill(hole, model=model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -109,6 +110,15 @@ class Vocabulary:
     def ids(self) -> dict[bytes, int]:
         """Token bytes to the least id that spells them."""
         return {t: i for i, t in reversed(list(enumerate(self.token_bytes))) if t}
+
+    @cached_property
+    def spelling(self) -> bytes:
+        """Equal for vocabularies with the same text under the same ids, whatever special tokens they have."""
+        digest = hashlib.blake2b()
+        for i, token in enumerate(self.token_bytes):
+            if token:
+                digest.update(b"%d:%d:%b" % (i, len(token), token))
+        return digest.digest()
 
     @cached_property
     def eos_row(self) -> npt.NDArray[np.int32]:

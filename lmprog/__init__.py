@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .decoders.potentials import Potential as Potential
     from .decoders.potentials import Prefix as Prefix
     from .decoders.potentials import Twist as Twist
+    from .decoders.proxy import Proxy as Proxy
     from .decoders.rejection import Rejection as Rejection
     from .decoders.smc import AWRS as AWRS
     from .decoders.smc import SMC as SMC
@@ -190,6 +191,7 @@ _HOMES = {
     ".decoders.lookahead": "Lookahead",
     ".decoders.nearness": "Near",
     ".decoders.potentials": "Also Guess LogWeight Potential Prefix Twist",
+    ".decoders.proxy": "Proxy",
     ".decoders.rejection": "Rejection",
     ".decoders.smc": "AWRS SMC",
     ".dist": "Dist",

@@ -16,8 +16,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from .check import check
 from .choice import begin
-from .errors import ContextOverflow, DeadlineExceeded, EngineClosed, OutOfSlots, QueueFull, RequestError
+from .errors import DeadlineExceeded, EngineClosed, QueueFull
 from .handle import Handle, Pending
 from .loop import Loop, log
 from .metrics import exposition
@@ -114,6 +115,11 @@ class Engine:
             _cancel_all(handles)
             raise
         return handles
+
+    def lend(self, request: Request) -> Handle:
+        """Start a request of a routine that runs on another engine. It takes no place in the queue and never waits for
+        one. Raises as `submit`."""
+        return self._launch([self._enter(request)], [])[0]
 
     async def asubmit(self, request: Request) -> Handle:
         """`submit` for coroutines: awaits room in the queue."""
@@ -233,7 +239,9 @@ class Engine:
             thread = self._thread
             self._wake.notify()
         self._places.close(EngineClosed(self._closed))
-        if thread is not None and thread is not threading.current_thread():
+        if thread is None:
+            self._courses.fail_all(EngineClosed(self._closed))
+        elif thread is not threading.current_thread():
             thread.join()
 
     def __enter__(self) -> Engine:
@@ -246,27 +254,7 @@ class Engine:
 
     def _enter(self, request: Request) -> Sequence:
         seq = Sequence(request)
-        longest = seq.prompt + max(1, request.max_tokens)
-        if seq.prompt == 0 or request.max_tokens < (not request.asks):
-            raise RequestError("a request needs at least one prompt token (the BOS, say) and max_tokens of 1 or more")
-        if request.asks:
-            _check_asks(request, self.runner.width)
-        if int(seq.ids[: seq.prompt].min()) < 0 or int(seq.ids[: seq.prompt].max()) >= self.runner.width:
-            raise RequestError(f"prompt ids must lie in [0, {self.runner.width})")
-        if request.timeout is not None and not 0 < request.timeout < math.inf:
-            raise RequestError(f"a timeout must be a finite number of seconds above 0, or None, not {request.timeout}")
-        if longest > self.runner.context:
-            raise ContextOverflow(
-                f"{seq.prompt} prompt tokens and max_tokens={request.max_tokens} make {longest}, "
-                f"but the model's context is {self.runner.context}: shorten the prompt or lower max_tokens"
-            )
-        if longest > self._scheduler.pool.size:
-            raise OutOfSlots(
-                f"{seq.prompt} prompt tokens and max_tokens={request.max_tokens} need {longest} KV slots, "
-                f"the engine has {self._scheduler.pool.size}: load the model with more slots"
-            )
-        if request.top_logprobs < 0:
-            raise RequestError(f"top_logprobs must be 0 or more, not {request.top_logprobs}")
+        check(seq, self.runner.width, self.runner.context, self._scheduler.pool.size)
         seq.rng = generator(request.sampling)
         if request.sampling.changes_logits:
             seq.penalties = Penalties(request.sampling, seq.ids[: seq.prompt], self.vocab.size)
@@ -402,16 +390,6 @@ class Engine:
             seq.error = error
             self._settle(seq)
         self._courses.fail_all(error)
-
-
-def _check_asks(request: Request, width: int) -> None:
-    if request.max_tokens or request.constraint is not None:
-        raise RequestError("a request with asks generates nothing: it has max_tokens=0 and no constraint")
-    for ask in request.asks:
-        if not 1 <= ask.after <= len(request.ids):
-            raise RequestError(f"an ask is about what comes after 1 to {len(request.ids)} ids, not {ask.after}")
-        if not len(ask.tokens) or int(ask.tokens.min()) < 0 or int(ask.tokens.max()) >= width:
-            raise RequestError(f"an ask names tokens, of which the ids lie in [0, {width})")
 
 
 def _exceeded(seq: Sequence) -> DeadlineExceeded:

@@ -85,6 +85,10 @@ class Model:
         """Start a request on the engine; see `Engine.submit`."""
         return self.engine.submit(request, block=block, timeout=timeout)
 
+    def lend(self, request: Request) -> Handle:
+        """Start a request of a routine that runs on another model; see `Engine.lend`."""
+        return self.engine.lend(request)
+
     def run(
         self, routine: Routine[T], *, group: Hashable = None, block: bool = True, timeout: float | None = None
     ) -> Pending[T]:

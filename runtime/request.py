@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .sampling import Sampling
 from .wanted import Wanted
+
+if TYPE_CHECKING:
+    from .handle import Handle
 
 Finish = Literal["stop", "complete", "length", "cancelled", "deadline"]
 
@@ -38,6 +41,12 @@ class Vocab(Protocol):
     def size(self) -> int: ...
     @property
     def eos(self) -> frozenset[int]: ...
+
+
+class Lender(Protocol):
+    """A model that answers requests of routines that run on another one."""
+
+    def lend(self, request: Request) -> Handle: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +88,8 @@ class Request:
     `timeout` seconds from its submission the request fails with DeadlineExceeded, which holds what there was.
     With speculate=False nothing is drafted for it; where an engine has drafters, that changes its speed only.
     `wanted` says the same as the constraint, for models that are elsewhere; an engine of this process does not read it.
+    `model` is another model in this process that is to answer it, where a routine asks more than the one it runs on
+    (runtime/routine.py); `ids` and tokens are those of that model.
     `on_tokens` is called on the engine's thread with the new tokens of each step; it must be quick, and an exception
     in it ends this request.
     """
@@ -100,6 +111,7 @@ class Request:
     on_tokens: Callable[[list[int]], object] | None = None
     speculate: bool = True
     wanted: Wanted | None = None
+    model: Lender | None = None
 
     @property
     def scored(self) -> bool:

@@ -8,6 +8,9 @@
 A routine is a generator. Every yield hands over requests; when all of them have ended it is resumed on the engine's
 thread, before the next step, with their results in order, or the first exception among them is thrown into it. So no
 thread sleeps while it waits, and no step is lost between two rounds; its own code must be quick.
+
+A request that names another `model` runs on that one's engine, beside those of the round that stay here. Neither engine
+waits for the other: whichever ends the last request of a round rouses the thread of the routine's own engine.
 (Considered: coroutines. Their `await` would need an event loop in the engine, and gives nothing that `yield` does not.)
 """
 
@@ -16,8 +19,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Iterator
 from collections.abc import Sequence as Items
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -81,12 +85,14 @@ class Course:
         if not self.due:
             return
         self.due = False
+        if not all([handle.done() for handle in self.round]):  # it was roused twice, and has gone on since
+            return
         try:
             resume = self._resumption()
             while True:
                 requests = resume()
                 try:
-                    self._start([self.courses.enter(self._own(request)) for request in requests])
+                    self._start(requests)
                     break
                 except Exception as error:  # known before they could run
                     resume = self._throwing(error)
@@ -123,16 +129,21 @@ class Course:
     def _own(self, request: Request) -> Request:
         return request if request.group is self.group else replace(request, group=self.group)
 
-    def _start(self, seqs: list[Sequence]) -> None:
+    def _start(self, requests: Items[Request]) -> None:
+        """Raises what is wrong with one of them; none runs then."""
+        requests = [self._own(request) for request in requests]
+        seqs = [self.courses.enter(request) for request in requests if request.model is None]
         with self._lock:
             if self._cancelled:
                 raise RoutineCancelled("the routine was cancelled")
-            placed, self.placed = self.placed and bool(seqs), self.placed and not seqs
-            self._left = len(seqs)
-            self.round = self.courses.launch(seqs, seqs[:1] if placed else [])
+            with _lent(requests) as lent:
+                placed, self.placed = self.placed and bool(seqs), self.placed and not seqs
+                own = iter(self.courses.launch(seqs, seqs[:1] if placed else []))
+            self._left = len(requests)
+            self.round = [handle or next(own) for handle in lent]
         for handle in self.round:
             handle.future.add_done_callback(self._ended)
-        if not seqs:
+        if not requests:
             self.courses.resume(self)
 
     def _ended(self, _: object) -> None:
@@ -145,8 +156,11 @@ class Course:
     def _cancel(self) -> None:
         with self._lock:
             self._cancelled = True
-            under_way = self.round
-        for handle in under_way:
+        self.drop()
+
+    def drop(self) -> None:
+        """End what it waits for."""
+        for handle in self.round:
             handle.cancel()
 
     def _end(self, value: Any = None, error: BaseException | None = None) -> None:
@@ -213,9 +227,12 @@ class Courses:
                 self.resume(course)
 
     def fail_all(self, error: EngineClosed) -> None:
+        """The engine has ended. Those that wait for other engines fail when these have let go of their requests."""
         while self.ready:
             self.ready[0].fail(error)
             self.ready.popleft()
+        for course in list(self._all):
+            course.drop()
 
     def forget(self, course: Course) -> bool:
         """It ends. False: it has ended already."""
@@ -224,3 +241,18 @@ class Courses:
         if course.placed:
             self._vacate(course.group)
         return True
+
+
+@contextmanager
+def _lent(requests: Items[Request]) -> Iterator[list[Handle | None]]:
+    """Start those of other models; None for all others. They are cancelled where the rest of a round cannot begin."""
+    handles: dict[int, Handle] = {}
+    try:
+        for i, request in enumerate(requests):
+            if request.model is not None:
+                handles[i] = request.model.lend(replace(request, model=None))
+        yield [handles.get(i) for i in range(len(requests))]
+    except BaseException:
+        for handle in handles.values():
+            handle.cancel()
+        raise

@@ -1,109 +1,78 @@
-"""Contrastive decoding: what a part of the prompt makes more probable becomes more probable still."""
+"""Contrastive decoding: what a part of the prompt, or a better model, makes more probable becomes still more so."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import NoSample, SamplingError
+from ..errors import SamplingError
 from ..models import LanguageModel
-from ..runtime.routine import Routine, together
-from ..runtime.sampling import Sampling
+from ..runtime.model import Model
+from ..runtime.routine import Routine
+from .blending import Blended, check_models, check_share, gained, only_plausible, outcomes, places_of
 from .method import Outcome, Problem
-from .places import Floats, Places, Row, draw, logsum
+from .places import Floats, Row
 from .potentials import Also, prompts
-from .whole import check_weighs
-
-LEAST = -1e9  # stands for the logarithm of nothing where it is subtracted
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Blended):
     """Chooses tokens by what they gain from a part of the prompt (context-aware decoding: Shi et al. 2023, "Trusting
-    Your Evidence: Hallucinate Less with Context-aware Decoding"). Under the mask, the logit of a token is
+    Your Evidence: Hallucinate Less with Context-aware Decoding"), or from a better model (Li et al. 2022, "Contrastive
+    Decoding: Open-ended Text Generation as Optimization"). Under the mask, the logit of a token is
 
-        log p(token | the prompt) + alpha × (log p(token | the prompt) - log p(token | the other prompt))
+        log p(token | the prompt) + alpha × (log p(token | the prompt) - log q(token | the other prompt))
 
     drop         the other prompt is that of the hole without this text, where it stands last: a document, say
-    against      the other prompt is this text
+    against      the other prompt is this text; with neither it is that of the hole
+    amateur      q is this model's, of the same vocabulary; else it is the same model's
+    alpha        math.inf: the difference alone counts, as in Li et al.; plausible=0.1 is their value for it
     plausible    only tokens of at least this share of the most probable one's probability, behind the prompt, may come
-                 (Li et al. 2022, "Contrastive Decoding: Open-ended Text Generation as Optimization")
-    temperature  0 takes the best token; above, tokens are drawn, with a `seed` reproducibly
 
-    The end of a value counts as one more token, however the value ends (see `lmprog.decoders.places`). Both prompts are
-    asked together, for every token. The end of the text before the hole is not spelt anew. Log-probabilities in
-    captures and traces are those behind the prompt alone.
-
-    Raises SamplingError for settings that change single tokens (top_p, penalties), and where the text before a hole
-    does not have what is to be dropped; NoSample where a monitor leads into a dead end.
+    See `Blended` for `temperature`, `seed`, and what is raised; also SamplingError where the text before a hole does
+    not have what is to be dropped, or the amateur has another vocabulary.
     """
 
     drop: str | None = None
     against: str | None = None
     alpha: float = 0.5
     plausible: float = 0.0
-    temperature: float = 0.0
-    seed: int | None = None
+    amateur: Model | None = None
 
     def __post_init__(self) -> None:
         self.sampling()
-        if bool(self.drop) == (self.against is not None):
-            raise SamplingError("Contrast takes either the text to drop from the prompt or another prompt (against=)")
-        if not (math.isfinite(self.alpha) and self.alpha >= 0):
-            raise SamplingError(f"alpha is a finite number of 0 or more, not {self.alpha!r}")
-        if not 0 <= self.plausible <= 1:
-            raise SamplingError(f"plausible lies in [0, 1], not {self.plausible!r}")
-
-    @property
-    def choices(self) -> bool:
-        return False
-
-    @property
-    def heals(self) -> bool:
-        return False
-
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, seed=self.seed)
+        if self.drop is not None and self.against is not None:
+            raise SamplingError(
+                "Contrast takes the text to drop from the prompt or another prompt (against=), not both"
+            )
+        if not self.drop and self.against is None and (self.amateur is None or self.drop == ""):
+            raise SamplingError(
+                "Contrast needs a text to drop from the prompt, another prompt (against=), or an amateur"
+            )
+        if math.isnan(self.alpha) or self.alpha < 0:
+            raise SamplingError(f"alpha is a number of 0 or more, not {self.alpha!r}")
+        check_share(self.plausible)
+        if self.amateur is not None:
+            check_models(amateur=self.amateur)
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
-        check_weighs(self, problem)
-        ours, theirs = _places(problem, problem.request.ids), _places(problem, self._other(problem))
-        sampling = problem.request.sampling
-        rng, temperature = np.random.default_rng(sampling.seed), sampling.temperature or 1.0
-        spot, finish = ours.start, ours.over(ours.start)
-        logprobs: list[float] = []
-        masked: list[float] = []
-        while finish is None:
-            (row,), (other,) = yield from together([ours.rows([spot]), theirs.rows([spot])])
-            weights = self._weights(row, other) / temperature
-            if weights.max() == -math.inf:
-                raise NoSample("nothing may come any more, and the value may not end here: a monitor led to this")
-            at = int(weights.argmax()) if sampling.greedy else draw(weights, rng.random())
-            after = ours.after(spot, int(row.tokens[at])) if at < len(row.tokens) else None
-            if after is None:
-                finish = "length" if spot.left <= 0 else "stop"
-            else:
-                logprobs.append(float(row.weights[at]))
-                masked.append(float(weights[at]) - logsum(weights))
-                spot, finish = after, ours.over(after)
-        ours.tally.computed += theirs.tally.computed
-        return Outcome(ours.tally.result(spot.ids, finish, spot.state, logprobs, masked))
+        places = [places_of(problem), places_of(problem, self._other(problem), self.amateur)]
+        return (yield from self.blended(problem, places, self._weights))
 
-    def _weights(self, row: Row, other: Row) -> Floats:
-        """Of the row's tokens, then of the end, at temperature 1."""
-        ours, theirs = np.append(row.weights, row.end), np.append(other.weights, other.end)
-        weights: Floats = ours + self.alpha * (np.maximum(ours, LEAST) - np.maximum(theirs, LEAST))
-        if self.plausible:
-            weights[ours < ours.max() + math.log(self.plausible)] = -math.inf
-        return weights
+    def _weights(self, rows: Sequence[Row]) -> Floats:
+        ours, theirs = map(outcomes, rows)
+        gain = gained(ours, theirs)
+        weights = np.where(ours > -math.inf, gain, ours) if math.isinf(self.alpha) else ours + self.alpha * gain
+        return only_plausible(weights, ours, self.plausible)
 
     def _other(self, problem: Problem) -> Sequence[int]:
         if self.against is not None:
             return prompts([Also(self.against)], problem)[0][0]
-        assert self.drop is not None
+        if self.drop is None:
+            return problem.request.ids
         return without(problem.request.ids, self.drop, problem.model) or sorted(problem.model.vocab.eos)[:1]
 
 
@@ -122,7 +91,3 @@ def without(ids: Sequence[int], drop: str, model: LanguageModel) -> list[int]:
     first, last = int(np.searchsorted(ends, begin, side="right")), int(np.searchsorted(ends, end))
     left = data[int(ends[first]) - len(texts[first]) : begin] + data[end : int(ends[last])]
     return [*ids[:first], *model.vocab.encode(left), *ids[last + 1 :]]
-
-
-def _places(problem: Problem, ids: Sequence[int]) -> Places:
-    return Places(replace(problem, request=replace(problem.request, ids=ids, sampling=Sampling(1.0))))

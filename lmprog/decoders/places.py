@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BudgetError, EmptyLanguage
+from ..runtime.model import Model
 from ..runtime.request import Ask, Finish, Request
 from ..runtime.routine import Routine
 from .method import Problem, Tally
@@ -67,9 +68,12 @@ class Places:
 
     before   other prompts that the value is to fit as well, with their powers: weights are then the sums of
              power × log-probability, over all prompts
+    by       another model that is asked instead, of the same text tokens; its own ends of text are the end
     """
 
-    def __init__(self, problem: Problem, before: Sequence[tuple[Sequence[int], float]] = ()) -> None:
+    def __init__(
+        self, problem: Problem, before: Sequence[tuple[Sequence[int], float]] = (), by: Model | None = None
+    ) -> None:
         request = problem.request
         self.problem, self.constraint = problem, problem.constraint
         self.temperature = request.sampling.temperature
@@ -77,7 +81,8 @@ class Places:
         self.whole = problem.hole.grammar is not None
         self.start = Spot((), problem.state, request.max_tokens)
         self.tally = Tally()
-        self._eos = np.array(sorted(problem.model.vocab.eos), np.int32)
+        self._by = by
+        self._eos = np.array(sorted((by or problem.model).vocab.eos), np.int32)
         self._ends = [stop.encode() for stop in problem.hole.stop] or [problem.follow] * bool(problem.follow)
         self._allowed: dict[tuple[int, int | None], Ids] = {}
 
@@ -121,7 +126,7 @@ class Places:
                     raise
                 rows[spot] = NOTHING
         results = yield [
-            Request([*ids, *spot.ids], 0, asks=[Ask(len(ids) + len(spot.ids), tokens)])
+            Request([*ids, *spot.ids], 0, asks=[Ask(len(ids) + len(spot.ids), tokens)], model=self._by)
             for spot, tokens in asked
             for ids, _ in self.prompts
         ]
@@ -141,7 +146,7 @@ class Places:
                 self._allowed.pop(next(iter(self._allowed)))
             row = self.constraint.mask(spot.state, budget)
             bits = np.unpackbits(row.view(np.uint8), bitorder="little")[: self.problem.model.vocab.size]
-            bits[self._eos] = 0
+            bits[sorted(self.problem.model.vocab.eos)] = 0
             found = self._allowed[key] = np.flatnonzero(bits).astype(np.int32)
         return found
 

@@ -123,6 +123,8 @@ class RemoteModel:
                 task.cancel()
 
     def _answer(self, request: Request) -> Coroutine[Any, Any, Result]:
+        if request.model is not None:
+            raise RequestError(f"a routine that runs on {self.url} can ask no other model")
         if request.asks:
             raise RequestError(f"{self.url} does not tell how probable given tokens are")
         if isinstance(request, Scoring):

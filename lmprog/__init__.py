@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from .decoders.arithmetic import Arithmetic as Arithmetic
     from .decoders.asap import ASAp as ASAp
     from .decoders.beam import Beam as Beam
+    from .decoders.best_first import BestFirst as BestFirst
     from .decoders.best_of import BestOf as BestOf
+    from .decoders.confident import Confident as Confident
     from .decoders.consistent import Consistent as Consistent
     from .decoders.contrast import Contrast as Contrast
     from .decoders.exhaustive import Exhaustive as Exhaustive
     from .decoders.lookahead import Lookahead as Lookahead
+    from .decoders.mcts import MCTS as MCTS
     from .decoders.nearness import Near as Near
     from .decoders.potentials import Also as Also
     from .decoders.potentials import Guess as Guess
@@ -184,11 +187,14 @@ _HOMES = {
     ".decoders.arithmetic": "Arithmetic",
     ".decoders.asap": "ASAp",
     ".decoders.beam": "Beam",
+    ".decoders.best_first": "BestFirst",
     ".decoders.best_of": "BestOf",
+    ".decoders.confident": "Confident",
     ".decoders.consistent": "Consistent",
     ".decoders.contrast": "Contrast",
     ".decoders.exhaustive": "Exhaustive",
     ".decoders.lookahead": "Lookahead",
+    ".decoders.mcts": "MCTS",
     ".decoders.nearness": "Near",
     ".decoders.potentials": "Also Guess LogWeight Potential Prefix Twist",
     ".decoders.proxy": "Proxy",

@@ -30,6 +30,7 @@ class Certificate:
     bias          an upper bound, in nats, on the divergence of what the decoder draws from its target; 0 is exact
     ess           effective sample size of the particles after each step
     particles     all values that were weighed, the heaviest first; or, where one was chosen, the best first
+    gap           by how much another value can be better than this one, at most, in what they are ranked by; 0: none
     """
 
     logZ: float | None = None
@@ -38,3 +39,4 @@ class Certificate:
     bias: float | None = None
     ess: tuple[float, ...] = ()
     particles: tuple[Particle, ...] = ()
+    gap: float | None = None

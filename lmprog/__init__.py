@@ -167,6 +167,8 @@ if TYPE_CHECKING:
     from .trace import RequestRecord as RequestRecord
     from .trace import TokenRecord as TokenRecord
     from .verbalizer import Verbalizer as Verbalizer
+    from .why.result import Part as Part
+    from .why.result import Why as Why
 
 _ERRORS = """
 AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError BackendRefused BackendUnreachable BrokenModel
@@ -228,6 +230,7 @@ _HOMES = {
     ".tools": "ToolCall describe_tools",
     ".trace": "RequestRecord TokenRecord",
     ".verbalizer": "Verbalizer",
+    ".why.result": "Part Why",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -16,6 +16,7 @@ from .plotting import plot_bias
 from .reporting import report
 from .serve.command import serve
 from .terminal import console, errors
+from .why.command import why
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(evaluating, name="eval")
@@ -35,6 +36,9 @@ app.command()(calibrate)
 app.command(name="plot-bias")(plot_bias)
 app.add_typer(jobs_commands, name="jobs")
 app.command()(serve)
+
+
+app.command()(why)
 
 
 @app.command()

@@ -73,6 +73,12 @@ def _why(session: Interactive, name: str) -> Answer:
     return explanation(run, name or _named(run, "").name)
 
 
+def _causes(session: Interactive, name: str) -> Answer:
+    run = session.run()
+    found: RenderableType = run.why(name or _named(run, "").name)
+    return found
+
+
 def _dist(session: Interactive, name: str) -> Answer:
     run = session.run()
     capture = _named(run, name)
@@ -200,6 +206,7 @@ COMMANDS = {
     "why": Command(
         ":why [NAME | CHARACTER]", "why these tokens: what was allowed, what the model wanted", _why, "capture"
     ),
+    "causes": Command(":causes [NAME]", "which parts of the text before it cause a value", _causes, "capture"),
     "dist": Command(":dist [NAME]", "how likely the options of a hole were", _dist, "capture"),
     "retry": Command(":retry [TEMPERATURE]", "take the last input back and run it again, drawing at random", _retry),
     "undo": Command(":undo", "take back what the last input wrote", _undo),

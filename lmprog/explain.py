@@ -25,19 +25,19 @@ def explain(run: Run[Any], at: int | str, console: Console | None = None) -> Non
 
 def explanation(run: Run[Any], at: int | str) -> RenderableType:
     """Raises RunError when there is nothing at that place, or no records."""
-    if isinstance(at, str) and (capture := _named(run, at)) is not None:
+    if isinstance(at, str) and (capture := named(run, at)) is not None:
         return _capture(run, capture)
-    named = re.fullmatch(r"(token:)?(\d+)", str(at).strip())
-    if named is None:
+    found = re.fullmatch(r"(token:)?(\d+)", str(at).strip())
+    if found is None:
         names = ", ".join(run.captures) or "none"
         raise RunError(
             f"there is no capture {at!r} (there are: {names}); else give a character, 57, or a token, token:3"
         )
-    place = int(named[2])
-    return _token(run, place) if named[1] else _character(run, place)
+    place = int(found[2])
+    return _token(run, place) if found[1] else _character(run, place)
 
 
-def _named(run: Run[Any], name: str) -> Capture | None:
+def named(run: Run[Any], name: str) -> Capture | None:
     """The last capture of a name; of "name[0]", the first."""
     found = run.captures.all(name)
     if found:

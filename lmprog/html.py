@@ -7,6 +7,7 @@ data block; and a content policy allows only the one script, by its hash.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from .rendering import data, resource, script, template
@@ -14,6 +15,7 @@ from .run import Run
 from .trace import Candidate, RequestRecord, TokenRecord
 from .view import Piece, branch_name, branches, percent, pieces
 from .visible import inline, token_text, visible
+from .why.page import shown
 
 ROWS = 300  # requests in the timeline; a run of more shows its first ones
 TICKS = 500  # tokens that a row of the timeline marks
@@ -21,9 +23,12 @@ TICKS = 500  # tokens that a row of the timeline marks
 
 def page(run: Run[Any]) -> str:
     """The whole page."""
+    links = _links(run)
     return template("page.html.j2").render(
         run=run,
-        pieces=_pieces(run),
+        pieces=_pieces(run, links),
+        links=links,
+        causes=[shown(why) for why in run.causes.values()],
         branches=[(branch_name(path), visible(text)) for path, text in branches(run).items()],
         bars=_bars(run),
         data=_data(run),
@@ -35,12 +40,21 @@ def page(run: Run[Any]) -> str:
 
 def fragment(run: Run[Any]) -> str:
     """The text, the captures and the usage, without a script, to be put into another page."""
-    return template("fragment.html.j2").render(run=run, pieces=_pieces(run), style=resource("run.css"))
+    return template("fragment.html.j2").render(run=run, pieces=_pieces(run, {}), style=resource("run.css"))
 
 
-def _pieces(run: Run[Any]) -> list[dict[str, Any]]:
+def _links(run: Run[Any]) -> dict[int, int]:
+    """Of each capture for which `why` was asked, by its position, the position of the last answer."""
+    spans = {capture.span: i for i, capture in enumerate(run.captures.all())}
+    return {spans[why.span]: n for n, why in enumerate(run.causes.values()) if why.span in spans}
+
+
+def _pieces(run: Run[Any], links: Mapping[int, int]) -> list[dict[str, Any]]:
     widest = max([token.allowed for token in run.tokens], default=0)
-    return [_piece(run, piece, widest) for piece in pieces(run)]
+    return [
+        _piece(run, piece, widest) | {"why": links.get(-1 if piece.hole is None else piece.hole)}
+        for piece in pieces(run)
+    ]
 
 
 def _piece(run: Run[Any], piece: Piece, widest: int) -> dict[str, Any]:

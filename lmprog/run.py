@@ -14,7 +14,11 @@ from .errors import ProgramError
 from .events import Event, Retract, Span, Text
 
 if TYPE_CHECKING:
+    from .models import LanguageModel
     from .trace import RequestRecord, TokenRecord
+    from .why.cutting import Unit
+    from .why.drawing import Replacement
+    from .why.result import Why
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -30,6 +34,9 @@ class Capture:
     logprob   log-probability of the sampled tokens among `tokens` under the model without any mask;
               None unless the run was asked for `logprobs=True`
     certificate   what the hole's decoder knows of how right the value is; None where it knows nothing
+    options       all texts that the value could be, where it was a choice between a few
+    follow        the text that was known to come behind the value, up to where it ends one
+    task          what was to be done for the hole, a `lmprog.task.Task`; None after loading, as it is not saved
     """
 
     name: str
@@ -41,6 +48,9 @@ class Capture:
     logprob: float | None = None
     choice: Callable[[], Dist] | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
     certificate: Certificate | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
+    options: tuple[str, ...] | None = field(default=None, repr=False)
+    follow: str = field(default="", repr=False)
+    task: Any = field(default=None, repr=False, compare=False, metadata={"saved": False})
 
     @property
     def particles(self) -> tuple[Particle, ...]:
@@ -116,7 +126,8 @@ class Run(Generic[T]):
     contents of a chat run, empty otherwise; in a chat run `text` shows each message under its role, without the
     special tokens of the model's template. `trace` is what happened, as `lmprog.events`. `tokens` and `requests` are
     there if the run was asked for `trace=True`: every generated token with its probabilities and what else could have
-    come, and where each request began and ended.
+    come, and where each request began and ended. `causes` are what `why` was asked, by field. `model` is what it ran
+    on; a run that was loaded has none.
     """
 
     value: T
@@ -127,6 +138,8 @@ class Run(Generic[T]):
     messages: tuple[dict[str, str], ...] = field(default=())
     tokens: tuple[TokenRecord, ...] = ()
     requests: tuple[RequestRecord, ...] = ()
+    causes: dict[str, Why] = field(default_factory=dict, compare=False)
+    model: LanguageModel | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 200 else f"{self.text[:100]}…{self.text[-99:]}"
@@ -174,6 +187,44 @@ class Run(Generic[T]):
         from .explain import explain
 
         explain(self, at)
+
+    def why(
+        self,
+        field: str,
+        *,
+        model: LanguageModel | None = None,
+        unit: Unit = "auto",
+        replacement: Replacement = "model",
+        samples: int = 5,
+        masked: bool = True,
+        check: int = 0,
+        seed: int = 0,
+        budget: int = 200_000,
+        progress: bool = False,
+    ) -> Why:
+        """Which parts of the text before a field cause its value: each is replaced, and the value's probability
+        compared. What is found is kept in `causes`, for `html` and `save`.
+
+        field        a capture's name; "kind[0]": the first one of that name
+        model        that is asked; the run's own, unless it was loaded
+        unit         parts are lines, sentences, words, tokens or slots (with what is between them). "auto": words, or
+                     tokens where words are few or long; in a long text the heaviest lines only are looked into
+        replacement  "model": every token by one that the model would have written there instead, given the text before
+                     it; "uniform": by any other; "delete": the part is left out
+        samples      replacements for each part; deletion has one
+        masked       under the language of the hole; False: under the model alone
+        check        so many random sets of parts are replaced together, to see how far effects add up (`Why.fidelity`)
+        budget       tokens to be computed, at most about; "auto" stays below it, another unit that needs more is an
+                     error
+
+        Raises RunError for a field that is not there, or that nothing comes before; ProgramError for wrong options and
+        a model that cannot score; NoModel when there is none; what the model raises.
+        """
+        from .why.finding import Options, find
+
+        options = Options(unit, replacement, samples, masked, check, seed, budget, progress)
+        self.causes[field] = found = find(self, field, model or self.model, options)
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write the run as JSON, for `Run.load`, `lmprog show` and `lmprog explain`; see `lmprog.saved`."""

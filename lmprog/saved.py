@@ -1,7 +1,7 @@
 """Runs in files: JSON, one record a line, readable and versioned.
 
     {"format": "lmprog run", "version": 1, "text": ..., "value": ..., "usage": {...}, "messages": [...],
-     "captures": [...], "trace": [...], "requests": [...], "tokens": [...]}
+     "captures": [...], "trace": [...], "requests": [...], "tokens": [...], "causes": [...]}
 
 Records are the fields of their dataclasses; fields that have their default are left out. Bytes of tokens are text, or
 {"hex": ...} where they are not UTF-8; numbers that JSON does not have are null. Python values become what JSON can say
@@ -24,10 +24,17 @@ from . import events
 from .errors import RunError
 from .run import Capture, Captures, Run, Usage
 from .trace import Candidate, RequestRecord, TokenRecord
+from .why.result import Part, Why
 
 FORMAT, VERSION = "lmprog run", 1
 EVENTS = {kind.__name__: kind for kind in events.Event.__subclasses__() if kind is not events.Done}
-LISTS: dict[str, Any] = {"captures": Capture, "trace": EVENTS, "requests": RequestRecord, "tokens": TokenRecord}
+LISTS: dict[str, Any] = {
+    "captures": Capture,
+    "trace": EVENTS,
+    "requests": RequestRecord,
+    "tokens": TokenRecord,
+    "causes": Why,
+}
 
 
 def save(run: Run[Any], path: str | Path) -> None:
@@ -60,12 +67,13 @@ def to_plain(run: Run[Any]) -> dict[str, Any]:
 
 def from_plain(data: dict[str, Any], path: object) -> Run[Any]:
     """Of what `to_plain` gave. `path` is for messages. Raises RunError."""
-    lists = {key: _records(data, key, kind, path) for key, kind in LISTS.items()}
+    lists: dict[str, Any] = {key: _records(data, key, kind, path) for key, kind in LISTS.items()}
     for key, records in lists.items():
         _check(key, records, len(lists["requests"]), path)
     messages = tuple(data.get("messages", ()))
     captures, usage = Captures(lists.pop("captures")), _read(Usage, data.get("usage"), f"{path}: usage")
-    return Run(data.get("value"), str(data.get("text", "")), captures, usage, messages=messages, **lists)
+    causes = {why.field: why for why in lists.pop("causes")}
+    return Run(data.get("value"), str(data.get("text", "")), captures, usage, messages=messages, causes=causes, **lists)
 
 
 def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> None:
@@ -78,7 +86,8 @@ def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> N
 
 
 def _lists(run: Run[Any]) -> dict[str, tuple[Any, ...]]:
-    return {"captures": run.captures.all(), "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
+    lists = {"captures": run.captures.all(), "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
+    return lists | {"causes": tuple(run.causes.values())}
 
 
 # -- writing -----------------------------------------------------------------------------------------------------
@@ -106,7 +115,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | bool) else _jsonable(value)
 
 
-RECORDS = (Capture, Usage, RequestRecord, TokenRecord, events.Event)
+RECORDS = (Capture, Usage, RequestRecord, TokenRecord, events.Event, Why, Part)
 
 
 def _told(record: Any) -> Iterator[tuple[str, Any]]:

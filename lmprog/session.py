@@ -96,8 +96,9 @@ class Live:
     def _filled(self, hole: Hole, name: str, follow: str) -> Capture:
         if hole.check is not None:
             return fill_checked(self, hole, name, follow)
-        answer = self.answer(name, self.task(hole, follow))
-        return self.capture(hole, name, answer, hole.parse(answer.value.decode()))
+        task = self.task(hole, follow)
+        answer = self.answer(name, task)
+        return self.capture(task, name, answer, hole.parse(answer.value.decode()))
 
     def task(self, hole: Hole, follow: str, refused: Sequence[str] = ()) -> Task:
         """What is to be done for a hole that stands here, after values that it refused itself."""
@@ -152,13 +153,13 @@ class Live:
             if task.excluded and tried.behind(self.recorder.text_since(tried.line)):
                 raise Rejected(tried.attempts, f"no other value is left for {name}", stuck=True) from error
 
-    def capture(self, hole: Hole, name: str, answer: Answer, value: Any) -> Capture:
+    def capture(self, task: Task, name: str, answer: Answer, value: Any) -> Capture:
         text = answer.value.decode()
         if self._pieces is not None:
             self._pieces.close(text)
         closed = self.recorder.add(Close, text, name=name, value=value, finish=answer.finish)
         self.page.filled(answer)
-        self.lookahead.filled(hole, text)
+        self.lookahead.filled(task.hole, text)
         capture = Capture(
             name,
             value,
@@ -169,6 +170,9 @@ class Live:
             answer.logprob,
             answer.choice,
             answer.certificate,
+            task.hole.options,
+            task.follow.decode(errors="replace"),
+            task,
         )
         self.recorder.captures.append(capture)
         return capture
@@ -319,4 +323,5 @@ class Live:
             self.chat.messages,
             tuple(self.tracer.tokens),
             tuple(self.tracer.requests),
+            model=self.model,
         )

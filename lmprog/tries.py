@@ -22,7 +22,8 @@ def fill_checked(live: Live, hole: Hole, name: str, follow: str) -> Capture:
     before, requests = live.transcript.place(), len(live.tracer.requests)
     for _ in range(hole.tries):
         try:
-            answer = live.answer(name, live.task(hole, follow, failed))
+            task = live.task(hole, follow, failed)
+            answer = live.answer(name, task)
         except (EmptyLanguage, BudgetError):
             if not failed:
                 raise
@@ -30,7 +31,7 @@ def fill_checked(live: Live, hole: Hole, name: str, follow: str) -> Capture:
         text = answer.value.decode()
         value = hole.parse(text)
         if hole.check(value):
-            return live.capture(hole, name, answer, value)
+            return live.capture(task, name, answer, value)
         failed.append(text)
         live.transcript.go_to(before)
         live.recorder.refuse(text, f"the condition of the hole {name!r}")

@@ -1,0 +1,159 @@
+"""How probable a field's value is behind given ids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fill import constraint_of
+from ..grammars import Constraint
+from ..models import LanguageModel
+from ..option_tree import nested
+from ..run import Capture, Usage
+from ..runtime.request import Ask, Request
+from ..runtime.routine import Routine, one
+from ..scoring import Place, weighing
+from ..selecting import MANY
+from ..task import covering
+from ..transcript import Transcript, backed_up, spell
+from .context import Context
+
+FLOOR = math.log(1e-12)  # nothing counts as less probable than that: no option, no token
+Measured = Routine[tuple[float, Usage]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A token of the value, and all that could have come in its place; None: any."""
+
+    token: int
+    among: NDArray[np.int32] | None
+
+
+class Measure:
+    """Of a capture on a model, from the context that it had. `name` as in `Why.measure`.
+
+    The end of the text is spelt anew (token healing) as in the run. Where that does not change, nor do the value's
+    tokens; otherwise they are those that the tokenizer spells it in, with the text's end.
+    """
+
+    name: Literal["options", "masked", "model"]
+
+    def __init__(self, capture: Capture, context: Context, model: LanguageModel, masked: bool) -> None:
+        self.capture, self.context, self.model = capture, context, model
+        self.heal = capture.task is None or capture.task.heal or capture.task.exact
+        self.value = capture.text.encode()
+        self.options = _options(capture) if masked else None
+        self._known: dict[tuple[bytes, tuple[int, ...]], list[Step]] = {}
+        self.constraint = _constraint(capture, context, model) if masked and self.options is None else None
+        if self.options is not None:
+            self.name = "options"
+            return
+        self.name = "masked"
+        if self.constraint is None or all(step.among is not None and len(step.among) == 1 for step in self._base()[1]):
+            self.name, self.constraint = "model", None
+            self._known.clear()
+
+    def size(self) -> int:
+        """About how many tokens are read behind the text."""
+        return max(1, len(self.context.path or self.capture.tokens))
+
+    def of(self, ids: Sequence[int], fixed: int) -> Measured:
+        """The value's log-probability, and what it cost. `fixed`: so many of the ids are never spelt anew."""
+        ids = list(ids) or sorted(self.model.vocab.eos)[:1]  # no BOS and no text: something must be there to continue
+        if self.options is not None:
+            return self._among(self.options, ids, fixed)
+        return self._along(*self._spelt(ids, fixed))
+
+    def width(self) -> int:
+        """How many log-probabilities are asked for at a time, at most."""
+        if self.options is not None:
+            return 4 * len(self.options)
+        return sum([1 if step.among is None else 1 + len(step.among) for step in self._base()[1]])
+
+    # -- a choice
+
+    def _among(self, options: tuple[str, ...], ids: list[int], fixed: int) -> Measured:
+        cut = len(ids) - (self._backed(ids, fixed) if self.heal else 0)
+        end = self.capture.follow.encode() if nested([text.encode() for text in options]) else b""
+        weighed = yield from weighing(options, end, Place(tuple(ids[:cut]), tuple(ids[cut:])), self.model)
+        values = np.maximum(np.nan_to_num(weighed.logprobs, nan=-math.inf, neginf=-math.inf), -1e300)
+        total = np.logaddexp.reduce(values)
+        value = float(values[options.index(self.capture.text)] - total)
+        return max(FLOOR, value), weighed.usage + Usage(1)
+
+    # -- other values
+
+    def _base(self) -> tuple[list[int], list[Step]]:
+        return self._spelt(self.context.ids, self.context.fixed)
+
+    def _spelt(self, ids: Sequence[int], fixed: int) -> tuple[list[int], list[Step]]:
+        """Where the value is asked about, and its steps."""
+        context = self.context
+        sent, tail = list(ids[: len(ids) - context.tail]), ids[len(ids) - context.tail :]
+        if context.path and sent and list(tail) == context.ids[len(context.ids) - context.tail :]:
+            return sent, self._steps(spell(self.model.vocab, tail), context.path)
+        cut = len(ids) - (self._backed(ids, fixed) if self.heal else 0)
+        prefix = spell(self.model.vocab, ids[cut:])
+        tokens = self.model.vocab.encode(prefix + self.value)
+        covered = covering(self.model.vocab.token_bytes, tokens, len(prefix), len(self.value))
+        before = tokens[: covered.start]
+        rest = prefix[len(spell(self.model.vocab, before)) :]
+        return [*ids[:cut], *before], self._steps(rest, tuple(tokens[covered.start :]))
+
+    def _steps(self, prefix: bytes, path: tuple[int, ...]) -> list[Step]:
+        if (prefix, path) not in self._known:
+            self._known[prefix, path] = list(self._walked(prefix, path))
+        return self._known[prefix, path]
+
+    def _walked(self, prefix: bytes, path: tuple[int, ...]) -> Iterator[Step]:
+        """The language says what could have come, as long as it knows the path."""
+        c = self.constraint
+        follow = b"" if self.capture.task is None or self.capture.task.hole.stop else self.capture.follow.encode()
+        state = None if c is None else c.start(prefix, follow)
+        for token in path:
+            after = None if c is None or state is None else c.advance(state, token)
+            yield Step(token, None if c is None or state is None or after is None else _allowed(c, state, self.model))
+            state = after
+
+    def _along(self, sent: list[int], steps: Sequence[Step]) -> Measured:
+        asks, free = [], [step for step in steps if step.among is None or len(step.among) > 1]
+        for i, step in enumerate(steps):
+            if step.among is None:
+                asks.append(Ask(len(sent) + i, np.array([step.token], np.int32)))
+            elif len(step.among) > 1:
+                asks.append(Ask(len(sent) + i, np.append(np.int32(step.token), step.among)))
+        if not asks:
+            return 0.0, Usage()
+        result = yield from one(Request([*sent, *[step.token for step in steps[:-1]]], 0, asks=asks))
+        total = 0.0
+        for step, values in zip(free, result.answers, strict=True):
+            mass = 0.0 if step.among is None else float(np.logaddexp.reduce(values[1:]))
+            total += max(FLOOR, float(values[0]) - mass) if values[0] > -math.inf else FLOOR
+        return total, Usage(1, result.prompt_tokens, result.prompt_tokens_computed)
+
+    def _backed(self, ids: Sequence[int], fixed: int) -> int:
+        backed = backed_up(self.model.vocab, ids[fixed:])
+        return min(backed, len(ids) - 1)
+
+
+def _options(capture: Capture) -> tuple[str, ...] | None:
+    """Of a choice that is made by the probabilities of whole options."""
+    options = capture.options
+    return options if options is not None and len(options) <= MANY and capture.text in options else None
+
+
+def _constraint(capture: Capture, context: Context, model: LanguageModel) -> Constraint | None:
+    if capture.task is None or capture.task.hole.grammar is None:
+        return None
+    return constraint_of(capture.task.hole, Transcript(model.vocab, context.ids), model)
+
+
+def _allowed(constraint: Constraint, state: int, model: LanguageModel) -> NDArray[np.int32]:
+    bits = np.unpackbits(constraint.mask(state).view(np.uint8), bitorder="little")[: model.vocab.size]
+    return np.flatnonzero(bits).astype(np.int32)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .decoders import Particle as Particle
     from .decoders import Problem as Problem
     from .decoders import Sample as Sample
+    from .decoders.abstain import Abstain as Abstain
     from .decoders.arithmetic import Arithmetic as Arithmetic
     from .decoders.asap import ASAp as ASAp
     from .decoders.beam import Beam as Beam
@@ -186,6 +187,7 @@ _HOMES = {
     ".constraining": "Refined constrain refining",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",
+    ".decoders.abstain": "Abstain",
     ".decoders.arithmetic": "Arithmetic",
     ".decoders.asap": "ASAp",
     ".decoders.beam": "Beam",

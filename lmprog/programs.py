@@ -310,7 +310,7 @@ def program(
 
     model     runs it, unless a call or `lp.using` says otherwise
     decoder   Argmax() (the default), Sample(...), or another: ASAp, Rejection, SMC, AWRS, Exhaustive, Beam, BestOf,
-              Consistent, Arithmetic, Contrast, Proxy
+              Consistent, Arithmetic, Contrast, Proxy, Abstain
     boundary  "heal" (the default): at a hole the last tokens of the text are chosen anew together with the value's
               first, so that it does not matter where the text ends; "token": the text's tokens stay as they are;
               "exact": the end of the text is taken as a string, in all its spellings (see `lmprog.exact`)

@@ -13,11 +13,11 @@ from ..runtime.model import Model
 from ..runtime.routine import Routine, together
 from ..runtime.sampling import Sampling
 from .method import Outcome, Problem
-from .places import Floats, Places, Row, draw, logsum
+from .places import Floats, Places, Row, Spot, draw, logsum
 from .whole import check_weighs
 
 LEAST = -1e9  # stands for the logarithm of nothing where it is subtracted
-Blend = Callable[[Sequence[Row]], Floats]
+Blend = Callable[[Spot, Sequence[Row]], Floats]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,8 @@ class Blended:
         return Sampling(self.temperature, seed=self.seed)
 
     def blended(self, problem: Problem, all_places: Sequence[Places], blend: Blend) -> Routine[Outcome]:
-        """Fill the hole. `blend` gives the logits, at temperature 1, of the tokens and then of the end, by a row of
-        each of the places; the first ones are those behind the prompt itself."""
+        """Fill the hole. `blend` gives the logits at temperature 1, of a spot's tokens and then of the end, by its row
+        in each of the places; the first ones are those behind the prompt itself."""
         check_weighs(self, problem)
         ours, sampling = all_places[0], problem.request.sampling
         rng, temperature = np.random.default_rng(sampling.seed), sampling.temperature or 1.0
@@ -58,9 +58,9 @@ class Blended:
         masked: list[float] = []
         while finish is None:
             rows = [row for (row,) in (yield from together([places.rows([spot]) for places in all_places]))]
-            weights = blend(rows) / temperature
-            if weights.max() == -math.inf:
+            if rows[0].total == -math.inf:
                 raise NoSample("nothing may come any more, and the value may not end here: a monitor led to this")
+            weights = blend(spot, rows) / temperature
             at, row = int(weights.argmax()) if sampling.greedy else draw(weights, rng.random()), rows[0]
             after = ours.after(spot, int(row.tokens[at])) if at < len(row.tokens) else None
             if after is None:

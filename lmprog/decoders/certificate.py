@@ -31,6 +31,8 @@ class Certificate:
     ess           effective sample size of the particles after each step
     particles     all values that were weighed, the heaviest first; or, where one was chosen, the best first
     gap           by how much another value can be better than this one, at most, in what they are ranked by; 0: none
+    support       of `Abstain`, at the first token: how much an answer rests on the document, on what the model knows by
+                  itself, and, neither being sure of one, how much weight abstention has. The three sum to 1
     """
 
     logZ: float | None = None
@@ -40,3 +42,4 @@ class Certificate:
     ess: tuple[float, ...] = ()
     particles: tuple[Particle, ...] = ()
     gap: float | None = None
+    support: tuple[float, float, float] | None = None

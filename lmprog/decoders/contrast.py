@@ -14,7 +14,7 @@ from ..runtime.model import Model
 from ..runtime.routine import Routine
 from .blending import Blended, check_models, check_share, gained, only_plausible, outcomes, places_of
 from .method import Outcome, Problem
-from .places import Floats, Row
+from .places import Floats, Row, Spot
 from .potentials import Also, prompts
 
 
@@ -62,7 +62,7 @@ class Contrast(Blended):
         places = [places_of(problem), places_of(problem, self._other(problem), self.amateur)]
         return (yield from self.blended(problem, places, self._weights))
 
-    def _weights(self, rows: Sequence[Row]) -> Floats:
+    def _weights(self, _: Spot, rows: Sequence[Row]) -> Floats:
         ours, theirs = map(outcomes, rows)
         gain = gained(ours, theirs)
         weights = np.where(ours > -math.inf, gain, ours) if math.isinf(self.alpha) else ours + self.alpha * gain

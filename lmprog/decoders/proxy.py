@@ -11,7 +11,7 @@ from ..runtime.model import Model
 from ..runtime.routine import Routine
 from .blending import Blended, check_models, check_share, gained, only_plausible, outcomes, places_of
 from .method import Outcome, Problem
-from .places import Floats, Row
+from .places import Floats, Row, Spot
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class Proxy(Blended):
         places = [places_of(problem), places_of(problem, by=self.tuned), places_of(problem, by=self.base)]
         return (yield from self.blended(problem, places, self._weights))
 
-    def _weights(self, rows: Sequence[Row]) -> Floats:
+    def _weights(self, _: Spot, rows: Sequence[Row]) -> Floats:
         ours, tuned, base = map(outcomes, rows)
         return only_plausible(ours + self.alpha * gained(tuned, base), ours, self.plausible)

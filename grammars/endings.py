@@ -35,6 +35,35 @@ def can_go_on(expr: Expr) -> bool:
         return True
 
 
+@lru_cache(maxsize=4096)
+def endless(expr: Expr) -> bool:
+    """Whether there are texts of any length. (False when that would take long to find out.)"""
+    try:
+        side, first = algebra(expr)
+        states = _states(side, first)
+    except UnsupportedConstraint:
+        return False
+    if len(states) >= STATES:
+        return False
+    after = {h: set(_next(side, h)) for h in states}
+    while done := [h for h, more in after.items() if not more & after.keys()]:
+        for h in done:
+            del after[h]
+    return bool(after)
+
+
+@lru_cache(maxsize=4096)
+def starts(expr: Expr | None) -> frozenset[int]:
+    """The bytes that a text of the language (None: any text) begins with."""
+    if expr is None:
+        return frozenset(range(256))
+    try:
+        side, first = algebra(expr)
+    except UnsupportedConstraint:
+        return frozenset()
+    return frozenset([byte for byte in range(256) if side.source.expand(first, byte)[2] >= 0])
+
+
 def needed(expr: Expr, mark: str) -> str:
     """As much of `mark`, which comes behind a value, as tells that the value has ended: none where the value itself
     tells, else up to the first character with which no value goes on."""
@@ -51,13 +80,20 @@ def _states(side: Algebra, first: int) -> list[int]:
     """The first states of a language."""
     seen, todo = {first}, [first]
     for h in todo:  # grows while it is gone through
-        low = 0
-        while low < 256 and len(todo) < STATES:
-            _, low, after = side.source.expand(h, low)
-            if after >= 0 and after not in seen:
+        for after in _next(side, h):
+            if len(todo) < STATES and after not in seen:
                 seen.add(after)
                 todo.append(after)
     return todo
+
+
+def _next(side: Algebra, h: int) -> Iterator[int]:
+    """What the bytes that can come leave."""
+    low = 0
+    while low < 256:
+        _, low, after = side.source.expand(h, low)
+        if after >= 0:
+            yield after
 
 
 def _leads_on(side: Algebra, h: int, data: bytes) -> bool:

@@ -54,7 +54,7 @@ class Unknown:
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __enter__ = __exit__ = _ask
 
 
-class _Passes:
+class Passes:
     """Stands in for an attempt."""
 
     number, reasons = 0, ()
@@ -64,7 +64,7 @@ class _Passes:
 
     suggest = check
 
-    def __enter__(self) -> _Passes:
+    def __enter__(self) -> Passes:
         return self
 
     def __exit__(self, *_: object) -> None: ...
@@ -121,7 +121,7 @@ class Outline:
 
     def attempts(self, times: int, **options: Any) -> Iterator[Any]:
         """One that passes."""
-        yield _Passes()
+        yield Passes()
 
     def effect(self, function: Callable[[], Any]) -> Unknown:
         return Unknown("an effect")

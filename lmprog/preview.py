@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from .abstract import BROKEN, Abstract, Source
 from .decoders import Decoder
@@ -179,6 +179,10 @@ class Preview:
         self.ended = self.ended or End(why, detail)
         raise SegmentEnd
 
+    def raised(self, error: BaseException) -> End:
+        """The body ended by an exception."""
+        return End("exception", f"{type(error).__name__}: {error}")
+
     # -- its own -------------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
@@ -249,8 +253,15 @@ def refuse(what: str) -> None:
 
 def preview(body: Body, past: Sequence[Past] = (), answers: Sequence[int] = ()) -> Preview:
     """Run a body in preview. The last of the items is its End."""
-    session = Preview(past, answers)
-    p = Prompt(cast(Session, session))
+    return perform(Preview(past, answers), body)
+
+
+S = TypeVar("S", bound=Preview)
+
+
+def perform(session: S, body: Body, prompt: Callable[[Session], Prompt] = Prompt) -> S:
+    """Run a body on a session of a preview."""
+    p = prompt(cast(Session, session))
     token = _current.set(session)
     end = End("return")
     try:
@@ -262,7 +273,7 @@ def preview(body: Body, past: Sequence[Past] = (), answers: Sequence[int] = ()) 
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        end = End("exception", f"{type(error).__name__}: {error}")
+        end = session.raised(error)
     finally:
         _current.reset(token)
         session.active = False

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, NoReturn, cast
 
 import jinja2
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
 
 from ..decoders import Decoder, check_decoder
 from ..errors import ProgramError, TemplateError
@@ -71,7 +73,8 @@ class Template(Program[..., dict[str, Any]]):
             lstrip_blocks=lstrip_blocks,
             keep_trailing_newline=keep_trailing_newline,
         )
-        self._template = self._compiled(source, name, filename or f"<{name}>")
+        self.source, self.filename = source, filename or f"<{name}>"
+        self._template = self._compiled(source, name, self.filename)
         super().__init__(self._render, model, Options(decoder, seed, check_boundary(boundary)))
         self.__name__ = name
 
@@ -81,6 +84,15 @@ class Template(Program[..., dict[str, Any]]):
         file = Path(path)
         options = {"name": file.name, "filename": str(file), "loader": loader or file.parent, **options}
         return cls(file.read_text("utf-8"), **options)
+
+    def asks(self) -> dict[str, bool]:
+        """The names that the source takes from its caller; True for those that it goes through in a loop."""
+        tree = self._environment.parse(self.source)
+        calls = [node for node in tree.find_all(nodes.Call) if node.args and isinstance(node.args[0], nodes.Const)]
+        filled = {cast(nodes.Const, node.args[0]).value for node in calls}
+        looped = {node.iter.name for node in tree.find_all(nodes.For) if isinstance(node.iter, nodes.Name)}
+        names = find_undeclared_variables(tree) - filled - self._environment.globals.keys()
+        return {name: name in looped for name in sorted(names)}
 
     def _compiled(self, source: str, name: str, filename: str) -> jinja2.Template:
         environment = self._environment

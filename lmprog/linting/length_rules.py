@@ -1,0 +1,182 @@
+"""LM10, LM20 and LM21: how long prompts get, and how much of them rows share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os.path import commonprefix
+
+from ..fill import DEFAULT_TOKENS
+from ..grammars.endings import endless
+from ..holes import Hole
+from ..plan import Fill
+from .findings import Finding
+from .source import Site
+from .subject import Row, Subject, called
+from .survey import Step
+
+LONG = 24  # tokens of fixed text that are worth being moved
+
+
+# -- the context -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Need:
+    """Tokens at a hole: of texts so far, of holes so far at most, and of this one; `step` is where it stands."""
+
+    row: Row
+    step: Step
+    texts: int
+    filled: int
+    own: int
+
+    @property
+    def total(self) -> int:
+        return self.texts + self.filled + self.own
+
+
+def overflows(subject: Subject) -> Iterator[Finding]:
+    """The worst row of each hole."""
+    context = getattr(subject.model, "context", None)
+    if subject.vocab is None or context is None:
+        return
+    needs: dict[Site, list[Need]] = defaultdict(list)
+    for need in [need for row in subject.rows for path in row.paths for need in _needs(subject, row, path.steps)]:
+        if need.total > context:
+            needs[need.step.site].append(need)
+    for site, some in needs.items():
+        worst = max(some, key=lambda need: need.total)
+        yield subject.finding("LM10", site, _told(worst, some, context), _mend(worst, context))
+
+
+def _needs(subject: Subject, row: Row, steps: Sequence[Step]) -> Iterator[Need]:
+    texts = int(subject.model is not None and subject.model.bos is not None)
+    filled = 0
+    for step in steps:
+        if step.hole is not None:
+            own = _most(subject, step.hole)
+            yield Need(row, step, texts, filled, own)
+            filled += own
+        elif step.text:
+            texts += subject.tokens(step.text)
+
+
+def _most(subject: Subject, hole: Hole) -> int:
+    """The most tokens of a value."""
+    if hole.max_tokens is not None:
+        return hole.max_tokens
+    if hole.options:
+        return max([subject.tokens(text) for text in hole.options])
+    return DEFAULT_TOKENS if hole.grammar is None or endless(hole.grammar.expr) else 1
+
+
+def _told(need: Need, some: Sequence[Need], context: int) -> str:
+    before = f" and up to {need.filled:,} of the holes before it" if need.filled else ""
+    rows = sorted({other.row.number for other in some if other.row.number is not None})
+    where = "" if need.row.number is None else f"row {need.row.number}: "
+    more = f" ({len(rows)} rows in all)" if len(rows) > 1 else ""
+    return (
+        f"{where}{need.texts:,} tokens of text{before} and {need.own:,} for {called(need.step)} make {need.total:,}, "
+        f"more than the model's context of {context:,}{more}"
+    )
+
+
+def _mend(need: Need, context: int) -> str:
+    left = context - need.texts - need.filled
+    hole = need.step.hole
+    if hole is not None and hole.max_tokens is None and left > 0:
+        return f"give max_tokens= of {left:,} or less, or shorten the prompt"
+    return f"shorten the prompt by {need.total - context:,} tokens, or lower max_tokens"
+
+
+# -- what rows share ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a place of the body appends: the same for all rows at both ends."""
+
+    site: Site
+    head: str
+    tail: str
+    whole: bool
+
+
+def late_text(subject: Subject) -> Iterator[Finding]:
+    """Long fixed text that comes only behind text that is different for each row, or behind a hole."""
+    if len(subject.rows) < 2:
+        return
+    pieces = _pieces(subject.rows)
+    changing = next((i for i, piece in enumerate(pieces) if not piece.whole), None)
+    if changing is None:
+        return
+    early = "".join([piece.head for piece in pieces[:changing]]) + pieces[changing].head
+    late = [(piece.site, text) for piece in pieces[changing:] for text in _parts(piece, pieces[changing])]
+    late = [(site, text) for site, text in late if subject.tokens(text) >= LONG]
+    if not late:
+        return
+    now, moved = subject.tokens(early), sum([subject.tokens(text) for _, text in late])
+    about = "" if subject.vocab is not None else "about "
+    yield subject.finding(
+        "LM20",
+        late[0][0],
+        f"{about}{moved:,} tokens of fixed text come behind text that changes (line {pieces[changing].site.line}): rows "
+        f"share {about}{now:,} tokens at their beginning, and could share {about}{now + moved:,}",
+        "say what is fixed (instructions, examples) first and what changes (documents, answers) last: what rows share "
+        "at their beginning is computed once",
+    )
+
+
+def _parts(piece: Piece, changing: Piece) -> list[str]:
+    return [piece.tail] if piece is changing or not piece.whole else [piece.head]
+
+
+def _pieces(rows: Sequence[Row]) -> list[Piece]:
+    """The places that all rows pass, each for the first time, in order; a hole is text that changes."""
+    texts = [_by_site(row.first) for row in rows]
+    found = []
+    for site, first in texts[0].items():
+        if all([site in other for other in texts]):
+            same = [other[site] for other in texts]
+            if first is None:
+                found.append(Piece(site, "", "", False))
+                continue
+            some = [text or "" for text in same]
+            head = commonprefix(some)
+            whole = len({*some}) == 1
+            tail = "" if whole else commonprefix([text[len(head) :][::-1] for text in some])[::-1]
+            found.append(Piece(site, head, tail, whole))
+    return found
+
+
+def _by_site(steps: Sequence[Step]) -> dict[Site, str | None]:
+    """The text that each place appends first; None: a hole."""
+    found: dict[Site, str | None] = {}
+    for step in steps:
+        if isinstance(step.item, Fill):
+            found.setdefault(step.site, None)
+        elif step.text:
+            found.setdefault(step.site, step.text)
+    return found
+
+
+def repeated_text(subject: Subject) -> Iterator[Finding]:
+    """The same long text from the same place, more than once on one path."""
+    for path in subject.paths():
+        counts: dict[tuple[Site, str], int] = defaultdict(int)
+        for step in path.steps:
+            if step.text and step.site.line:
+                counts[step.site, step.text] += 1
+        for (site, text), count in counts.items():
+            if count > 1 and (size := subject.tokens(text)) >= LONG:
+                yield subject.finding(
+                    "LM21",
+                    site,
+                    f"the same {size:,} tokens are appended {count} times on one path",
+                    "say it once, before the loop",
+                )
+
+
+RULES = (overflows, late_text, repeated_text)

@@ -81,7 +81,7 @@ def react(p: lp.Prompt, question: str, steps: int = 5) -> str:
     """The answer; the last step can be nothing else."""
     p("Tools:\n", lp.describe_tools(TOOLS), "\n\n", EXAMPLE, f"Question: {question}\n")
     for step in range(1, steps + 1):
-        p("Thought: ", gen(regex=r"[A-Z][^\n]*\.", max_tokens=24, name="thought"), "\nAction: ")
+        p("Thought: ", gen(regex=r"[A-Z][^\n]*\.", max_tokens=24), "\nAction: ")
         call = p.tool_call(
             TOOLS if step < steps else [answer], result="\nObservation: {}\n", max_tokens=48, name="call"
         )

@@ -142,6 +142,8 @@ if TYPE_CHECKING:
     from .jobs import WorkerDied as WorkerDied
     from .jobs import calibrate as calibrate
     from .jobs import extract as extract
+    from .linting import Finding as Finding
+    from .linting import lint as lint
     from .masked import Infilled as Infilled
     from .masked import MaskedLM as MaskedLM
     from .masked import MaskedModel as MaskedModel
@@ -216,6 +218,7 @@ _HOMES = {
     ".holes": "Hole gen quote select",
     ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobCancelled JobError OutputError Quote "
     "Served WorkerDied calibrate extract",
+    ".linting": "Finding lint",
     ".masked": "Infilled MaskedLM MaskedModel infill_masked",
     ".models": "LanguageModel using",
     ".plan": "Plan",

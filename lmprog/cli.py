@@ -12,6 +12,7 @@ from .calibrating import calibrate
 from .evaluating import app as evaluating
 from .extracting import extract
 from .jobs_commands import app as jobs_commands
+from .lint_command import lint
 from .plotting import plot_bias
 from .reporting import report
 from .serve.command import serve
@@ -35,6 +36,7 @@ app.command()(report)
 app.command()(calibrate)
 app.command(name="plot-bias")(plot_bias)
 app.add_typer(jobs_commands, name="jobs")
+app.command()(lint)
 app.command()(serve)
 
 

@@ -17,13 +17,13 @@ def compiled(name: str, args: Sequence[str], *, json: bool, grammar: bool) -> st
     if not isinstance(program, Program):
         raise ProgramError(f"{name} is not a program: it is {program!r}")
     try:
-        plan = program.plan(**dict(map(_argument, args)))
+        plan = program.plan(**dict(map(argument, args)))
     except TypeError as error:
         raise ProgramError(f"{program.__name__}: {error}; arguments are given as --arg name=value") from None
     return dumps(plan.to_dict(), ensure_ascii=False) if json else repr(plan.grammar()) if grammar else str(plan)
 
 
-def _argument(text: str) -> tuple[str, Any]:
+def argument(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ProgramError(f"an argument is name=value, not {text!r}")

@@ -153,13 +153,13 @@ def _from_name(name: str) -> Any:
 
 def named(name: str) -> Any:
     """What `module:Name` or `file.py:Name` stands for. Raises JobError."""
-    module, _, attribute = name.rpartition(":")
-    value: Any = _import(module)
+    home, _, attribute = name.rpartition(":")
+    value: Any = module(home)
     for part in attribute.split("."):
         try:
             value = getattr(value, part)
         except AttributeError:
-            raise JobError(f"{module} has no {attribute!r}") from None
+            raise JobError(f"{home} has no {attribute!r}") from None
     return value
 
 
@@ -175,7 +175,7 @@ def _from_file(path: Path) -> Any:
     return schema
 
 
-def _import(name: str) -> ModuleType:
+def module(name: str) -> ModuleType:
     """A module by name (from the current folder too) or by the path of its file."""
     try:
         if name.endswith(".py"):

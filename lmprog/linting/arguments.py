@@ -50,7 +50,7 @@ def _hints(function: Any) -> dict[str, Any]:
     try:
         return get_type_hints(getattr(function, "__func__", function))
     except Exception:  # whatever a name in an annotation comes to
-        return {name: Any for name in getattr(function, "__annotations__", ())}
+        return dict.fromkeys(getattr(function, "__annotations__", ()), Any)
 
 
 def _value(tp: Any, n: int, which: int = 0) -> Any:

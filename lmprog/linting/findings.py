@@ -60,7 +60,9 @@ def wanted(findings: Iterable[Finding], select: Collection[str] | None, ignore: 
     """Those to be shown, each once, in the order of the files. Raises ProgramError for codes that there are not."""
     chosen = _codes(RULES if select is None else select) - _codes(ignore)
     found = {finding for finding in findings if finding.code in chosen and not finding.silenced}
-    return sorted(found, key=lambda finding: (finding.file, finding.line, finding.column, finding.code, finding.message))
+    return sorted(
+        found, key=lambda finding: (finding.file, finding.line, finding.column, finding.code, finding.message)
+    )
 
 
 def _codes(given: Collection[str]) -> set[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from ..fill import DEFAULT_TOKENS
 from ..grammars.endings import endless
@@ -104,6 +103,9 @@ class Piece:
     whole: bool
 
 
+Place = tuple[Site, int | None, int]  # a part of a call, and how often it was reached before
+
+
 def late_text(subject: Subject) -> Iterator[Finding]:
     """Long fixed text that comes only behind text that is different for each row, or behind a hole."""
     if len(subject.rows) < 2:
@@ -113,16 +115,17 @@ def late_text(subject: Subject) -> Iterator[Finding]:
     if changing is None:
         return
     early = "".join([piece.head for piece in pieces[:changing]]) + pieces[changing].head
+    said = {piece.head for piece in pieces[:changing]}
     late = [(piece.site, text) for piece in pieces[changing:] for text in _parts(piece, pieces[changing])]
-    late = [(site, text) for site, text in late if subject.tokens(text) >= LONG]
+    late = [(site, text) for site, text in late if text not in said and subject.tokens(text) >= LONG]
     if not late:
         return
-    now, moved = subject.tokens(early), sum([subject.tokens(text) for _, text in late])
-    about = "" if subject.vocab is not None else "about "
+    now, moved = subject.tokens(early), sum([subject.tokens(text) for text in {text for _, text in late}])
+    about, line = "" if subject.vocab is not None else "about ", pieces[changing].site.line
     yield subject.finding(
         "LM20",
         late[0][0],
-        f"{about}{moved:,} tokens of fixed text come behind text that changes (line {pieces[changing].site.line}): rows "
+        f"{about}{moved:,} tokens of fixed text come behind text that changes (line {line}): rows "
         f"share {about}{now:,} tokens at their beginning, and could share {about}{now + moved:,}",
         "say what is fixed (instructions, examples) first and what changes (documents, answers) last: what rows share "
         "at their beginning is computed once",
@@ -134,31 +137,38 @@ def _parts(piece: Piece, changing: Piece) -> list[str]:
 
 
 def _pieces(rows: Sequence[Row]) -> list[Piece]:
-    """The places that all rows pass, each for the first time, in order; a hole is text that changes."""
-    texts = [_by_site(row.first) for row in rows]
+    """The places that all rows pass, in order; a hole is text that changes."""
+    texts = [_by_place(row.first) for row in rows]
     found = []
-    for site, first in texts[0].items():
-        if all([site in other for other in texts]):
-            same = [other[site] for other in texts]
+    for place, first in texts[0].items():
+        if all([place in other for other in texts]):
+            site, same = place[0], [other[place] for other in texts]
             if first is None:
                 found.append(Piece(site, "", "", False))
                 continue
             some = [text or "" for text in same]
-            head = commonprefix(some)
+            head = _common(some)
             whole = len({*some}) == 1
-            tail = "" if whole else commonprefix([text[len(head) :][::-1] for text in some])[::-1]
+            tail = "" if whole else _common([text[len(head) :][::-1] for text in some])[::-1]
             found.append(Piece(site, head, tail, whole))
     return found
 
 
-def _by_site(steps: Sequence[Step]) -> dict[Site, str | None]:
-    """The text that each place appends first; None: a hole."""
-    found: dict[Site, str | None] = {}
+def _common(texts: Sequence[str]) -> str:
+    """What all of them begin with."""
+    first, last = min(texts), max(texts)
+    return first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+
+
+def _by_place(steps: Sequence[Step]) -> dict[Place, str | None]:
+    """The text of each place, the first time, the second, ...; None: a hole."""
+    found: dict[Place, str | None] = {}
+    times: Counter[tuple[Site, int | None]] = Counter()
     for step in steps:
-        if isinstance(step.item, Fill):
-            found.setdefault(step.site, None)
-        elif step.text:
-            found.setdefault(step.site, step.text)
+        if isinstance(step.item, Fill) or step.text:
+            where = step.site, step.part
+            found[*where, times[where]] = step.text
+            times[where] += 1
     return found
 
 

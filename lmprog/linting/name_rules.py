@@ -40,7 +40,8 @@ def unused_values(subject: Subject) -> Iterator[Finding]:
     if tree is None or names is None or file is None:
         return
     read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)}
-    read |= {node.target.id for node in ast.walk(tree) if isinstance(node, ast.AugAssign) and _is_name(node.target)}
+    changed = [node.target for node in ast.walk(tree) if isinstance(node, ast.AugAssign)]
+    read |= {target.id for target in changed if isinstance(target, ast.Name)}
     read |= {name for node in ast.walk(tree) if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
     if read & LOOKS:
         return
@@ -96,7 +97,7 @@ def _joined(node: ast.AST) -> list[ast.expr]:
         return [node.left, *right]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
         return [*node.args, *[kw.value for kw in node.keywords]]
-    if isinstance(node, ast.Call) and _is_name(node.func) and node.func.id == "str":  # type: ignore[attr-defined]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str":
         return node.args
     return []
 
@@ -137,10 +138,6 @@ def _targets(node: ast.Assign) -> Iterator[ast.Name]:
         for part in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
             if isinstance(part, ast.Name):
                 yield part
-
-
-def _is_name(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name)
 
 
 RULES = (unread_captures, unused_values, repeated_names, holes_in_strings)

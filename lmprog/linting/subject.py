@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
-from contextlib import suppress
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import FunctionType
 from typing import Any
 
+from ..errors import ProgramError
 from ..models import LanguageModel
 from ..programs import Program
 from ..templates import Template
 from .arguments import stand_ins
 from .findings import Finding
 from .source import Function, Names, Site
-from .survey import Step, Survey, source, surveys
+from .survey import PATHS, Step, Survey, source, surveys
 
 FEW = 8  # paths that are followed of each row but the first
 
@@ -34,6 +36,14 @@ class Row:
         return self.paths[0].steps
 
 
+def check(program: Program[..., Any], given: Mapping[str, Any]) -> None:
+    """Raises ProgramError for arguments that the program does not take."""
+    try:
+        inspect.signature(program.function).bind_partial(None, **given)
+    except TypeError as error:
+        raise ProgramError(f"{program.__name__}: {error}") from None
+
+
 class Subject:
     """A program to be linted. `given`: arguments by name, `data`: rows of them; `home`: the file that it is from."""
 
@@ -46,13 +56,15 @@ class Subject:
         home: str = "",
     ) -> None:
         self.program, self.model, self.home = program, model, home
+        self.function = _function(program)
         self.real = data is not None or bool(given)
         numbered: list[tuple[int | None, dict[str, Any]]]
+        check(program, given)
         if data is None:
             numbered = [(None, args) for args in stand_ins(program, given)]
         else:
-            numbered = [(n, {**given, **row}) for n, row in enumerate(data)]
-        self.rows = [Row(n, args, surveys(program, (), args, *[FEW] * (i > 0))) for i, (n, args) in enumerate(numbered)]
+            numbered = [(n, dict(row)) for n, row in enumerate(data)]
+        self.rows = [Row(n, args, surveys(program, args, FEW if i else PATHS)) for i, (n, args) in enumerate(numbered)]
 
     @property
     def vocab(self) -> Any:
@@ -80,12 +92,6 @@ class Subject:
     # -- the source ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def function(self) -> FunctionType | None:
-        """The program's function, where it is one of Python."""
-        function = getattr(self.program.function, "__func__", self.program.function)
-        return function if isinstance(function, FunctionType) and not isinstance(self.program, Template) else None
-
-    @cached_property
     def tree(self) -> Function | None:
         if self.function is None:
             return None
@@ -93,7 +99,7 @@ class Subject:
 
     @cached_property
     def names(self) -> Names | None:
-        return Names(self.function) if self.function is not None else None
+        return None if self.function is None else Names(self.function)
 
     @property
     def site(self) -> Site:
@@ -117,6 +123,12 @@ class Subject:
         first, last = literals[0].lineno, literals[0].end_lineno or 0
         lines = program.source.count("\n")
         return Site(self.home, first + site.line - 1 if last - first == lines else first)
+
+
+def _function(program: Program[..., Any]) -> FunctionType | None:
+    """The program's function, where it is one of Python."""
+    function: Any = getattr(program.function, "__func__", program.function)
+    return function if isinstance(function, FunctionType) and not isinstance(program, Template) else None
 
 
 def _column(site: Site) -> int:

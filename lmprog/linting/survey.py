@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -16,27 +17,31 @@ from ..decoders import Argmax, Decoder
 from ..ends import UnclearEnd
 from ..errors import LmprogError
 from ..explore import Explorer
+from ..grammars.shortest import shortest
 from ..holes import Hole, text_of
 from ..outline import Passes
 from ..plan import Decoding, End, Fill, Item, Text
 from ..preview import Preview, perform
 from ..programs import Program
-from ..prompt import Prompt, Session
+from ..prompt import Prompt
 from ..replay import Body
 from .source import Site, Source
 
 PATHS = 64  # of a body that are followed
+ANY = ("moon", "Yes, it is.", "12")  # free texts
 NOWHERE = Site("", 0)
 
 
 @dataclass(frozen=True)
 class Step:
-    """An item of a path: where the body says it, of a hole as it was described, and how it is decoded."""
+    """An item of a path: where the body says it (as which part of a call), of a hole as it was described, and how it is
+    decoded."""
 
     item: Item
     site: Site
-    hole: Hole | None = None
-    decoder: Decoder = Argmax()
+    part: int | None
+    hole: Hole | None
+    decoder: Decoder
 
     @property
     def text(self) -> str | None:
@@ -47,7 +52,10 @@ class Step:
 
 
 class Survey(Preview):
-    """A preview that goes on behind conditions in Python and into attempts, and notes all steps."""
+    """A preview that goes on behind conditions in Python and into attempts, and notes all steps.
+
+    Where a value can be any of many, a few examples answer the questions that the body asks of it.
+    """
 
     def __init__(self, answers: Sequence[int], decoder: Decoder) -> None:
         super().__init__(answers=answers)
@@ -59,7 +67,10 @@ class Survey(Preview):
 
     def fill(self, hole: Hole, follow: str) -> Any:
         self._hole = hole
-        return super().fill(replace(hole, check=None, monitor=None), follow)
+        value = super().fill(replace(hole, check=None, monitor=None), follow)
+        if self.domains[-1] is None:
+            self.domains[-1] = examples(hole)
+        return value
 
     def attempts(self, times: int, **options: Any) -> Iterator[Any]:
         yield Passes()
@@ -78,7 +89,17 @@ class Survey(Preview):
                 self._decoders.append(item.decoder)
         part = self.parts.popleft() if self.parts and isinstance(item, Text | Fill) else None
         hole = self._hole if isinstance(item, Fill) else None
-        self.steps.append(Step(item, here(part), hole, self._decoders[-1]))
+        self.steps.append(Step(item, here(part), part, hole, self._decoders[-1]))
+
+
+def examples(hole: Hole) -> tuple[str, ...] | None:
+    """Some values' texts, two or more; None where that many are not found."""
+    found = []
+    for text in ANY if hole.grammar is None else shortest(hole.grammar.expr):
+        with suppress(Exception):  # whatever a type's validator refuses
+            hole.parse(text)
+            found.append(text)
+    return tuple(found) if len(found) > 1 else None
 
 
 class Noting(Prompt):
@@ -90,10 +111,10 @@ class Noting(Prompt):
         return super().__call__(*parts)
 
 
-def surveys(program: Program[..., Any], args: Sequence[Any], kwargs: dict[str, Any], paths: int = PATHS) -> list[Survey]:
+def surveys(program: Program[..., Any], args: Mapping[str, Any], paths: int = PATHS) -> list[Survey]:
     """The paths of a program with these arguments, the one with first answers first."""
     found: list[Survey] = []
-    body, decoder = Body(program.function, tuple(args), kwargs), program.options.decoder or Argmax()
+    body, decoder = Body(program.function, (), dict(args)), program.options.decoder or Argmax()
 
     def path(answers: Sequence[int]) -> list[Item]:
         found.append(perform(Survey(answers, decoder), body, lambda session: Noting(session)))

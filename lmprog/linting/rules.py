@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from ..evaluation.data import Data, arguments, read
 from ..models import LanguageModel
 from ..programs import Program
 from . import decoding_rules, hole_rules, length_rules, name_rules
@@ -19,7 +20,7 @@ def lint(
     /,
     *,
     model: LanguageModel | None = None,
-    data: Iterable[Mapping[str, Any]] | None = None,
+    data: Data | None = None,
     select: Collection[str] | None = None,
     ignore: Collection[str] = (),
     **args: Any,
@@ -30,7 +31,7 @@ def lint(
 
     args     arguments of the program, by name. What is not given gets two stand-ins by its type: any text, a number, a
              list of texts; where there is none for a type, only the source is read
-    data     rows of arguments, of which each is looked at
+    data     rows of arguments, of which each is looked at: dicts, or a .jsonl or .csv file, as `lp.evaluate` takes them
     model    whose tokenizer counts tokens and whose context is the limit; None: the program's own, if it has one
     select   only these codes, or beginnings of codes: ["LM1", "LM30"]
     ignore   not these
@@ -38,12 +39,19 @@ def lint(
     A comment `# lmprog: ignore[LM11]` (in a template `{# … #}`) silences its line, `# lmprog: ignore` all rules on it.
     The rules are in docs/lint.md.
 
-    Raises ProgramError for codes that there are not, and TypeError for arguments that the program does not take.
+    Raises ProgramError for codes that there are not and for arguments that the program does not take, EvaluationError
+    for data that do not fit it.
     """
-    subject = Subject(program, args, None if data is None else list(data), model or program.model)
-    return wanted(found(subject), select, ignore)
+    rows = None if data is None else rows_of(program, data, args)
+    return wanted(found(Subject(program, args, rows, model or program.model)), select, ignore)
+
+
+def rows_of(program: Program[..., Any], data: Data, args: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What of each row the program takes, beside `args`."""
+    return [arguments(program, {**row, **args}, f"row {n}") for n, row in enumerate(read(data))]
 
 
 def found(subject: Subject) -> Iterator[Finding]:
+    """All that the rules find."""
     for rule in STATIC:
         yield from rule(subject)

@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from .errors import RunError as RunError
     from .errors import SamplingError as SamplingError
     from .errors import ScriptError as ScriptError
+    from .errors import SlotError as SlotError
     from .errors import TemplateError as TemplateError
     from .errors import ToolError as ToolError
     from .errors import TooManyValues as TooManyValues
@@ -163,6 +164,10 @@ if TYPE_CHECKING:
     from .runtime.remote.connect import connect as connect
     from .runtime.remote.model import RemoteModel as RemoteModel
     from .runtime.remote.servers import Capabilities as Capabilities
+    from .slots import Slot as Slot
+    from .slots import SlotText as SlotText
+    from .slots import examples as examples
+    from .slots import slot as slot
     from .stream import Stream as Stream
     from .templates import Template as Template
     from .tools import ToolCall as ToolCall
@@ -178,7 +183,7 @@ AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError Backen
 BudgetError CacheError CalibrationError ContextOverflow DeadlineExceeded DistillError EmptyLanguage EngineClosed
 EngineFault EvaluationError HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch
 ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled
-RunCancelled RunError SamplingError ScriptError TemplateError TooManyValues ToolError UnsupportedConstraint
+RunCancelled RunError SamplingError ScriptError SlotError TemplateError TooManyValues ToolError UnsupportedConstraint
 """
 _HOMES = {
     ".attempts": "Attempt",
@@ -230,6 +235,7 @@ _HOMES = {
     ".runtime.remote.connect": "connect",
     ".runtime.remote.model": "RemoteModel",
     ".runtime.remote.servers": "Capabilities",
+    ".slots": "Slot SlotText examples slot",
     ".stream": "Stream",
     ".templates": "Template",
     ".tools": "ToolCall describe_tools",

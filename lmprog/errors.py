@@ -45,6 +45,7 @@ LmprogError
     │   └── TooManyValues       a decoder that goes through all values cannot go through so many
     ├── NoModel                 nothing says which model to run on
     ├── RunCancelled            the run was cancelled from outside
+    ├── SlotError               a slot is asked for, or given a value, that cannot be; no such slot; a file of none
     ├── ScriptError             a scripted answer is not one that the hole allows
     ├── TemplateError           a template cannot be compiled, or asks for what is not there
     └── ToolError               a function cannot be a tool: no types, async, ...
@@ -118,6 +119,7 @@ __all__ = [
     "RunError",
     "SamplingError",
     "ScriptError",
+    "SlotError",
     "TemplateError",
     "TooManyValues",
     "ToolError",
@@ -201,6 +203,10 @@ class RunCancelled(ProgramError):
 
 class ScriptError(ProgramError):
     """A scripted answer is missing, or is not one that the hole allows."""
+
+
+class SlotError(ProgramError):
+    """A slot is asked for in two ways, given a value that it cannot have, or not there; or a file has no slots."""
 
 
 class ToolError(ProgramError):

@@ -41,9 +41,11 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Text(Event):
-    """Text was appended. `hole`: the name of the hole whose value it is a piece of, "" for the program's own text."""
+    """Text was appended. `hole`: the name of the hole whose value it is a piece of, "" for the program's own text.
+    `slot`: the name of the slot whose text it is."""
 
     hole: str = ""
+    slot: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,8 @@ class Outline:
         self.roles = Roles()
 
     def text(self, text: str) -> None:
-        self.roles.text()
+        if text:
+            self.roles.text()
         self.pieces.append(text)
 
     def fill(self, hole: Hole, follow: str) -> Unknown:

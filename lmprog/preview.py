@@ -88,6 +88,9 @@ class Preview:
 
     def text(self, text: str) -> None:
         self._go_on()
+        if not text:
+            return
+        text = str(text)  # a slot's too
         self.roles.text()
         if self._past(Wrote(text)) is None:
             self._note(Text(self._pieces(text)))

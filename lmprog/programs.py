@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import functools
 import inspect
+import reprlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from types import MethodType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from types import MappingProxyType, MethodType
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, overload
 
 from .batch import map_rows, map_runs
 from .decoders import Decoder, check_decoder
-from .errors import ProgramError
+from .errors import ProgramError, SlotError
 from .events import Event
 from .explore import explore_all
 from .holes import Boundary, check_boundary
@@ -30,6 +32,9 @@ from .prompt import Prompt, finish
 from .replay import Body
 from .run import Run
 from .session import Live
+from .slot_names import found, unsaid
+from .slot_names import refuse as refuse_slots
+from .slots import Frame, Slot, Value, checked, entered, frame_of
 from .starting import start
 from .stream import Stream
 
@@ -62,6 +67,8 @@ class Program(Generic[P, T]):
         functools.update_wrapper(self, function)
         self.function, self.model, self.options = function, model, options
         self.__name__: str = getattr(function, "__name__", type(function).__name__)
+        self._values: dict[str, Value] = {}
+        self._unsaid: frozenset[str] = frozenset()  # of their names, those that the code may not have
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -88,7 +95,7 @@ class Program(Generic[P, T]):
         canceller = Canceller()
         model, options = self._chosen(kwargs)
         try:
-            return await _awaited(self._start(canceller, model, options, Body(self.function, args, kwargs)))
+            return await _awaited(self._start(canceller, model, options, self._body(args, kwargs)))
         except asyncio.CancelledError:
             canceller.cancel()
             raise
@@ -105,9 +112,9 @@ class Program(Generic[P, T]):
         """
         model, options = self._chosen(kwargs)
         refuse(f"{self.__name__} runs")
+        body = self._body(args, kwargs)
 
         def begin(canceller: Canceller, listen: Callable[[Event], None]) -> Run[T]:
-            body = Body(self.function, args, kwargs)
             return self._live(canceller, model, replace(options, preview=False), body, listen=listen)
 
         return Stream(begin)
@@ -159,7 +166,7 @@ class Program(Generic[P, T]):
         model = choose(model, self.model, self.__name__)
 
         def begin(index: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:
-            return self._start(canceller, model, options.for_row(index), Body(self.function, args, kwargs))
+            return self._start(canceller, model, options.for_row(index), self._body(args, kwargs))
 
         return map_rows(begin, rows, progress=progress, errors=errors, concurrency=concurrency, title=self.__name__)
 
@@ -177,7 +184,7 @@ class Program(Generic[P, T]):
 
         def begin(index: int, args: tuple[Any, ...], _: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:
             one = options.for_row(index) if independent else options.for_sample(index, n)
-            return self._start(canceller, model, one, Body(self.function, args, kwargs))
+            return self._start(canceller, model, one, self._body(args, kwargs))
 
         rows, title = [args] * n, self.__name__
         return map_runs(begin, rows, progress=False, errors="raise", concurrency=32, title=title)
@@ -188,7 +195,10 @@ class Program(Generic[P, T]):
         A hole's value is unknown here. It may be appended again and shows as ⟨name⟩; at anything else that is asked
         of it, a branch for instance, the text ends with a line that says so.
         """
-        return outline(self.function, args, kwargs)
+        own = {name: value for name, value in kwargs.items() if name not in CALL}
+        self._check_slots(self._body(args, own))
+        with entered(self._frame()):
+            return outline(self.function, args, own)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """What a run with these arguments will do, whatever the model answers, as far as that is known; needs no model.
@@ -206,32 +216,107 @@ class Program(Generic[P, T]):
         ⟨kind⟩ = "poem": nothing
         return
         """
-        own = {name: value for name, value in kwargs.items() if name not in CALL}
-        inspect.signature(self.function).bind(None, *args, **own)  # TypeError, as in a call
-        body = Body(self.function, args, own)
+        body = self._bound(args, kwargs)
+        self._check_slots(body)
         return Plan(*explore_all(lambda answers: preview(body, (), answers).items))
+
+    # -- slots ---------------------------------------------------------------------------------------------------
+
+    said: frozenset[str] = frozenset()  # texts that may be names of slots, beside those in the function's code
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values of slots that `with_` gave."""
+        return MappingProxyType(copy.deepcopy(self._values))
+
+    def with_(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """The same program with other values in its slots, by their names: texts, and lists of dicts for examples.
+
+        Slots of a program called inside are "inner.instruction", in a mapping. None takes a value back. Values are
+        copied, and none of them changes the program itself.
+
+        Raises SlotError for what is neither a text nor examples. That a program has no such slot is found before it
+        runs, where its code tells, and otherwise when it has run.
+        """
+        if values is not None and not isinstance(values, Mapping):
+            raise SlotError(f"with_ takes values by the names of slots, not {values!r:.60}")
+        given = {**self._values, **{str(name): value for name, value in {**(values or {}), **more}.items()}}
+        changed = copy.copy(self)
+        changed._values = {name: checked(name, value) for name, value in given.items() if value is not None}
+        changed._unsaid = frozenset(unsaid(self, changed._values))
+        return changed
+
+    def slots(self, *args: Any, **kwargs: Any) -> dict[str, Slot]:
+        """The slots that a run with these arguments may ask for, by name; needs no model.
+
+        Found on all paths through the program, as far as they can be known without a model, in the order in which they
+        are asked for.
+        """
+        body = self._bound(args, kwargs)
+        known, complete = found(body)
+        refuse_slots(self.__name__, self._unsaid - known.keys() if complete else (), known)
+        return known
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Body:
+        """Raises TypeError, as a call does, for arguments that are none of the function's."""
+        own = {name: value for name, value in kwargs.items() if name not in CALL}
+        inspect.signature(self.function).bind(None, *args, **own)
+        return self._body(args, own)
+
+    def _body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Body:
+        return Body(self.function, args, kwargs, self._frame())
+
+    def _frame(self, *, root: bool = True) -> Frame:
+        return frame_of(self.__name__, self.function, self._values, root=root)
+
+    def _check_slots(self, body: Body) -> None:
+        """Raises SlotError when it was given values of slots that it certainly does not have."""
+        if self._unsaid:
+            known, complete = found(body)
+            refuse_slots(self.__name__, self._unsaid - known.keys() if complete else (), known)
+
+    def __eq__(self, other: object) -> bool:
+        """The same function, model and options, with the same values in its slots."""
+        if not isinstance(other, Program):
+            return NotImplemented
+        mine, theirs = [(p.function, p.model, p.options, p._values) for p in (self, other)]
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash(self.__name__)
+
+    # -- how it runs ---------------------------------------------------------------------------------------------
 
     def __get__(self, instance: Any, owner: type | None = None) -> Program[..., T]:
         if instance is None:
             return self
-        return Program(MethodType(self.function, instance), self.model, self.options)
+        bound: Program[..., T] = Program(MethodType(self.function, instance), self.model, self.options)
+        bound._values, bound._unsaid = self._values, self._unsaid
+        return bound
 
     def __deepcopy__(self, memo: object) -> Program[P, T]:
         return self  # it has no state: copies of what a program was given, for previews, share it
 
     def __repr__(self) -> str:
-        return f"<program {self.__name__}{inspect.signature(self.function)}>"
+        return f"<program {self.__name__}{inspect.signature(self.function)}{self._changed()}>"
+
+    def _changed(self) -> str:
+        """What `with_` changed, in a few words."""
+        return "".join([f", {name}={reprlib.repr(value)}" for name, value in self._values.items()])
 
     def _inline(self, p: Prompt, /, *args: Any, **kwargs: Any) -> T:
         if clash := [name for name in CALL if name in kwargs]:
             raise ProgramError(f"{self.__name__}(p, ...) writes into a run under way: {clash[0]}= cannot change there")
         own = self.options.decoder
-        with p.decoding(own) if own is not None else contextlib.nullcontext():
+        with (
+            p.decoding(own) if own is not None else contextlib.nullcontext(),
+            entered(self._frame(root=False)),
+        ):
             return self.function(p, *args, **kwargs)
 
     def _run(self, canceller: Canceller, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run[T]:
         model, options = self._chosen(kwargs)
-        return self._live(canceller, model, options, Body(self.function, args, kwargs))
+        return self._live(canceller, model, options, self._body(args, kwargs))
 
     def _chosen(self, kwargs: dict[str, Any]) -> tuple[LanguageModel, Options]:
         """The model and options of a call, whose own words are taken out of its arguments."""
@@ -264,11 +349,13 @@ class Program(Generic[P, T]):
         if head is not None:
             live.begin(head)
         p = Prompt(live)
+        self._check_slots(body)
         try:
             with around(model):
                 value = body.run(p)
         finally:
             finish(p)
+        refuse_slots(self.__name__, self._unsaid - body.slots.keys(), body.slots)
         return live.finished(value)
 
 

@@ -15,6 +15,7 @@ from .grammars import Grammar
 from .holes import Boundary, Hole, check_boundary, text_of
 from .languages import options_by_text
 from .question import NORMS, Question
+from .slots import SlotText
 from .verbalizer import Verbalizer, verbalizer_of
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ class Prompt:
         Returns None without holes, the value of the only one, or the tuple of their values.
         """
         self._check()
-        ready = [part if isinstance(part, Hole) else text_of(part) for part in parts]
+        ready = [part if isinstance(part, Hole | SlotText) else text_of(part) for part in parts]
         values = []
         for i, part in enumerate(ready):
             if isinstance(part, Hole):
                 follow = _text_until_hole(ready[i + 1 :])
                 warn_of_unclear_end(part, follow)
                 values.append(self._session.fill(part, follow))
-            elif part:
+            elif part or isinstance(part, SlotText):
                 self._session.text(part)
         return values[0] if len(values) == 1 else tuple(values) or None
 

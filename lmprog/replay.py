@@ -8,7 +8,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
 from io import BytesIO, IOBase, StringIO
 from random import Random
 from types import FrameType, FunctionType, ModuleType
@@ -17,6 +19,7 @@ from typing import Any
 from .changes import changed, closed_over
 from .errors import LmprogError
 from .runtime._native import watch
+from .slots import Frame, Slot, entered
 
 CONTAINERS = (list, dict, set, bytearray, deque)
 LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Semaphore, threading.Barrier)
@@ -52,10 +55,33 @@ def replica(value: Any) -> Any:
 
 
 class Body:
-    """A function and its arguments. A call runs it on copies of them, so that it cannot change the real ones."""
+    """A function and its arguments. A call runs it on copies of them, so that it cannot change the real ones.
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._call = function, args, kwargs
+    frame   of its slots; None: they are those of the program that it is in
+    slots   that it asked for in any of its runs
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        frame: Frame | None = None,
+    ) -> None:
+        self._call, self._frame = (function, args, kwargs), frame
+        self.slots: dict[str, Slot] = {}
+
+    @contextmanager
+    def _framed(self) -> Iterator[None]:
+        if self._frame is None:
+            yield
+            return
+        frame = replace(self._frame, asked={})
+        try:
+            with entered(frame):
+                yield
+        finally:
+            self.slots = {**self.slots, **{name: slot for name, slot in frame.asked.items() if name not in self.slots}}
 
     @cached_property
     def _near(self) -> dict[int, Any]:
@@ -68,7 +94,8 @@ class Body:
     def run(self, p: object) -> Any:
         """The real thing."""
         function, args, kwargs = self._call
-        return function(p, *args, **kwargs)
+        with self._framed():
+            return function(p, *args, **kwargs)
 
     def __call__(self, p: object, stop: Callable[[str], object]) -> Any:
         """Run it on p. `stop` is called, and should raise, before it does what could be noticed outside of it."""
@@ -81,9 +108,13 @@ class Body:
         if sys.getprofile() is not None:
             stop("calls cannot be watched under a profiler")
         function, args, kwargs = replica(self._call)
+        with self._framed():
+            return self._watched(partial(function, p, *args, **kwargs), stop)
+
+    def _watched(self, call: Callable[[], Any], stop: Callable[[str], object]) -> Any:
         watch(MODULES, NAMES, CHANGES, self._near, _look(self._near, stop, sys._getframe()))
         try:
-            return function(p, *args, **kwargs)
+            return call()
         finally:
             sys.setprofile(None)
 

@@ -127,7 +127,7 @@ class Run(Generic[T]):
     special tokens of the model's template. `trace` is what happened, as `lmprog.events`. `tokens` and `requests` are
     there if the run was asked for `trace=True`: every generated token with its probabilities and what else could have
     come, and where each request began and ended. `causes` are what `why` was asked, by field. `model` is what it ran
-    on; a run that was loaded has none.
+    on; a run that was loaded has none. `slots`: where the texts of slots (`lp.slot`) stand in the text, by their names.
     """
 
     value: T
@@ -140,6 +140,7 @@ class Run(Generic[T]):
     requests: tuple[RequestRecord, ...] = ()
     causes: dict[str, Why] = field(default_factory=dict, compare=False)
     model: LanguageModel | None = field(default=None, compare=False)
+    slots: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 200 else f"{self.text[:100]}…{self.text[-99:]}"
@@ -287,6 +288,14 @@ class Recorder:
     def text_since(self, count: int) -> str:
         """The text of the line but for its first `count` events."""
         return "".join([event.text for event in self.line[count:]])
+
+    def slots(self) -> dict[str, tuple[Span, ...]]:
+        """Where the texts of slots stand, in order."""
+        found: dict[str, tuple[Span, ...]] = {}
+        for event in self.line:
+            if isinstance(event, Text) and event.slot:
+                found[event.slot] = (*found.get(event.slot, ()), event.span)
+        return found
 
     def add(self, kind: type[E], text: str = "", /, **fields: Any) -> E:
         """Append text, and the event that says so."""

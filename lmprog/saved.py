@@ -1,7 +1,7 @@
 """Runs in files: JSON, one record a line, readable and versioned.
 
     {"format": "lmprog run", "version": 1, "text": ..., "value": ..., "usage": {...}, "messages": [...],
-     "captures": [...], "trace": [...], "requests": [...], "tokens": [...], "causes": [...]}
+     "slots": {...}, "captures": [...], "trace": [...], "requests": [...], "tokens": [...], "causes": [...]}
 
 Records are the fields of their dataclasses; fields that have their default are left out. Bytes of tokens are text, or
 {"hex": ...} where they are not UTF-8; numbers that JSON does not have are null. Python values become what JSON can say
@@ -22,6 +22,7 @@ from typing import Any
 
 from . import events
 from .errors import RunError
+from .events import Span
 from .run import Capture, Captures, Run, Usage
 from .trace import Candidate, RequestRecord, TokenRecord
 from .why.result import Part, Why
@@ -40,7 +41,8 @@ LISTS: dict[str, Any] = {
 def save(run: Run[Any], path: str | Path) -> None:
     """Write the run. Raises OSError."""
     head = {"format": FORMAT, "version": VERSION, "text": run.text, "value": run.value, "usage": run.usage}
-    lines = [f"{json.dumps(key)}: {_json(value)}" for key, value in (head | {"messages": run.messages}).items()]
+    head |= {"messages": run.messages, "slots": run.slots}
+    lines = [f"{json.dumps(key)}: {_json(value)}" for key, value in head.items()]
     for key, records in _lists(run).items():
         lines.append(f"{json.dumps(key)}: [" + ",".join([f"\n  {_json(record)}" for record in records]) + "\n ]")
     Path(path).write_text("{" + ",\n ".join(lines) + "}\n", encoding="utf-8")
@@ -61,7 +63,7 @@ def load(path: str | Path) -> Run[Any]:
 
 def to_plain(run: Run[Any]) -> dict[str, Any]:
     """A run as a JSON value."""
-    head = {"text": run.text, "value": run.value, "usage": run.usage, "messages": run.messages}
+    head = {"text": run.text, "value": run.value, "usage": run.usage, "messages": run.messages, "slots": run.slots}
     return {name: plain(part) for name, part in (head | _lists(run)).items()}
 
 
@@ -73,7 +75,19 @@ def from_plain(data: dict[str, Any], path: object) -> Run[Any]:
     messages = tuple(data.get("messages", ()))
     captures, usage = Captures(lists.pop("captures")), _read(Usage, data.get("usage"), f"{path}: usage")
     causes = {why.field: why for why in lists.pop("causes")}
-    return Run(data.get("value"), str(data.get("text", "")), captures, usage, messages=messages, causes=causes, **lists)
+    slots = _slots(data.get("slots", {}), path)
+    more: dict[str, Any] = {"messages": messages, "causes": causes, "slots": slots}
+    return Run(data.get("value"), str(data.get("text", "")), captures, usage, **more, **lists)
+
+
+def _slots(data: Any, path: object) -> dict[str, tuple[Span, ...]]:
+    try:
+        found = {name: tuple([_as(Span, span) for span in spans]) for name, spans in data.items()}
+    except (AttributeError, TypeError, ValueError, KeyError):
+        raise RunError(f"{path}: slots are spans by the names of slots") from None
+    if any([not 0 <= begin <= end for spans in found.values() for begin, end in spans]):
+        raise RunError(f"{path}: slots have spans that there cannot be")
+    return found
 
 
 def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> None:

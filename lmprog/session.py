@@ -35,6 +35,7 @@ from .replay import Body
 from .run import Capture, Captures, Recorder, Run, Usage
 from .runtime.remote.model import RemoteModel
 from .runtime.routine import Routine
+from .slots import SlotText
 from .task import Answer, Task
 from .trace import Tracer
 from .tries import fill_checked
@@ -72,10 +73,12 @@ class Live:
         self.tracer = Tracer(model.vocab.token_bytes, self._began)
 
     def text(self, text: str) -> None:
-        self.roles.text()
-        self.lookahead.did(Wrote(text))
-        self.recorder.add(Text, text)
-        self.page.text(text)
+        slot = text.slot if isinstance(text, SlotText) else ""
+        if text:  # else it is a slot's
+            self.roles.text()
+            self.lookahead.did(Wrote(str(text)))
+        self.recorder.add(Text, str(text), slot=slot)
+        self.page.text(str(text))
 
     def fill(self, hole: Hole, follow: str) -> Any:
         self.roles.hole()
@@ -324,4 +327,5 @@ class Live:
             tuple(self.tracer.tokens),
             tuple(self.tracer.requests),
             model=self.model,
+            slots=recorder.slots(),
         )

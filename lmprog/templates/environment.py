@@ -7,11 +7,12 @@ own native environment does), so that whoever asks for the next piece can fill a
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from jinja2 import BaseLoader, StrictUndefined, TemplateRuntimeError, nodes
+from jinja2 import BaseLoader, StrictUndefined, TemplateNotFound, TemplateRuntimeError, meta, nodes
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import BlockReference, Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -19,6 +20,7 @@ from jinja2.utils import missing
 
 from ..errors import HoleError
 from ..holes import Hole, gen, quote, select
+from ..slots import examples, slot
 from .pieces import Closed, Inner, Opened, Part, misplaced
 from .refusals import refuse
 from .rewrite import rewrite
@@ -48,7 +50,7 @@ class Prompts(ImmutableSandboxedEnvironment):
         extensions = [HoleTags, RoleTags, "jinja2.ext.loopcontrols"]
         super().__init__(undefined=StrictUndefined, loader=loader, extensions=extensions, **whitespace)
         del self.globals["lipsum"]
-        self.globals.update(TYPES, gen=_gen, select=_select, quote=_quote)
+        self.globals.update(TYPES, gen=_gen, select=_select, quote=_quote, slot=slot, examples=examples)
 
     def _generate(
         self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
@@ -63,6 +65,15 @@ class Prompts(ImmutableSandboxedEnvironment):
         if filled is not missing and name in filled:
             return filled[name]
         return context.resolve(name)
+
+    def texts(self, source: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+        """The texts in expressions of a template, and of those that it names."""
+        tree = self.parse(source)
+        yield from [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
+        for name in {*meta.find_referenced_templates(tree)} - seen - {None}:
+            with suppress(TemplateNotFound):
+                inner, _, _ = cast(BaseLoader, self.loader).get_source(self, cast(str, name))
+                yield from self.texts(inner, seen | {cast(str, name)})
 
     def part(self, value: Any, follow: str, looped: bool) -> Any:
         return Part(value, follow, looped) if isinstance(value, Hole) else value

@@ -14,6 +14,7 @@ from typing import Any, cast
 from ..errors import ProgramError
 from ..holes import Hole
 from ..prompt import Prompt
+from ..slots import SlotText
 from .pieces import Closed, Inner, Opened, Part
 
 Pieces = Generator[Any, None, None]
@@ -55,6 +56,9 @@ class Rendering:
 
     def _take(self, piece: Any) -> None:
         match piece:
+            case SlotText() if self._roles or not piece or piece.strip():
+                self._flush()
+                self.p(piece)
             case str():
                 self._text(piece)
             case Part(value, follow, looped):

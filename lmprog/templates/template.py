@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, cast
@@ -102,6 +103,10 @@ class Template(Program[..., dict[str, Any]]):
             raise TemplateError(error.message or "syntax error", error.name or name, error.lineno) from None
         return environment.template_class.from_code(environment, code, environment.make_globals(None))
 
+    @cached_property
+    def said(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset(self._environment.texts(self.source))
+
     def _render(self, p: Prompt, variables: Mapping[str, Any] | None = None, /, **more: Any) -> dict[str, Any]:
         if variables is not None and not isinstance(variables, Mapping):
             raise ProgramError(
@@ -135,7 +140,7 @@ class Template(Program[..., dict[str, Any]]):
         return self
 
     def __repr__(self) -> str:
-        return f"<template {self.__name__}>"
+        return f"<template {self.__name__}{self._changed()}>"
 
 
 def _message(error: jinja2.TemplateError) -> str:

@@ -1,0 +1,94 @@
+"""Which slots a program can have: as its code tells, and as previews of all its paths do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from types import CodeType, FunctionType
+from typing import Any
+
+from .changes import closed_over
+from .errors import SlotError
+from .explore import explore_all
+from .plan import End, Node, nodes
+from .preview import MARK, preview
+from .replay import Body
+from .slots import Slot
+
+DEPTH = 3  # functions that call functions
+
+
+def unsaid(program: Any, names: Iterable[str]) -> set[str]:
+    """Those of the slots' names that a program's code does not seem to have: it may make them up, or a user misspelt
+    them.
+
+    Names stand in the code as texts; those of programs called inside are functions' names.
+    """
+    texts, programs = _said(program)
+    wrong = set()
+    for name in names:
+        *inside, own = name.split(".")
+        if own not in texts or (inside and ".".join(inside) not in programs and not set(inside) <= programs):
+            wrong.add(name)
+    return wrong
+
+
+def _said(program: Any) -> tuple[set[str], set[str]]:
+    """All texts, and the names of all programs, in a program's code and in what it calls."""
+    texts: set[str] = set()
+    programs: set[str] = set()
+    for value in _reached(program, DEPTH):
+        if isinstance(value, FunctionType):
+            defaults = *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()
+            texts |= {*_constants(value.__code__), *[text for text in defaults if isinstance(text, str)]}
+        else:
+            programs.add(value.__name__)
+            texts |= value.said
+    return texts, programs
+
+
+def _reached(value: Any, depth: int) -> Iterator[Any]:
+    """Functions and programs: what a program's function names, and so on."""
+    if _is_program(value):
+        yield value
+    function = getattr(value, "function", None) if _is_program(value) else value
+    function = getattr(function, "__func__", function)
+    if isinstance(function, FunctionType) and function.__module__.partition(".")[0] != "lmprog":
+        yield function
+        for inner in closed_over(function) if depth else ():
+            yield from _reached(inner, depth - 1)
+
+
+def _is_program(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "lmprog" and hasattr(type(value), "with_")
+
+
+def _constants(code: CodeType) -> Iterator[str]:
+    for const in code.co_consts:
+        if isinstance(const, str):
+            yield const
+        elif isinstance(const, CodeType):
+            yield from _constants(const)
+
+
+def found(body: Body) -> tuple[dict[str, Slot], bool]:
+    """The slots that the body asks for on any path, and whether those are all: every path is known to its end."""
+    root, complete = explore_all(lambda answers: preview(body, (), answers).items)
+    return {name: _shown(slot) for name, slot in body.slots.items()}, complete and _whole(root)
+
+
+def _whole(root: Node) -> bool:
+    return all([not isinstance(node.item, End) or node.item.why == "return" for node in nodes(root)])
+
+
+def _shown(slot: Slot) -> Slot:
+    """Hole values, which a preview does not know, as ⟨…⟩."""
+    values = [MARK.sub("⟨…⟩", text) if isinstance(text, str) else text for text in (slot.default, slot.value)]
+    return replace(slot, default=values[0], value=values[1])
+
+
+def refuse(program: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises SlotError when there are any names."""
+    if wrong := sorted(names):
+        listed = ", ".join(map(repr, sorted(known))) or "none"
+        raise SlotError(f"{program} has no slot {wrong[0]!r}; it has {listed}")

@@ -19,7 +19,7 @@ from .interactive import Interactive
 from .models import LanguageModel
 from .programs import program
 from .run import Capture, Run
-from .show import captures, marked, usage
+from .show import captures, certified, marked, usage
 from .trace import TokenRecord
 from .view import percent
 from .visible import inline, token_text, visible
@@ -65,7 +65,7 @@ def load_model(name: str | None) -> LanguageModel:
 
 def _show(session: Interactive, _: str) -> Answer:
     run = session.run()
-    return Group(marked(run), captures(run), usage(run))
+    return Group(marked(run), captures(run), *certified(run), usage(run))
 
 
 def _why(session: Interactive, name: str) -> Answer:

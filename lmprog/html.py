@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .certified import facts, rows
+from .decoders.certificate import Particle
 from .rendering import data, resource, script, template
 from .run import Run
 from .trace import Candidate, RequestRecord, TokenRecord
@@ -32,6 +34,7 @@ def page(run: Run[Any]) -> str:
         branches=[(branch_name(path), visible(text)) for path, text in branches(run).items()],
         bars=_bars(run),
         data=_data(run),
+        **_certified(run),
         **script("run.js"),
         style=resource("run.css"),
         omitted=max(0, len(run.requests) - ROWS),
@@ -40,13 +43,23 @@ def page(run: Run[Any]) -> str:
 
 def fragment(run: Run[Any]) -> str:
     """The text, the captures and the usage, without a script, to be put into another page."""
-    return template("fragment.html.j2").render(run=run, pieces=_pieces(run, {}), style=resource("run.css"))
+    style = resource("run.css")
+    return template("fragment.html.j2").render(run=run, pieces=_pieces(run, {}), style=style, **_certified(run))
 
 
 def _links(run: Run[Any]) -> dict[int, int]:
     """Of each capture for which `why` was asked, by its position, the position of the last answer."""
     spans = {capture.span: i for i, capture in enumerate(run.captures.all())}
     return {spans[why.span]: n for n, why in enumerate(run.causes.values()) if why.span in spans}
+
+
+def _certified(run: Run[Any]) -> dict[str, Any]:
+    weighed = [(inline(c.name), len(c.particles), _particles(c.particles)) for c in run.captures.all() if c.particles]
+    return {"facts": facts(run), "weighed": weighed}
+
+
+def _particles(particles: tuple[Particle, ...]) -> list[tuple[str, ...]]:
+    return [(*numbers, visible(text)) for *numbers, text in rows(particles)]
 
 
 def _pieces(run: Run[Any], links: Mapping[int, int]) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class Capture:
     finish: str
     logprob: float | None = None
     choice: Callable[[], Dist] | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
-    certificate: Certificate | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
+    certificate: Certificate | None = field(default=None, repr=False, compare=False)
     options: tuple[str, ...] | None = field(default=None, repr=False)
     follow: str = field(default="", repr=False)
     task: Any = field(default=None, repr=False, compare=False, metadata={"saved": False})

@@ -4,8 +4,8 @@
      "slots": {...}, "captures": [...], "trace": [...], "requests": [...], "tokens": [...], "causes": [...]}
 
 Records are the fields of their dataclasses; fields that have their default are left out. Bytes of tokens are text, or
-{"hex": ...} where they are not UTF-8; numbers that JSON does not have are null. Python values become what JSON can say
-of them, or else their repr, and are read back as that.
+{"hex": ...} where they are not UTF-8; of the numbers that JSON does not have, nan is null, and infinities are "inf" and
+"-inf". Python values become what JSON can say of them, or else their repr, and are read back as that.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import events
+from .decoders.certificate import Certificate, Particle
 from .errors import RunError
 from .events import Span
 from .run import Capture, Captures, Run, Usage
@@ -121,7 +122,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return _text(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else None if math.isnan(value) else repr(float(value))
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -129,7 +130,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | bool) else _jsonable(value)
 
 
-RECORDS = (Capture, Usage, RequestRecord, TokenRecord, events.Event, Why, Part)
+RECORDS = (Capture, Certificate, Particle, Usage, RequestRecord, TokenRecord, events.Event, Why, Part)
 
 
 def _told(record: Any) -> Iterator[tuple[str, Any]]:

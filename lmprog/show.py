@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .certified import facts
 from .run import Run
 from .trace import TokenRecord
 from .view import Piece, percent, pieces
@@ -25,13 +26,13 @@ LEVELS = ((0.5, "bold green"), (0.1, "bold yellow"), (0.0, "bold red"))  # of a 
 
 
 def show(run: Run[Any], console: Console | None = None) -> None:
-    """Print the text with its holes marked, a table of the captures, and the usage.
+    """Print the text with its holes marked, a table of the captures, what decoders know (`logZ` and so on), the usage.
 
     With the records of `trace=True`, tokens are coloured by the probability that the model gave them by itself (green
     from a half on, yellow, red below a tenth), forced ones are underlined, and text from the prefix cache is blue.
     """
     text = Panel(marked(run), title="text", title_align="left")
-    (console or Console()).print(Group(text, captures(run), usage(run)))
+    (console or Console()).print(Group(text, captures(run), *certified(run), usage(run)))
 
 
 def marked(run: Run[Any]) -> Text:
@@ -59,6 +60,12 @@ def captures(run: Run[Any]) -> Table:
         likely = "" if c.logprob is None else percent(c.logprob)
         table.add_row(Text(inline(c.name)), Text(inline(repr(c.value))), str(len(c.tokens)), c.finish, likely)
     return table
+
+
+def certified(run: Run[Any]) -> list[Text]:
+    """A line, if there is something to be said."""
+    known = " · ".join([f"{name} {value}" for name, value in facts(run).items()])
+    return [Text(known)] if known else []
 
 
 def usage(run: Run[Any]) -> Text:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import re
 import shutil
 import subprocess
@@ -11,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from lmprog import Run, gen, program, select
+import lmprog as lp
+from lmprog import Captures, Run, gen, program, select
 from lmprog.events import Retract, Text
+from lmprog.show import show
 from lmprog.testing import RandomModel, Scripted
 from lmprog.view import branches, pieces
 from lmprog.visible import inline, token_text, visible
@@ -136,6 +141,31 @@ def test_text_of_a_model_is_only_text(hostile: Run[Any]) -> None:
     for parsed in (page, fragment):
         assert HOSTILE in parsed.text
         assert [] == [a for _, attributes in parsed.elements for a in attributes if a.startswith("on")]
+
+
+def test_what_decoders_know_is_shown(model: RandomModel) -> None:
+    run = program(lambda p: p("a", gen(regex="[ab]{2}", name="x"))).run(model=model, decoder=lp.ASAp(3), seed=0)
+    console = Console(record=True, width=200, file=io.StringIO())
+    show(run, console)
+    for text in (console.export_text(), Elements(run.html()).text, Elements(run._repr_html_()).text):
+        assert f"log Z {run.logZ:.4g}" in text
+        assert "bounds of log Z " in text
+        assert "acceptance " in text
+        assert "bias at most " in text
+
+
+def test_certificates_are_only_text(hostile: Run[Any]) -> None:
+    particles = tuple([lp.Particle(HOSTILE, (1,), 0.5, -math.inf, score=1.0)] * 25)
+    known = lp.Certificate(-1.0, (-math.inf, 0.0), 0.0, math.inf, particles=particles, support=(0.5, 0.2, 0.3))
+    captures = Captures([replace(capture, certificate=known) for capture in hostile.captures.all()])
+    run = replace(hostile, captures=captures)
+    for page, scripts in ((Elements(run.html()), 2), (Elements(run._repr_html_()), 0)):
+        assert (scripts, 0, 0) == (page.count("script"), page.count("img"), page.count("b"))
+        assert [] == [a for _, attributes in page.elements for a in attributes if a.startswith("on")]
+        assert page.text.count(HOSTILE) >= 40
+        assert "5 more are not shown" in page.text
+        assert "document 50 %, model 20 %, none 30 %" in page.text
+        assert "-∞ to 0" in page.text
 
 
 def test_what_cannot_be_seen_is_shown() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from lmprog import Run, RunError, Sample, gen, program, select
+import lmprog as lp
+from lmprog import Captures, Run, RunError, Sample, gen, program, select
 from lmprog.cli import app
 from lmprog.testing import RandomModel
 
@@ -62,6 +64,52 @@ def test_it_is_read_by_people_and_by_other_programs(run: Run[Any], saved: Path) 
     assert run.tokens[0].data.decode() == data["tokens"][0]["data"]
 
 
+DECODERS = [
+    lp.ASAp(2),
+    lp.Rejection(),
+    lp.SMC(3, bounds=True),
+    lp.SMC(3, lambda x: 2.0 if "a" in x else 0.0),
+    lp.Beam(2),
+    lp.BestOf(2),
+    lp.Exhaustive(100),
+    lp.Arithmetic(3),
+    lp.Abstain("Text", "aa"),
+    lp.Contrast("Text"),
+]
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda decoder: type(decoder).__name__)
+def test_certificates(model: RandomModel, tmp_path: Path, decoder: Any) -> None:
+    run = program(lambda p: p("Text: ", gen(regex="[ab]{2}|é", name="x"), "\n")).run(
+        model=model, decoder=decoder, seed=0
+    )
+    run.save(tmp_path / "run.json")
+    back = Run.load(tmp_path / "run.json")
+
+    assert back.captures["x"].certificate == run.captures["x"].certificate
+    assert back.captures["x"].particles == run.captures["x"].particles
+    for name in ("logZ", "logZ_bounds", "acceptance", "bias"):
+        assert getattr(back, name) == getattr(run, name)
+    assert back.html() == run.html()
+
+
+def test_what_is_infinite_comes_back(run: Run[Any], tmp_path: Path) -> None:
+    known = lp.Certificate(
+        -math.inf, (-math.inf, math.inf), 0.0, math.inf, particles=(lp.Particle("é", (3,), 0.0, -math.inf),)
+    )
+    captures = [replace(capture, certificate=known) for capture in run.captures.all()]
+    replace(run, captures=Captures(captures)).save(tmp_path / "run.json")
+    back = Run.load(tmp_path / "run.json")
+
+    assert [known] * len(captures) == [capture.certificate for capture in back.captures.all()]
+    assert back.logZ_bounds == (-math.inf, math.inf)
+
+
+def test_files_from_before_there_were_certificates(run: Run[Any], saved: Path) -> None:
+    assert "certificate" not in saved.read_text(encoding="utf-8")  # nothing is known of what was sampled
+    assert all([capture.certificate is None for capture in Run.load(saved).captures.all()])
+
+
 def test_bytes_that_are_no_text(model: RandomModel, tmp_path: Path) -> None:
     half = next(i for i, b in enumerate(model.vocab.token_bytes) if b == "日".encode()[:2])
     hole = gen(regex="日|旦", temperature=1, logit_bias={half: 100.0})
@@ -85,6 +133,9 @@ def test_bytes_that_are_no_text(model: RandomModel, tmp_path: Path) -> None:
         (lambda data: json.dumps(data | {"tokens": [data["tokens"][0] | {"span": [3, 1]}]}), r"tokens\[0\] is about"),
         (lambda data: json.dumps(data | {"trace": [{"event": "Done"}]}), r"trace\[0\] cannot be read"),
         (lambda data: json.dumps(data | {"captures": [{"odd": 1}]}), r"captures\[0\] cannot be read: .*'odd'"),
+        (lambda data: json.dumps(data | {"captures": [data["captures"][0] | {"certificate": {"logZ": "a"}}]}), "'a'"),
+        (lambda data: json.dumps(data | {"captures": [data["captures"][0] | {"certificate": {"X": 1}}]}), "field 'X'"),
+        (lambda data: json.dumps(data | {"captures": [data["captures"][0] | {"certificate": 3}]}), "cannot be read"),
         (lambda data: json.dumps(data | {"usage": {"requests": "many"}}), "usage cannot be read: .*'many'"),
     ],
 )

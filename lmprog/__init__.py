@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from .decoders.lookahead import Lookahead as Lookahead
     from .decoders.mcts import MCTS as MCTS
     from .decoders.nearness import Near as Near
+    from .decoders.open_text import FSD as FSD
+    from .decoders.open_text import Momentum as Momentum
     from .decoders.potentials import Also as Also
     from .decoders.potentials import Guess as Guess
     from .decoders.potentials import LogWeight as LogWeight
@@ -174,6 +176,7 @@ if TYPE_CHECKING:
     from .tools import describe_tools as describe_tools
     from .trace import RequestRecord as RequestRecord
     from .trace import TokenRecord as TokenRecord
+    from .venn_abers import VennAbers as VennAbers
     from .verbalizer import Verbalizer as Verbalizer
     from .why.result import Part as Part
     from .why.result import Why as Why
@@ -207,6 +210,7 @@ _HOMES = {
     ".decoders.lookahead": "Lookahead",
     ".decoders.mcts": "MCTS",
     ".decoders.nearness": "Near",
+    ".decoders.open_text": "FSD Momentum",
     ".decoders.potentials": "Also Guess LogWeight Potential Prefix Twist",
     ".decoders.proxy": "Proxy",
     ".decoders.rejection": "Rejection",
@@ -240,6 +244,7 @@ _HOMES = {
     ".templates": "Template",
     ".tools": "ToolCall describe_tools",
     ".trace": "RequestRecord TokenRecord",
+    ".venn_abers": "VennAbers",
     ".verbalizer": "Verbalizer",
     ".why.result": "Part Why",
 }

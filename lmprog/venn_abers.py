@@ -9,6 +9,7 @@ score are pooled beforehand, for every place where a new score may fall, and onl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
+
+from .errors import CalibrationError
 
 
 class Block(NamedTuple):
@@ -37,6 +40,9 @@ class VennAbers:
 
     @classmethod
     def fit(cls, scores: Sequence[float], labels: Sequence[bool]) -> VennAbers:
+        """Raises CalibrationError where there is not one label for each score, or a score is no number."""
+        if len(scores) != len(labels) or any([math.isnan(score) for score in scores]):
+            raise CalibrationError(f"scores are numbers with a label each: {len(scores)} scores, {len(labels)} labels")
         found = cls([], [], [])
         for score, group in groupby(sorted(zip(scores, labels, strict=True)), key=lambda pair: pair[0]):
             members = [label for _, label in group]
@@ -44,6 +50,11 @@ class VennAbers:
             found.counts.append(len(members))
             found.ones.append(sum(members))
         return found
+
+    def __call__(self, score: float) -> float:
+        """One probability of label 1, between the two: the one that is best under log loss."""
+        low, high = self.interval(score)
+        return high / (1 - low + high)
 
     def interval(self, score: float) -> tuple[float, float]:
         """The two probabilities of label 1, the lower one first."""

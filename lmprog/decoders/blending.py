@@ -51,26 +51,31 @@ class Blended:
         """Fill the hole. `blend` gives the logits at temperature 1, of a spot's tokens and then of the end, by its row
         in each of the places; the first ones are those behind the prompt itself."""
         check_weighs(self, problem)
-        ours, sampling = all_places[0], problem.request.sampling
-        rng, temperature = np.random.default_rng(sampling.seed), sampling.temperature or 1.0
-        spot, finish = ours.start, ours.over(ours.start)
-        logprobs: list[float] = []
-        masked: list[float] = []
-        while finish is None:
-            rows = [row for (row,) in (yield from together([places.rows([spot]) for places in all_places]))]
-            if rows[0].total == -math.inf:
-                raise NoSample("nothing may come any more, and the value may not end here: a monitor led to this")
-            weights = blend(spot, rows) / temperature
-            at, row = int(weights.argmax()) if sampling.greedy else draw(weights, rng.random()), rows[0]
-            after = ours.after(spot, int(row.tokens[at])) if at < len(row.tokens) else None
-            if after is None:
-                finish = "length" if spot.left <= 0 else "stop"
-            else:
-                logprobs.append(float(row.weights[at]))
-                masked.append(float(weights[at]) - logsum(weights))
-                spot, finish = after, ours.over(after)
-        ours.tally.computed += sum([places.tally.computed for places in all_places[1:]])
-        return Outcome(ours.tally.result(spot.ids, finish, spot.state, logprobs, masked))
+        return (yield from stepwise(all_places, blend, problem.request.sampling))
+
+
+def stepwise(all_places: Sequence[Places], blend: Blend, sampling: Sampling) -> Routine[Outcome]:
+    """Fill a hole token by token, as `Blended.blended`."""
+    ours = all_places[0]
+    rng, temperature = np.random.default_rng(sampling.seed), sampling.temperature or 1.0
+    spot, finish = ours.start, ours.over(ours.start)
+    logprobs: list[float] = []
+    masked: list[float] = []
+    while finish is None:
+        rows = [row for (row,) in (yield from together([places.rows([spot]) for places in all_places]))]
+        if rows[0].total == -math.inf:
+            raise NoSample("nothing may come any more, and the value may not end here: a monitor led to this")
+        weights = blend(spot, rows) / temperature
+        at, row = int(weights.argmax()) if sampling.greedy else draw(weights, rng.random()), rows[0]
+        after = ours.after(spot, int(row.tokens[at])) if at < len(row.tokens) else None
+        if after is None:
+            finish = "length" if spot.left <= 0 else "stop"
+        else:
+            logprobs.append(float(row.weights[at]))
+            masked.append(float(weights[at]) - logsum(weights))
+            spot, finish = after, ours.over(after)
+    ours.tally.computed += sum([places.tally.computed for places in all_places[1:]])
+    return Outcome(ours.tally.result(spot.ids, finish, spot.state, logprobs, masked))
 
 
 def places_of(problem: Problem, ids: Sequence[int] | None = None, by: Model | None = None) -> Places:

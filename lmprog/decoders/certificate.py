@@ -33,6 +33,7 @@ class Certificate:
     gap           by how much another value can be better than this one, at most, in what they are ranked by; 0: none
     support       of `Abstain`, at the first token: how much an answer rests on the document, on what the model knows by
                   itself, and, neither being sure of one, how much weight abstention has. The three sum to 1
+    drawn         how many values were drawn for one
     """
 
     logZ: float | None = None
@@ -43,3 +44,4 @@ class Certificate:
     particles: tuple[Particle, ...] = ()
     gap: float | None = None
     support: tuple[float, float, float] | None = None
+    drawn: int | None = None

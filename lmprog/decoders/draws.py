@@ -50,11 +50,15 @@ class Drawing:
 
     def drawn(self, problem: Problem, tally: Tally) -> Routine[list[Draw]]:
         """The draws that pass the hole's condition; where none does, the first, which is for the caller to refuse."""
-        seed = problem.request.sampling.seed
-        problems = [_alone(problem, derive_seed(seed, "draw", i)) for i in range(self.n)]
-        check_draws(self, problem)
-        draws = taken(problem, (yield from together([_result(self.of, problem) for problem in problems])), tally)
+        draws = yield from self.some(problem, tally, range(self.n))
         return [draw for draw in draws if problem.passes(draw.text)] or draws[:1]
+
+    def some(self, problem: Problem, tally: Tally, which: range) -> Routine[list[Draw]]:
+        """Those of the n, whether they pass or not."""
+        seed = problem.request.sampling.seed
+        problems = [_alone(problem, derive_seed(seed, "draw", i)) for i in which]
+        check_draws(self, problem)
+        return taken(problem, (yield from together([_result(self.of, problem) for problem in problems])), tally)
 
 
 def check_draws(method: object, problem: Problem) -> None:

@@ -131,6 +131,101 @@ def test_draws_by_another_method() -> None:
     assert best.usage.prompt_tokens_computed > 0
 
 
+# -- no more than it takes ---------------------------------------------------------------------------------------------
+
+
+def surely(score: float) -> float:
+    """The values that end with 1 or 2 are right."""
+    return 0.8 if score >= 100 else 0.3
+
+
+GOOD = sum([share for text, share in MASKED.items() if turned(text) >= 100])
+
+
+def test_draws_end_when_one_is_good_enough_and_the_value_is_as_by_rejection() -> None:
+    decoder, n = lp.BestOf(5, turned, stop=surely, enough=0.8, batch=1), 600
+    runs = [one.run(decoder=decoder, seed=seed) for seed in range(n)]
+    drawn = [run.captures["x"].certificate.drawn or 0 for run in runs]  # type: ignore[union-attr]
+    failed = 1 - GOOD
+    exact = {t: share / GOOD * (1 - failed**5) for t, share in MASKED.items() if turned(t) >= 100}
+    rest = sorted([text for text in VALUES if turned(text) < 100], key=turned)
+    below = np.cumsum([0.0, *[MASKED[text] for text in rest]]) ** 5
+    exact |= dict(zip(rest, np.diff(below).tolist(), strict=True))
+    found = {text: count / n for text, count in Counter([run.value for run in runs]).items()}
+
+    assert 0.1 < GOOD < 0.9
+    assert abs(sum(exact.values()) - 1) < 1e-9
+    assert distance(found, exact) < 0.09
+    assert abs(np.mean(drawn) - decoder.mean_draws(GOOD)) < 4 * np.std(drawn) / n**0.5
+    assert {1, 5} <= set(drawn)
+
+
+@pytest.mark.parametrize(("n", "batch"), [(5, 1), (5, 2), (8, 4), (3, 7)])
+def test_draws_on_average(n: int, batch: int) -> None:
+    """By going through all ways in which draws are good enough or not."""
+    decoder = lp.BestOf(n, turned, stop=surely, batch=batch)
+    for share in (0.0, 0.3, 1.0):
+        exact = 0.0
+        for good in itertools.product([True, False], repeat=n):
+            ends = [end for end in range(batch, n, batch) if any(good[:end])]
+            exact += math.prod([share if yes else 1 - share for yes in good]) * (ends[0] if ends else n)
+        assert abs(exact - decoder.mean_draws(share)) < 1e-9
+    assert n == lp.BestOf(n, turned).mean_draws(0.5)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+@pytest.mark.parametrize("score", [turned, None, lp.Also("1")], ids=["function", "model", "also"])
+def test_the_draws_are_those_of_all_n_up_to_where_they_end(score: Any, batch: int) -> None:
+    for seed in range(6):
+        whole = one.run(decoder=lp.BestOf(8, score), seed=seed).captures["x"]
+        never = one.run(decoder=lp.BestOf(8, score, stop=lambda s: 0.5, batch=batch), seed=seed).captures["x"]
+        first = one.run(decoder=lp.BestOf(8, score, stop=lambda s: 1.0, batch=batch), seed=seed).captures["x"]
+        alone = one.run(decoder=lp.BestOf(batch, score), seed=seed).captures["x"]
+
+        assert whole.certificate == never.certificate
+        assert first.certificate == alone.certificate
+        assert first.certificate is not None
+        assert batch == first.certificate.drawn
+
+
+def test_a_calibrated_score_says_when_it_is_enough() -> None:
+    """Fitted on draws: two in three are right from a score of 200 on, and one in ten below."""
+    rng = np.random.default_rng(0)
+    scores = [float(turned(one(decoder=lp.Sample(), seed=seed))) for seed in range(300)]
+    right = [bool(rng.random() < (2 / 3 if score >= 200 else 0.1)) for score in scores]
+    stop = lp.VennAbers.fit(scores, right)
+    decoder = lp.BestOf(16, turned, stop=stop, enough=0.5, batch=2)
+    runs = [one.run(decoder=decoder, seed=seed) for seed in range(60)]
+
+    assert stop(50.0) < 0.25 < 0.5 < stop(250.0) < 0.85
+    for run in runs:
+        certificate = run.captures["x"].certificate
+        assert certificate is not None
+        assert stop(turned(run.value)) >= 0.5 or certificate.drawn == 16
+    with pytest.raises(lp.CalibrationError):
+        lp.VennAbers.fit([1.0], [])
+    with pytest.raises(lp.CalibrationError):
+        lp.VennAbers.fit([math.nan], [True])
+
+
+def test_draws_that_fail_are_not_good_enough() -> None:
+    hole = gen(grammar=LANGUAGE, where=lambda x: x[-1] != "3", name="x")
+    for seed in range(20):
+        run = one.run(hole, decoder=lp.BestOf(40, turned, stop=lambda s: 1.0, batch=1), seed=seed)
+        assert run.value[-1] != "3"
+        assert 1 == len(run.captures["x"].particles)
+
+
+def test_what_stops_no_draws_is_refused() -> None:
+    for wrong in ({"stop": 0.9}, {"enough": 1.5}, {"enough": math.nan}, {"batch": 0}):
+        with pytest.raises(lp.SamplingError):
+            lp.BestOf(4, turned, **wrong)
+    with pytest.raises(lp.SamplingError, match="stop gives the probability"):
+        one(decoder=lp.BestOf(4, turned, stop=lambda score: 7.0))
+    with pytest.raises(lp.SamplingError, match="a share"):
+        lp.BestOf().mean_draws(2.0)
+
+
 # -- the most frequent -------------------------------------------------------------------------------------------------
 
 

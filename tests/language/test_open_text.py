@@ -88,7 +88,7 @@ CASES: list[tuple[Any, Score]] = [
 ]
 
 
-@pytest.mark.parametrize(("decoder", "score"), CASES, ids=str)
+@pytest.mark.parametrize(("decoder", "score"), CASES, ids=range(len(CASES)))
 def test_every_token_is_the_best_by_hand(decoder: Any, score: Score) -> None:
     values = set()
     for seed in range(20):

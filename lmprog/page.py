@@ -4,6 +4,7 @@ so that both ask the model for the same.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import replace
 
 from .chat import Chat
@@ -15,6 +16,8 @@ from .options import Options
 from .runtime.sampling import Sampling
 from .task import Answer, Task
 from .transcript import Place, Transcript
+
+unseeded: ContextVar[list[str] | None] = ContextVar("lmprog.unseeded", default=None)  # notes holes drawn by chance
 
 
 class Page:
@@ -31,6 +34,7 @@ class Page:
         self.chat = Chat(model, self.transcript)
         self.role = ""
         self.holes = self.resets = 0
+        self._unseeded = unseeded.get()
         self._decoders: list[tuple[Decoder, int | None]] = [(options.decoder or Argmax(), options.base_seed())]
 
     def copy(self) -> Page:
@@ -39,7 +43,7 @@ class Page:
         page.transcript.go_to(self.transcript.place())
         page.chat.go_to(self.chat.place())
         page.role, page.holes, page.resets = self.role, self.holes, self.resets
-        page._decoders = [*self._decoders]
+        page._decoders, page._unseeded = [*self._decoders], self._unseeded
         return page
 
     def branch(self, *path: int) -> Page:
@@ -102,6 +106,8 @@ class Page:
             merged = replace(merged, seed=derive_seed(seed, self.holes))
         if self.resets or tries:  # what was taken back is not to be drawn again
             merged = replace(merged, seed=derive_seed(merged.seed, "again", self.resets, tries))
+        if self._unseeded is not None and merged.seed is None and not merged.greedy:
+            self._unseeded.append(hole.name or hole.kind)
         if method is not None and self.options.arithmetic is not None:  # a method draws in ways of its own
             return replace(merged, seed=derive_seed(merged.seed, "sample", self.options.arithmetic[0]))
         return merged if merged.greedy else replace(merged, arithmetic=self.options.arithmetic)

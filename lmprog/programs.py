@@ -26,6 +26,7 @@ from .lookahead import Head
 from .models import Canceller, LanguageModel, around, choose
 from .options import Options
 from .outline import outline
+from .page import unseeded
 from .plan import Plan
 from .preview import preview, refuse
 from .prompt import Prompt, finish
@@ -180,6 +181,8 @@ class Program(Generic[P, T]):
         """
         model, options = self._chosen(kwargs)
         if options.base_seed() is None:
+            if (notes := unseeded.get()) is not None:
+                notes.append(self.__name__)
             options = replace(options, seed=secrets.randbits(63))
 
         def begin(index: int, args: tuple[Any, ...], _: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:

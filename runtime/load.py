@@ -13,6 +13,7 @@ from typing import Any, cast
 from .errors import ModelNotFound
 from .load_errors import BrokenModel, InvalidOption
 from .model import Model
+from .origin import Origin, stamps
 from .remote.urls import is_url
 from .speculation.named import NAMED, drafters
 
@@ -177,6 +178,7 @@ def _load(
     from .hf import HFRunner
     from .hf_files import eos_ids, load_tokenizer, load_weights
 
+    files = stamps(folder)
     tokenizer = load_tokenizer(folder)
     weights = load_weights(folder, dtype, device)
     runner = HFRunner(weights, deterministic=deterministic, rounded=kept, graphs=graphs)
@@ -195,4 +197,5 @@ def _load(
         reuse=reuse,
         max_queue=max_queue,
         drafters=drafters(drafts, vocab),
+        origin=Origin((dtype, device, slots, reuse, deterministic, kept, drafts, graphs), folder, files),
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..grammars.vocabulary import Vocabulary
     from .chat import ChatFormat, Message
     from .handle import Handle, Pending
+    from .origin import Origin
     from .request import Request
     from .routine import Routine
     from .runner import Runner
@@ -30,6 +31,7 @@ class Model:
     bos        the id that the tokenizer puts before every text; None if it puts none
     context    most positions, prompt and generated tokens together
     engine     runs the requests; `engine.stats` counts
+    origin     what decides what it gives; None: not known
     """
 
     scores = True  # answers requests with `asks`
@@ -46,9 +48,10 @@ class Model:
         reuse: bool = True,
         max_queue: int | None = None,
         drafters: Sequence[Drafter] = (),
+        origin: Origin | None = None,
     ) -> None:
         self.name, self.vocab, self.tokenizer, self.bos = name, vocab, tokenizer, bos
-        self.context = runner.context
+        self.context, self.origin = runner.context, origin
         self.engine = Engine(runner, vocab, slots=slots, reuse=reuse, max_queue=max_queue, drafters=drafters)
 
     def encode(self, text: str) -> list[int]:

@@ -6,22 +6,35 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..batch import as_done, bar_of
-from ..decoders import Decoder
+from ..decoders import Argmax, Decoder
 from ..errors import EvaluationError
 from ..models import Canceller, LanguageModel, choose
 from ..options import Options
+from ..page import unseeded
 from ..programs import Program
 from ..replay import Body
-from ..run import Captures, Run
+from ..run import Captures, Run, Usage
+from .cache import Kept, Where, opened
 from .data import Data, arguments, chosen, read
 from .metrics import COMPARE, EXPECTED, Function, Metric, metrics, number
 from .result import Evaluation, RowError, Scored
 
-Calls = dict[int, tuple[dict[str, Any], dict[str, Any]]]  # by row: all of it, and what the program takes
+Outcome = tuple[int, Run[Any] | Exception, bool]  # of a row: its number, what came out, whether it was done before
+
+
+@dataclass(frozen=True)
+class Job:
+    """calls: by the rows' numbers, what the program takes of each."""
+
+    program: Program[..., Any]
+    model: LanguageModel
+    options: Options
+    calls: dict[int, dict[str, Any]]
+    concurrency: int
 
 
 def evaluate(
@@ -32,6 +45,7 @@ def evaluate(
     model: LanguageModel | None = None,
     decoder: Decoder | None = None,
     seed: int | None = None,
+    cache: Where = None,
     progress: bool = False,
     concurrency: int = 32,
     rows: Sequence[int] | None = None,
@@ -47,32 +61,36 @@ def evaluate(
             `row["expected"]`, or a function `(row, run) -> float or bool`; a list of them, of which the first is the
             one that counts; or weights, as in {"exact": 2, "f1": 1}: then their weighted mean is the one that counts
     seed    as in `map`: each row derives its own from it and its place in `data`
+    cache   True, or a file: runs that were done before, with all that decides them the same, are taken from there, and
+            new ones are kept; see docs/evaluate.md. What was not kept is said in `Evaluation.uncached`
     progress, concurrency   as in `map`
     rows    only these rows of `data`, by number; each gives what it gives among all
 
     What a metric gets of a run is value, text, captures (without `dist` and `certificate`), usage and messages. A row
     whose run or metric fails scores 0, and is in `Evaluation.errors`.
 
-    Raises EvaluationError for data, rows and metrics that cannot be, or when the metric fails on every row.
+    Raises EvaluationError for data, rows, metrics and caches that cannot be, or when the metric fails on every row.
+    Warns with CacheWarning when a cache is damaged or cannot be written.
     """
     functions, table = metrics(metric), read(data)
     calls = {index: _call(program, table[index], index, functions) for index in chosen(rows, len(table))}
     chosen_model = choose(model, program.model, program.__name__)
-    options = program._options({"decoder": decoder, "seed": seed})
-    began = time.perf_counter()
-    with bar_of(progress, program.__name__, len(calls)) as bar:
-        found = {}
-        for index, ran in _runs(program, chosen_model, options, calls, concurrency):
-            found[index] = _scored(index, calls[index][0], ran, functions)
-            bar(found[index].usage, found[index].error is not None)
+    job = Job(program, chosen_model, program._options({"decoder": decoder, "seed": seed}), calls, concurrency)
+    began, found = time.perf_counter(), {}
+    with bar_of(progress, program.__name__, len(calls)) as bar, opened(cache, program, chosen_model) as kept:
+        kept.begin(job.options)
+        for index, ran, cached in _outcomes(job, kept):
+            found[index] = replace(_scored(index, table[index], ran, functions), cached=cached)
+            bar(Usage() if cached else found[index].usage, found[index].error is not None)
     result = Evaluation(
         program=program.__name__,
         model=chosen_model.name,
-        decoder=repr(options.decoder) if options.decoder is not None else "Argmax()",
-        seed=options.base_seed(),
+        decoder=repr(job.options.decoder or Argmax()),
+        seed=job.options.base_seed(),
         metrics=tuple(functions),
         rows=tuple([found[index] for index in sorted(found)]),
         seconds=time.perf_counter() - began,
+        uncached=kept.why,
     )
     _check(result)
     return result
@@ -80,24 +98,44 @@ def evaluate(
 
 def _call(
     program: Program[..., Any], row: dict[str, Any], index: int, functions: Mapping[str, Function]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> dict[str, Any]:
     named = next((name for name in functions if name in COMPARE), None)
     if named is not None and EXPECTED not in row:
         raise EvaluationError(f"row {index} has no {EXPECTED!r}, with which {named} compares; it has {', '.join(row)}")
-    return row, arguments(program, row, f"row {index}")
+    return arguments(program, row, f"row {index}")
+
+
+def _outcomes(job: Job, kept: Kept) -> Iterator[Outcome]:
+    """Each as it is known: those that were done before, then the others."""
+    keys = {index: kept.key(job.options.for_row(index), call) for index, call in job.calls.items()}
+    left = []
+    for index, key in keys.items():
+        if (run := kept.get(key)) is not None:
+            yield index, run, True
+        else:
+            left.append(index)
+    notes: dict[int, list[str]] = {index: [] for index in left}
+    for index, ran in _runs(job, left, notes):
+        if isinstance(ran, Run):
+            kept.put(keys[index], ran, notes[index])
+        yield index, ran, False
 
 
 def _runs(
-    program: Program[..., Any], model: LanguageModel, options: Options, calls: Calls, concurrency: int
+    job: Job, indexes: Sequence[int], notes: Mapping[int, list[str]]
 ) -> Iterator[tuple[int, Run[Any] | Exception]]:
-    """Each as it is done, by the row's number."""
-    indexes = list(calls)
+    """Each as it is done, by the row's number. `notes` get the holes that were drawn without a seed."""
 
     def begin(n: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[Any]]:
-        body = Body(program.function, args, kwargs)
-        return program._start(canceller, model, options.for_row(indexes[n]), body)
+        token = unseeded.set(notes[indexes[n]])
+        try:
+            body = Body(job.program.function, args, kwargs)
+            return job.program._start(canceller, job.model, job.options.for_row(indexes[n]), body)
+        finally:
+            unseeded.reset(token)
 
-    with closing(as_done(begin, [own for _, own in calls.values()], concurrency)) as finished:
+    rows = [job.calls[index] for index in indexes]
+    with closing(as_done(begin, rows, job.concurrency)) as finished:
         for n, _, done in finished:
             error = done.exception()
             if error is not None and not isinstance(error, Exception):

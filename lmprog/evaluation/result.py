@@ -32,13 +32,14 @@ class RowError:
 @dataclass(frozen=True)
 class Scored:
     """A row. `data` is all of it; `run` has value, text, captures, usage and messages, and is None where it failed;
-    `scores` are as many as there are metrics."""
+    `scores` are as many as there are metrics; `cached`: the run was done before."""
 
     index: int
     data: dict[str, Any]
     run: Run[Any] | None
     scores: tuple[float, ...]
     error: RowError | None = None
+    cached: bool = False
 
     @property
     def usage(self) -> Usage:
@@ -77,6 +78,7 @@ class Evaluation:
     metrics   their names; `scores`, `mean`, `interval` and comparisons are of the first
     rows      each with its data, run, scores and error, in the order of the data
     seconds   wall time of all
+    uncached  why runs were not kept, or not those of some rows; "" where all were, or none was to be
     """
 
     program: str
@@ -86,6 +88,7 @@ class Evaluation:
     metrics: tuple[str, ...]
     rows: tuple[Scored, ...] = field(repr=False)
     seconds: float = 0.0
+    uncached: str = ""
 
     @property
     def scores(self) -> list[float]:
@@ -112,8 +115,13 @@ class Evaluation:
 
     @property
     def usage(self) -> Usage:
-        """What the runs cost."""
-        return sum([row.usage for row in self.rows], Usage())
+        """What was spent now, on runs that did not come from the cache."""
+        return sum([row.usage for row in self.rows if not row.cached], Usage())
+
+    @property
+    def cached_usage(self) -> Usage:
+        """What the runs from the cache cost when they were done."""
+        return sum([row.usage for row in self.rows if row.cached], Usage())
 
     def compare(self, other: Evaluation) -> Comparison:
         """This one against another on the same rows. Raises EvaluationError when rows or metrics are not the same."""
@@ -169,10 +177,11 @@ def _comparable(first: Evaluation, second: Evaluation) -> None:
 def _written(row: Scored) -> dict[str, Any]:
     run = None if row.run is None else to_plain(row.run)
     error = None if row.error is None else asdict(row.error)
-    return {"index": row.index, "data": plain(row.data), "run": run, "scores": row.scores, "error": error}
+    about = {"index": row.index, "scores": row.scores, "error": error, "cached": row.cached}
+    return {**about, "data": plain(row.data), "run": run}
 
 
 def _read(row: dict[str, Any]) -> Scored:
     error = None if row["error"] is None else RowError(**row["error"])
     run = None if row["run"] is None else from_plain(row["run"], f"row {row['index']}")
-    return Scored(row["index"], row["data"], run, tuple(row["scores"]), error)
+    return Scored(row["index"], row["data"], run, tuple(row["scores"]), error, row["cached"])

@@ -19,6 +19,7 @@ from ..errors import ScriptError
 from ..grammars import Vocabulary
 from ..runtime.handle import Pending
 from ..runtime.model import Model
+from ..runtime.origin import Origin
 from ..runtime.request import Request, Result
 from ..runtime.routine import Routine, one
 from ..runtime.table import TableRunner
@@ -86,7 +87,8 @@ class RandomModel(_Chats, Model):
             return np.random.default_rng(int.from_bytes(key, "little")).standard_normal(vocab.size) * spread
 
         runner = TableRunner(logits, vocab.size, context)
-        super().__init__(runner, vocab, name=f"RandomModel({seed})", bos=bos, slots=slots)
+        origin = Origin(("RandomModel", seed, spread, context))
+        super().__init__(runner, vocab, name=f"RandomModel({seed})", bos=bos, slots=slots, origin=origin)
 
 
 class TableModel(Model):
@@ -106,7 +108,8 @@ class TableModel(Model):
         end = len(texts)
         vocab = Vocabulary([*texts, None], eos={end})
         runner = TableRunner.from_probs(lambda ids: next_probs(ids[1:]), end + 1, context)
-        super().__init__(runner, vocab, name="TableModel", bos=end)
+        origin = Origin(("TableModel", tuple(texts), next_probs, context))
+        super().__init__(runner, vocab, name="TableModel", bos=end, origin=origin)
 
 
 class Scripted(_Chats):

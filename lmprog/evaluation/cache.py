@@ -1,0 +1,92 @@
+"""Runs that were done before, found again by all that decides what they give; see `fingerprint` and `store`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..models import LanguageModel
+from ..options import Options
+from ..programs import Program
+from ..run import Run
+from ..runtime.model_cache import cache_root
+from .fingerprint import Fingerprint
+from .identity import Identities
+from .library import Unsure, versions
+from .packing import pack, unpack
+from .store import Store
+
+Where = str | Path | bool | None
+
+
+def place(where: str | Path | bool = True) -> Path:
+    """Of the cache's file; True: the one of this user. Raises CacheError without a home, OSError."""
+    if where is not True:
+        return Path(str(where)).expanduser()
+    folder = cache_root()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "evaluations.sqlite"
+
+
+@contextmanager
+def opened(where: Where, program: Program[..., Any], model: LanguageModel) -> Iterator[Kept]:
+    """What is kept of one program's runs on one model; nothing where there is no cache."""
+    if where is None or where is False:
+        yield Kept(None, program, model)
+        return
+    store = Store(place(where))
+    try:
+        yield Kept(store, program, model)
+    finally:
+        store.close()
+
+
+class Kept:
+    """why: nothing is kept, or not of some rows; "" where all are."""
+
+    def __init__(self, store: Store | None, program: Program[..., Any], model: LanguageModel) -> None:
+        self.why = ""
+        self._store, self._program, self._model = store, program, model
+        self._base: bytes | None = None
+
+    def begin(self, options: Options) -> None:
+        """Look at the program and the model, as they are now."""
+        if self._store is None:
+            return
+        self._fingerprint = Fingerprint(Identities(self._store.known, self._store.learn))
+        try:
+            program = self._fingerprint.program(self._program, options)
+            self._base = self._fingerprint.of(versions(), self._model, program)
+        except Unsure as error:
+            self.why = str(error)
+
+    def key(self, options: Options, arguments: dict[str, Any]) -> bytes | None:
+        """Of one row; None: it is not kept."""
+        if self._base is None:
+            return None
+        try:
+            return self._fingerprint.of(self._base, options.seed, arguments)
+        except Unsure as error:
+            self.why = f"a row: {error}"
+            return None
+
+    def get(self, key: bytes | None) -> Run[Any] | None:
+        data = None if key is None or self._store is None else self._store.get(key)
+        try:
+            return None if data is None else unpack(data)
+        except Exception:  # made by classes that are no more
+            return None
+
+    def put(self, key: bytes | None, run: Run[Any], drawn: list[str]) -> None:
+        """Keep a run, unless holes were drawn by chance, or it cannot be kept."""
+        if key is None or self._store is None:
+            return
+        if drawn:
+            self.why = f"the hole {drawn[0]!r} is drawn without a seed: give seed="
+            return
+        try:
+            self._store.put(key, pack(run), self._program.__name__, self._model.name)
+        except ValueError as error:
+            self.why = f"its value cannot be kept: {error}"

@@ -55,10 +55,11 @@ class Kept:
         """Look at the program and the model, as they are now."""
         if self._store is None:
             return
-        self._fingerprint = Fingerprint(Identities(self._store.known, self._store.learn))
+        identity = Identities(self._store.known, self._store.learn)
+        self._fingerprint = Fingerprint(identity)
         try:
             program = self._fingerprint.program(self._program, options)
-            self._base = self._fingerprint.of(versions(), self._model, program)
+            self._base = self._fingerprint.of(versions(), identity(self._model), program)
         except Unsure as error:
             self.why = str(error)
 

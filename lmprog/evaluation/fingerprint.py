@@ -113,7 +113,7 @@ class Fingerprint:
 
     def _function(self, function: types.FunctionType) -> Digest:
         inner = [function.__defaults__, function.__kwdefaults__, *_cells(function)]
-        version = library(function.__module__ or "")
+        version = library(function.__globals__.get("__name__") or "")  # __module__ is that of what is wrapped
         if version is not None:
             return _hash("library", f"{version}:{function.__qualname__}".encode(), self._all("inner", inner))
         found = code.look(function.__code__, function.__globals__)

@@ -11,7 +11,7 @@ from typing import Any
 from ..runtime.model import Model
 from ..runtime.origin import Stamp, stamps
 from ..runtime.remote.model import RemoteModel
-from .library import Unsure
+from .library import Unsure, library
 
 RACY = 2.0  # seconds; a file that was changed just before may change again within one tick of the file system's clock
 Known = Callable[[str], str | None]
@@ -31,7 +31,7 @@ class Identities:
         """Raises Unsure where a model cannot be told from another."""
         if type(model) is RemoteModel:
             return "remote", model.url, model.name, repr(model.capabilities)
-        if not isinstance(model, Model) or model.origin is None:
+        if not isinstance(model, Model) or model.origin is None or not library(type(model).__module__):
             raise Unsure(f"the model {getattr(model, 'name', model)!r} does not tell what it is made of")
         origin = model.origin
         files = [] if origin.folder is None else self._files(origin.folder, origin.stamps)

@@ -10,12 +10,6 @@ from lmprog import Evaluation, EvaluationError, Run, gen, program, select
 from lmprog.testing import RandomModel, Scripted
 
 
-@pytest.fixture(scope="module")
-def model() -> Any:
-    with RandomModel(0) as random:
-        yield random
-
-
 @program
 def card(p: Any, topic: str, tone: str = "calm") -> str:
     kind: str = p("Topic: ", topic, ", ", tone, "\nKind: ", select(["math", "poem"], name="kind"))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..batch import as_done, bar_of
@@ -17,7 +17,7 @@ from ..options import Options
 from ..page import unseeded
 from ..programs import Program
 from ..replay import Body
-from ..run import Captures, Run, Usage
+from ..run import Capture, Captures, Run, Usage
 from .cache import Kept, Where, opened
 from .data import Data, arguments, chosen, read
 from .metrics import COMPARE, EXPECTED, Function, Metric, metrics, number
@@ -145,8 +145,11 @@ def _runs(
 
 def light(run: Run[Any]) -> Run[Any]:
     """Without what would keep a model, or the records of every token."""
-    captures = [replace(capture, choice=None, certificate=None) for capture in run.captures.all()]
-    return replace(run, captures=Captures(captures), trace=(), tokens=(), requests=())
+    captures = [replace(capture, **UNSAVED) for capture in run.captures.all()]
+    return Run(run.value, run.text, Captures(captures), run.usage, messages=run.messages)
+
+
+UNSAVED: dict[str, Any] = {f.name: f.default for f in fields(Capture) if not f.metadata.get("saved", True)}
 
 
 def _scored(index: int, row: dict[str, Any], ran: Run[Any] | Exception, functions: Mapping[str, Function]) -> Scored:

@@ -180,8 +180,9 @@ class Fingerprint:
         return self._all("program", [self._content(value), value.options, value.model])
 
     def _content(self, program: Program[..., Any]) -> list[Any]:
+        values = dict(program.values)
         if not isinstance(program, Template):
-            return [program.function]
+            return [program.function, values]
         environment, template = program._environment, program._template
         blocks = [template.root_render_func, *[template.blocks[name] for name in sorted(template.blocks)]]
         loader: Any = environment.loader
@@ -189,7 +190,13 @@ class Fingerprint:
             included = {name: loader.get_source(environment, name)[0] for name in loader.list_templates()}
         except TypeError:
             raise Unsure("its template's loader cannot tell which templates there are") from None
-        return [[block.__code__ for block in blocks], included, environment.trim_blocks, environment.lstrip_blocks]
+        return [
+            values,
+            [block.__code__ for block in blocks],
+            included,
+            environment.trim_blocks,
+            environment.lstrip_blocks,
+        ]
 
     def _array(self, value: Any) -> Digest:
         if value.dtype.hasobject:

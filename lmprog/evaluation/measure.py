@@ -16,7 +16,6 @@ from ..models import Canceller, LanguageModel, choose
 from ..options import Options
 from ..page import unseeded
 from ..programs import Program
-from ..replay import Body
 from ..run import Capture, Captures, Run, Usage
 from .cache import Kept, Where, opened
 from .data import Data, arguments, chosen, read
@@ -129,7 +128,7 @@ def _runs(
     def begin(n: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[Any]]:
         token = unseeded.set(notes[indexes[n]])
         try:
-            body = Body(job.program.function, args, kwargs)
+            body = job.program._body(args, kwargs)
             return job.program._start(canceller, job.model, job.options.for_row(indexes[n]), body)
         finally:
             unseeded.reset(token)
@@ -146,7 +145,7 @@ def _runs(
 def light(run: Run[Any]) -> Run[Any]:
     """Without what would keep a model, or the records of every token."""
     captures = [replace(capture, **UNSAVED) for capture in run.captures.all()]
-    return Run(run.value, run.text, Captures(captures), run.usage, messages=run.messages)
+    return Run(run.value, run.text, Captures(captures), run.usage, messages=run.messages, slots=run.slots)
 
 
 UNSAVED: dict[str, Any] = {f.name: f.default for f in fields(Capture) if not f.metadata.get("saved", True)}

@@ -23,6 +23,7 @@ PLAIN = {
     "decimal": {"Decimal"},
     "fractions": {"Fraction"},
     "lmprog.run": {"Captures"},
+    "lmprog.slots": {"SlotText"},
     "uuid": {"UUID"},
 }
 

@@ -120,6 +120,28 @@ def test_never_stale(model: RandomModel, file: Path, monkeypatch: pytest.MonkeyP
     assert 8 == cached(lp.evaluate(card, ROWS, "exact", **how))
 
 
+def test_values_of_slots_count(model: RandomModel, file: Path) -> None:
+    @program
+    def inner(p: Any) -> Any:
+        return p(lp.slot("word", "sub"), ": ", gen(regex="[ab]"))
+
+    @program
+    def slotted(p: Any, topic: str) -> Any:
+        said = lp.slot("instruction", "Say a word.")
+        p(said, topic, inner(p), gen(regex="[a-z]{2}", name="line"))
+        return said
+
+    variants = [slotted, slotted.with_(instruction="Say it."), slotted.with_({"inner.word": "other"})]
+    for variant in variants:
+        first, second = [lp.evaluate(variant, ROWS, "exact", model=model, cache=file) for _ in range(2)]
+        assert (0, 8, "") == (cached(first), cached(second), second.uncached)
+        assert values(first) == values(second)
+        assert [row.run and row.run.slots for row in first.rows] == [row.run and row.run.slots for row in second.rows]
+    assert second.rows[0].run is not None
+    assert {"instruction", "inner.word"} == second.rows[0].run.slots.keys()
+    assert "other: " in second.rows[0].run.text
+
+
 def test_rows_of_a_seed_have_places(model: RandomModel, file: Path) -> None:
     how: dict[str, Any] = {"model": model, "cache": file, "decoder": lp.Sample(), "seed": 1}
     lp.evaluate(card, ROWS, "exact", **how)

@@ -71,12 +71,18 @@ def explain(
         Run.load(run).explain(at)
 
 
+Named = Annotated[str, typer.Argument(help="module:name or file.py:name of a program.")]
+Args = Annotated[
+    list[str] | None, typer.Option(help="An argument, as name=value; JSON where it is, else text. Repeat it.")
+]
+Slots = Annotated[Path | None, typer.Option(help="A .toml or .json file of values for its slots.")]
+
+
 @app.command(name="compile")
 def compile_(
-    program: Annotated[str, typer.Argument(help="module:name or file.py:name of a program.")],
-    arg: Annotated[
-        list[str] | None, typer.Option(help="An argument, as name=value; JSON where it is, else text. Repeat it.")
-    ] = None,
+    program: Named,
+    arg: Args = None,
+    slots: Slots = None,
     json: Annotated[bool, typer.Option("--json", help="Print the nodes as JSON.")] = False,
     grammar: Annotated[bool, typer.Option("--grammar", help="Print the language of all texts.")] = False,
 ) -> None:
@@ -84,7 +90,16 @@ def compile_(
     from .compiling import compiled
 
     with errors():
-        typer.echo(compiled(program, arg or (), json=json, grammar=grammar))
+        typer.echo(compiled(program, arg or (), slots, json=json, grammar=grammar))
+
+
+@app.command()
+def prompt(program: Named, arg: Args = None, slots: Slots = None) -> None:
+    """Print the exact text that a program would send, up to what depends on the model, with its holes shown."""
+    from .compiling import prompted
+
+    with errors():
+        typer.echo(prompted(program, arg or (), slots))
 
 
 @app.command()

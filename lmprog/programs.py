@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType, MethodType
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, overload
 
@@ -33,6 +34,8 @@ from .prompt import Prompt, finish
 from .replay import Body
 from .run import Run
 from .session import Live
+from .slot_files import read as read_slots
+from .slot_files import write as write_slots
 from .slot_names import found, unsaid
 from .slot_names import refuse as refuse_slots
 from .slots import Frame, Slot, Value, checked, entered, frame_of
@@ -248,6 +251,27 @@ class Program(Generic[P, T]):
         changed._values = {name: checked(name, value) for name, value in given.items() if value is not None}
         changed._unsaid = frozenset(unsaid(self, changed._values))
         return changed
+
+    def save(self, path: str | Path) -> None:
+        """Write the values that `with_` gave to a .toml or .json file, for `load`; see `lmprog.slot_files`.
+
+        The file is there as a whole or as it was. Raises SlotError for values that the format cannot say, OSError.
+        """
+        write_slots(path, self.__name__, self._values)
+
+    def load(self, path: str | Path) -> Self:
+        """As `with_`, with the values in a file, .toml or .json.
+
+        Raises SlotError for what is no file of slots, and for slots that the program's code does not have; OSError.
+        """
+        values = read_slots(path).values
+        for name in sorted(unsaid(self, values, strict=False)):
+            own = name.rpartition(".")[2]
+            raise SlotError(
+                f"{path}: {self.__name__} has no slot {name!r}: take it out of the file, or ask for it in the program, "
+                f'as in p(lp.slot("{own}", "..."))'
+            )
+        return self.with_(values)
 
     def slots(self, *args: Any, **kwargs: Any) -> dict[str, Slot]:
         """The slots that a run with these arguments may ask for, by name; needs no model.

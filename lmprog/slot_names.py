@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from .changes import closed_over
+from .changes import closed_over, names_in
 from .errors import SlotError
 from .explore import explore_all
 from .plan import End, Node, nodes
@@ -18,17 +18,22 @@ from .slots import Slot
 DEPTH = 3  # functions that call functions
 
 
-def unsaid(program: Any, names: Iterable[str]) -> set[str]:
+def unsaid(program: Any, names: Iterable[str], *, strict: bool = True) -> set[str]:
     """Those of the slots' names that a program's code does not seem to have: it may make them up, or a user misspelt
     them.
 
-    Names stand in the code as texts; those of programs called inside are functions' names.
+    Names stand in the code as texts; those of programs called inside are functions' names. Without `strict` it is
+    enough that a name begins or ends with a text of the code, as f"part_{i}" does.
     """
+    if not (names := [*names]):
+        return set()
     texts, programs = _said(program)
+    parts = [text for text in texts if len(text) > 1 and not strict]
     wrong = set()
     for name in names:
-        *inside, own = name.split(".")
-        if own not in texts or (inside and ".".join(inside) not in programs and not set(inside) <= programs):
+        inside, _, own = name.rpartition(".")
+        known = own in texts or any([own.startswith(part) or own.endswith(part) for part in parts])
+        if not known or (inside and inside not in programs and not set(inside.split(".")) <= programs):
             wrong.add(name)
     return wrong
 
@@ -51,16 +56,32 @@ def _reached(value: Any, depth: int) -> Iterator[Any]:
     """Functions and programs: what a program's function names, and so on."""
     if _is_program(value):
         yield value
-    function = getattr(value, "function", None) if _is_program(value) else value
-    function = getattr(function, "__func__", function)
-    if isinstance(function, FunctionType) and function.__module__.partition(".")[0] != "lmprog":
+        value = value.function
+    function = getattr(value, "__func__", value)
+    if isinstance(function, FunctionType) and not _ours(function.__module__):
         yield function
-        for inner in closed_over(function) if depth else ():
-            yield from _reached(inner, depth - 1)
+        names = set(names_in(function.__code__))
+        homes = [getattr(value, "__self__", None), *closed_over(function)] if depth else []
+        for inner in homes:
+            for each in [inner, *_attributes(inner, names)]:
+                yield from _reached(each, depth - 1)
+
+
+def _attributes(home: Any, names: set[str]) -> list[Any]:
+    """Of a module, or of an object's class: what the function may call of it."""
+    if home is None or _ours(home.__name__ if isinstance(home, ModuleType) else type(home).__module__):
+        return []
+    home = home if isinstance(home, ModuleType) else type(home)
+    found = [vars(home).get(name) for name in sorted(names)]
+    return [value for value in found if isinstance(value, FunctionType) or _is_program(value)]
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] == "lmprog"
 
 
 def _is_program(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "lmprog" and hasattr(type(value), "with_")
+    return _ours(type(value).__module__) and hasattr(type(value), "with_")
 
 
 def _constants(code: CodeType) -> Iterator[str]:

@@ -20,6 +20,9 @@ def serve(
     program: Annotated[
         list[str] | None, typer.Option(help="A program as an endpoint: file.py:name or module:name. Repeat it.")
     ] = None,
+    slots: Annotated[
+        list[Path] | None, typer.Option(help="A file of values for the slots of the program that it names. Repeat it.")
+    ] = None,
     api_key: Annotated[
         list[str] | None, typer.Option(help="A key that requests may bring. Repeat it. [also: $LMPROG_API_KEY]")
     ] = None,
@@ -60,4 +63,4 @@ def serve(
             connections=max_connections,
             grace=grace,
         )
-        run(model, dtype, device, host, port, program or (), settings)
+        run(model, dtype, device, host, port, program or (), slots or (), settings)

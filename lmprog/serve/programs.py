@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -22,6 +23,7 @@ from ..jobs.target import named
 from ..models import grouped
 from ..programs import Program
 from ..run import Capture, Run
+from ..slot_files import read
 from .body import first_fault, read_json
 from .errors import ApiError, ServeError, api_error, refused, timed_out
 from .respond import Events, Json, connected, dumps, event, failed, internal, json_response
@@ -55,9 +57,11 @@ class Endpoint:
         return {name: getattr(found, name) for name in found.model_fields_set} | (found.model_extra or {})
 
 
-def endpoints_of(names: Sequence[str]) -> dict[str, Endpoint]:
-    """The endpoints of programs given as `file.py:name` or `module:name`. Raises ServeError."""
+def endpoints_of(names: Sequence[str], slots: Sequence[Path] = ()) -> dict[str, Endpoint]:
+    """The endpoints of programs given as `file.py:name` or `module:name`, with the values of slots in the files that
+    name them. Raises ServeError, SlotError, OSError."""
     found: dict[str, Endpoint] = {}
+    files = _files(slots)
     for name in names:
         try:
             program = named(name)
@@ -65,11 +69,25 @@ def endpoints_of(names: Sequence[str]) -> dict[str, Endpoint]:
             raise ServeError(str(error)) from None
         if not isinstance(program, Program):
             raise ServeError(f"{name} is not a program: it is {program!r}")
-        endpoint = Endpoint(program)
+        file = files.pop(program.__name__, None)
+        endpoint = Endpoint(program if file is None else program.load(file))
         if endpoint.name in found:
             raise ServeError(f"two programs are called {endpoint.name}: rename one")
         found[endpoint.name] = endpoint
+    for name, file in files.items():
+        raise ServeError(f"{file} is for the program {name}, which is not served: add it by --program")
     return found
+
+
+def _files(slots: Sequence[Path]) -> dict[str, Path]:
+    """Files of slots, by the programs that they name."""
+    files: dict[str, Path] = {}
+    for path in slots:
+        name = read(path).program
+        if name in files:
+            raise ServeError(f"{files[name]} and {path} are both for the program {name}: merge them")
+        files[name] = path
+    return files
 
 
 def _arguments(program: Program[..., Any]) -> type[BaseModel]:

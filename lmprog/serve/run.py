@@ -33,12 +33,13 @@ def run(
     host: str,
     port: int,
     programs: Sequence[str],
+    slots: Sequence[Path],
     settings: Settings,
 ) -> None:
     """Load the model and serve it until SIGTERM or SIGINT. Raises LmprogError when it cannot start."""
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     log.setLevel(logging.INFO)
-    endpoints = endpoints_of(programs)
+    endpoints = endpoints_of(programs, slots)
     with closing(listening(host, port)) as listener, loaded(model, dtype, device) as ready:
         app = application(ready, settings, endpoints)
         if not settings.keys and not _is_local(host):

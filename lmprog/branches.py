@@ -64,8 +64,7 @@ def fork(live: Live, function: Callable[..., T], args: Sequence[Any], errors: st
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ProgramError(f"concurrency is 1 or more, not {concurrency!r}")
     branches = _replayed(live, len(args)) or _run(live, function, args, errors, concurrency)
-    if live.tried:
-        live.steps.append(branches)
+    live.keep(branches)
     return branches
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Filled:
-    """A hole that was filled during an attempt, and the transcript before and after it."""
+    """A hole that was filled, and the transcript before and after it."""
 
     kind: str
     capture: Capture
@@ -29,9 +29,14 @@ class Filled:
 
 @dataclass(frozen=True)
 class Happened:
-    """What `p.effect` gave during an attempt."""
+    """What `p.effect` gave."""
 
     value: Any
+
+
+@dataclass(frozen=True)
+class Scored(Happened):
+    """What `p.score` gave."""
 
 
 Step = Filled | Happened | list["Branch[Any]"]

@@ -34,6 +34,8 @@ from .prompt import Prompt, finish
 from .replay import Body
 from .run import Run
 from .session import Live
+from .shortening import run as run_shorter
+from .shortening import shortened
 from .slot_files import read as read_slots
 from .slot_files import write as write_slots
 from .slot_names import found, unsaid
@@ -99,7 +101,7 @@ class Program(Generic[P, T]):
         canceller = Canceller()
         model, options = self._chosen(kwargs)
         try:
-            return await _awaited(self._start(canceller, model, options, self._body(args, kwargs)))
+            return await _awaited(self._start(canceller, model, options, self.body(args, kwargs)))
         except asyncio.CancelledError:
             canceller.cancel()
             raise
@@ -116,7 +118,7 @@ class Program(Generic[P, T]):
         """
         model, options = self._chosen(kwargs)
         refuse(f"{self.__name__} runs")
-        body = self._body(args, kwargs)
+        body = self.body(args, kwargs)
 
         def begin(canceller: Canceller, listen: Callable[[Event], None]) -> Run[T]:
             return self._live(canceller, model, replace(options, preview=False), body, listen=listen)
@@ -170,7 +172,7 @@ class Program(Generic[P, T]):
         model = choose(model, self.model, self.__name__)
 
         def begin(index: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:
-            return self._start(canceller, model, options.for_row(index), self._body(args, kwargs))
+            return self._start(canceller, model, options.for_row(index), self.body(args, kwargs))
 
         return map_rows(begin, rows, progress=progress, errors=errors, concurrency=concurrency, title=self.__name__)
 
@@ -190,7 +192,7 @@ class Program(Generic[P, T]):
 
         def begin(index: int, args: tuple[Any, ...], _: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:
             one = options.for_row(index) if independent else options.for_sample(index, n)
-            return self._start(canceller, model, one, self._body(args, kwargs))
+            return self._start(canceller, model, one, self.body(args, kwargs))
 
         rows, title = [args] * n, self.__name__
         return map_runs(begin, rows, progress=False, errors="raise", concurrency=32, title=title)
@@ -202,7 +204,7 @@ class Program(Generic[P, T]):
         of it, a branch for instance, the text ends with a line that says so.
         """
         own = {name: value for name, value in kwargs.items() if name not in CALL}
-        self._check_slots(self._body(args, own))
+        self._check_slots(self.body(args, own))
         with entered(self._frame()):
             return outline(self.function, args, own)
 
@@ -288,9 +290,10 @@ class Program(Generic[P, T]):
         """Raises TypeError, as a call does, for arguments that are none of the function's."""
         own = {name: value for name, value in kwargs.items() if name not in CALL}
         inspect.signature(self.function).bind(None, *args, **own)
-        return self._body(args, own)
+        return self.body(args, own)
 
-    def _body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Body:
+    def body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Body:
+        """Its function with these arguments, inside of which its slots have their values."""
         return Body(self.function, args, kwargs, self._frame())
 
     def _frame(self, *, root: bool = True) -> Frame:
@@ -343,7 +346,7 @@ class Program(Generic[P, T]):
 
     def _run(self, canceller: Canceller, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run[T]:
         model, options = self._chosen(kwargs)
-        return self._live(canceller, model, options, self._body(args, kwargs))
+        return self._live(canceller, model, options, self.body(args, kwargs))
 
     def _chosen(self, kwargs: dict[str, Any]) -> tuple[LanguageModel, Options]:
         """The model and options of a call, whose own words are taken out of its arguments."""
@@ -379,11 +382,11 @@ class Program(Generic[P, T]):
         self._check_slots(body)
         try:
             with around(model):
-                value = body.run(p)
+                value = run_shorter(live, body, p)
         finally:
             finish(p)
         refuse_slots(self.__name__, self._unsaid - body.slots.keys(), body.slots)
-        return live.finished(value)
+        return replace(live.finished(value), shortened=shortened(body.given))
 
 
 class Decorator(Protocol):

@@ -19,7 +19,7 @@ from typing import Any
 from .changes import changed, closed_over
 from .errors import LmprogError
 from .runtime._native import watch
-from .slots import Frame, Slot, entered
+from .slots import Ask, Cuts, Frame, Giving, Slot, entered, giving
 
 CONTAINERS = (list, dict, set, bytearray, deque)
 LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Semaphore, threading.Barrier)
@@ -59,6 +59,8 @@ class Body:
 
     frame   of its slots; None: they are those of the program that it is in
     slots   that it asked for in any of its runs
+    cuts    how much is left of those that gave way
+    given   those of the last real run that may give way
     """
 
     def __init__(
@@ -70,13 +72,15 @@ class Body:
     ) -> None:
         self._call, self._frame = (function, args, kwargs), frame
         self.slots: dict[str, Slot] = {}
+        self.cuts: Cuts = {}
+        self.given: list[Ask] = []
 
     @contextmanager
     def _framed(self) -> Iterator[None]:
         if self._frame is None:
             yield
             return
-        frame = replace(self._frame, asked={})
+        frame = replace(self._frame, asked={}, giving=Giving(self.cuts))
         try:
             with entered(frame):
                 yield
@@ -95,7 +99,10 @@ class Body:
         """The real thing."""
         function, args, kwargs = self._call
         with self._framed():
-            return function(p, *args, **kwargs)
+            try:
+                return function(p, *args, **kwargs)
+            finally:
+                self.given = giving().asks
 
     def __call__(self, p: object, stop: Callable[[str], object]) -> Any:
         """Run it on p. `stop` is called, and should raise, before it does what could be noticed outside of it."""

@@ -127,7 +127,9 @@ class Run(Generic[T]):
     special tokens of the model's template. `trace` is what happened, as `lmprog.events`. `tokens` and `requests` are
     there if the run was asked for `trace=True`: every generated token with its probabilities and what else could have
     come, and where each request began and ended. `causes` are what `why` was asked, by field. `model` is what it ran
-    on; a run that was loaded has none. `slots`: where the texts of slots (`lp.slot`) stand in the text, by their names.
+    on; a run that was loaded has none. `slots`: where the texts of slots (`lp.slot`) stand in the text, by their names;
+    `shortened`: of those that gave way to the model's context, how many characters or examples are left, and of how
+    many.
     """
 
     value: T
@@ -141,6 +143,7 @@ class Run(Generic[T]):
     causes: dict[str, Why] = field(default_factory=dict, compare=False)
     model: LanguageModel | None = field(default=None, compare=False)
     slots: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    shortened: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 200 else f"{self.text[:100]}…{self.text[-99:]}"

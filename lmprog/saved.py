@@ -1,7 +1,8 @@
 """Runs in files: JSON, one record a line, readable and versioned.
 
     {"format": "lmprog run", "version": 1, "text": ..., "value": ..., "usage": {...}, "messages": [...],
-     "slots": {...}, "captures": [...], "trace": [...], "requests": [...], "tokens": [...], "causes": [...]}
+     "slots": {...}, "shortened": {...}, "captures": [...], "trace": [...], "requests": [...], "tokens": [...],
+     "causes": [...]}
 
 Records are the fields of their dataclasses; fields that have their default are left out. Bytes of tokens are text, or
 {"hex": ...} where they are not UTF-8; of the numbers that JSON does not have, nan is null, and infinities are "inf" and
@@ -42,7 +43,7 @@ LISTS: dict[str, Any] = {
 def save(run: Run[Any], path: str | Path) -> None:
     """Write the run. Raises OSError."""
     head = {"format": FORMAT, "version": VERSION, "text": run.text, "value": run.value, "usage": run.usage}
-    head |= {"messages": run.messages, "slots": run.slots}
+    head |= {"messages": run.messages, "slots": run.slots, "shortened": run.shortened}
     lines = [f"{json.dumps(key)}: {_json(value)}" for key, value in head.items()]
     for key, records in _lists(run).items():
         lines.append(f"{json.dumps(key)}: [" + ",".join([f"\n  {_json(record)}" for record in records]) + "\n ]")
@@ -64,7 +65,8 @@ def load(path: str | Path) -> Run[Any]:
 
 def to_plain(run: Run[Any]) -> dict[str, Any]:
     """A run as a JSON value."""
-    head = {"text": run.text, "value": run.value, "usage": run.usage, "messages": run.messages, "slots": run.slots}
+    head = {"text": run.text, "value": run.value, "usage": run.usage, "messages": run.messages}
+    head |= {"slots": run.slots, "shortened": run.shortened}
     return {name: plain(part) for name, part in (head | _lists(run)).items()}
 
 
@@ -76,19 +78,20 @@ def from_plain(data: dict[str, Any], path: object) -> Run[Any]:
     messages = tuple(data.get("messages", ()))
     captures, usage = Captures(lists.pop("captures")), _read(Usage, data.get("usage"), f"{path}: usage")
     causes = {why.field: why for why in lists.pop("causes")}
-    slots = _slots(data.get("slots", {}), path)
-    more: dict[str, Any] = {"messages": messages, "causes": causes, "slots": slots}
+    slots = _slots("slots", data, tuple[Span, ...], path)
+    if any([not 0 <= begin <= end for spans in slots.values() for begin, end in spans]):
+        raise RunError(f"{path}: slots have spans that there cannot be")
+    shortened = _slots("shortened", data, tuple[int, int], path)
+    more: dict[str, Any] = {"messages": messages, "causes": causes, "slots": slots, "shortened": shortened}
     return Run(data.get("value"), str(data.get("text", "")), captures, usage, **more, **lists)
 
 
-def _slots(data: Any, path: object) -> dict[str, tuple[Span, ...]]:
+def _slots(key: str, data: dict[str, Any], kind: Any, path: object) -> dict[str, Any]:
+    """What is said of slots, by their names."""
     try:
-        found = {name: tuple([_as(Span, span) for span in spans]) for name, spans in data.items()}
-    except (AttributeError, TypeError, ValueError, KeyError):
-        raise RunError(f"{path}: slots are spans by the names of slots") from None
-    if any([not 0 <= begin <= end for spans in found.values() for begin, end in spans]):
-        raise RunError(f"{path}: slots have spans that there cannot be")
-    return found
+        return {name: _as(kind, value) for name, value in data.get(key, {}).items()}
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise RunError(f"{path}: {key} cannot be read: {type(error).__name__}: {error}") from None
 
 
 def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> None:

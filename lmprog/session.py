@@ -12,11 +12,11 @@ from typing import Any, TypeVar, cast
 from .asking import scoring
 from .attempts import Attempts, Rejected, Tried
 from .branches import Branch, adopt, append, fork
-from .checkpoints import Filled, Happened, Mark, Step, go_back, mark
+from .checkpoints import Filled, Happened, Mark, Scored, Step, go_back, mark
 from .covers import Exact
 from .decoders import Decoder
 from .dist import Dist
-from .errors import BudgetError, EmptyLanguage, LmprogError, ProgramError
+from .errors import BudgetError, ContextOverflow, EmptyLanguage, LmprogError, ProgramError
 from .events import Close, Event, Open, RoleBegin, RoleEnd, Text
 from .exact import asking
 from .feedback import Aside, insert
@@ -35,13 +35,15 @@ from .replay import Body
 from .run import Capture, Captures, Recorder, Run, Usage
 from .runtime.remote.model import RemoteModel
 from .runtime.routine import Routine
-from .slots import SlotText
+from .shortening import SLACK, make_room, room_for, room_of
+from .slots import SlotText, giving
 from .task import Answer, Task
 from .trace import Tracer
 from .tries import fill_checked
 from .walk import walking
 
 T = TypeVar("T")
+KEPT = 256  # steps of a body that may not need them
 
 
 class Live:
@@ -62,7 +64,8 @@ class Live:
         self._pieces: Pieces | None = None  # of the hole that is being filled
         self.roles = Roles()
         self.tried: list[Tried] = []  # of the attempts under way
-        self.steps: list[Step] = []  # what they were answered
+        self.steps: list[Step] = []  # what the body was answered
+        self.forgot = False  # some of them
         self.replay: deque[Step] = deque()
         self.asides: tuple[Aside, ...] = ()
         self.lookahead = Lookahead(body if options.preview else None)
@@ -92,8 +95,7 @@ class Live:
             go_back(self, before, str(error))
             self.lookahead.failed()
             raise
-        if self.tried:
-            self.steps.append(Filled(hole.kind, filled, before.place, self.transcript.place()))
+        self.keep(Filled(hole.kind, filled, before.place, self.transcript.place()))
         return filled.value
 
     def _filled(self, hole: Hole, name: str, follow: str) -> Capture:
@@ -116,8 +118,12 @@ class Live:
         if self.recorder.listen is not None:
             self._pieces = Pieces(self.recorder, self.model.vocab, name, task)
             task = replace(task, watch=self._pieces.watch)
+        make_room(self, room_for(self, task.hole))
         try:
             answer = self._ahead(task) or self._alone(task)
+        except ContextOverflow:
+            make_room(self, room_for(self, task.hole), over=SLACK)
+            raise
         except (EmptyLanguage, BudgetError) as error:
             self._stuck(name, task, error)
             raise
@@ -194,6 +200,13 @@ class Live:
         self.recorder.captures.append(replace(old, span=closed.span))
         return self.recorder.captures[-1]
 
+    def keep(self, step: Step) -> None:
+        """For when the body runs again. What is never needed is not kept for long: a step holds all ids before it."""
+        if self.tried or giving().asks or len(self.steps) < KEPT:
+            self.steps.append(step)
+        else:
+            self.forgot = True
+
     def next_step(self) -> Step | None:
         """What the attempt that is run again got here; None: that is over."""
         return self.replay.popleft() if self.replay else None
@@ -218,6 +231,17 @@ class Live:
 
     def score(self, question: Question, boundary: Boundary | None) -> Dist:
         self.roles.hole()
+        step = self.next_step()
+        if isinstance(step, Scored):
+            dist = cast(Dist, step.value)
+        else:
+            self.replay.clear()
+            make_room(self, room_of(self, question.texts))
+            dist = self._scored(question, boundary)
+        self.keep(Scored(dist))
+        return dist
+
+    def _scored(self, question: Question, boundary: Boundary | None) -> Dist:
         if isinstance(self.model, RemoteModel):
             return self._scored_there(question, self.model)
         if not self.model.scores:
@@ -295,7 +319,8 @@ class Live:
 
     def effect(self, function: Callable[[], T]) -> T:
         step = self.next_step()
-        if isinstance(step, Happened):
+        if isinstance(step, Happened) and not isinstance(step, Scored):
+            self.keep(step)
             return cast(T, step.value)
         self.replay.clear()
         try:
@@ -304,8 +329,7 @@ class Live:
             self.lookahead.failed()
             raise
         self.lookahead.effect(value)
-        if self.tried:
-            self.steps.append(Happened(value))
+        self.keep(Happened(value))
         return value
 
     def begin(self, head: Head) -> None:

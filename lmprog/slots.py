@@ -19,15 +19,20 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from .errors import PartError, SlotError
 from .holes import text_of
 
+Kind = Literal["text", "examples"]
+Shorten = bool | Literal["start", "middle", "end"]
+Cuts = Mapping[tuple[str, int], int]  # how much is kept of a slot that is asked for the so-manieth time
 Value = str | list[dict[str, Any]]
 Format = str | Callable[[dict[str, Any]], str]
+WORD = 24  # characters: a longer one may be cut
 FORMAT = "Q: {question}\nA: {answer}\n\n"
-KINDS = {str: "text", list: "examples"}
+KINDS: dict[type, str] = {str: "text", list: "examples"}
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,14 @@ class Slot:
     default   what the code says: a text, or a list of dicts. Hole values that a text holds are shown as ⟨…⟩
     value     what holds
     kind      "text" or "examples"
-    shorten   whether it gives way when the model's context overflows
+    shorten   whether it gives way when the model's context overflows; of a text, also which part does
     """
 
     name: str
     default: Any
     value: Any
-    kind: Literal["text", "examples"] = "text"
-    shorten: bool = False
+    kind: Kind = "text"
+    shorten: Shorten = False
 
 
 class SlotText(str):
@@ -60,17 +65,20 @@ class SlotText(str):
         return self
 
 
-def slot(name: str, default: str, *, shorten: bool = False) -> SlotText:
+def slot(name: str, default: str, *, shorten: Shorten = False) -> SlotText:
     """The text of the program's slot `name`: `default`, unless the program was changed by `with_`.
 
-    The default may depend on the program's arguments and on values of holes. `shorten=True`: it gives way when the
-    model's context would overflow. Outside of any program it is the default.
+    The default may depend on the program's arguments and on values of holes. `shorten=True`, or "end": its end
+    gives way when the model's context would overflow; "start", "middle": that part does (see `lmprog.shortening`).
+    Outside of any program it is the default.
 
     Raises SlotError for a name that is no Python name, a slot that was asked for differently before, and values that
     are no text.
     """
+    if not (isinstance(shorten, bool) or shorten in ("start", "middle", "end")):
+        raise SlotError(f'shorten is True, False, "start", "middle" or "end", not {shorten!r}')
     own = text_of(default)
-    return _asked(name, own, "text", shorten, lambda value: value)
+    return _asked(Slot(name, own, own, "text", shorten), lambda text, left: shorter(text, left, shorten))
 
 
 def examples(
@@ -87,26 +95,53 @@ def examples(
 
     Raises SlotError, as `slot` does, and for an example that lacks a field of the format; it may have more.
     """
-    return _asked(
-        name, checked(name, default, "examples"), "examples", shorten, lambda rows: _written(name, rows, format)
-    )
+    rows = checked(name, default, "examples")
+    asked = Slot(name, rows, rows, "examples", bool(shorten))
+    return _asked(asked, lambda rows, left: _written(name, rows[:left], format))
 
 
-def _asked(
-    name: str, default: Value, kind: Literal["text", "examples"], shorten: bool, write: Callable[[Any], str]
-) -> SlotText:
+def _asked(asked: Slot, write: Callable[[Any, int], str]) -> SlotText:
+    """`write` gives the text of a value of which so much is left."""
+    name, kind, value = asked.name, asked.kind, asked.default
     if not (isinstance(name, str) and name.isidentifier()):
         raise SlotError(f'a slot is called by a Python name, as in slot("instruction", ...), not {name!r}')
     frame = _active.get()
     if frame is None:
-        return SlotText(write(default), name)
-    given = frame.value(name)
-    value = default if given is None else given
-    asked = Slot(name, default, value, kind, shorten)
+        return SlotText(write(value, len(value)), name)
+    if (given := frame.value(name)) is not None:
+        asked, value = replace(asked, value=given), given
     if KINDS[type(value)] != kind:
         raise SlotError(f"{frame.name}: the slot {name!r} takes {_TAKES[kind]}, not {value!r:.60}")
     frame.note(asked)
-    return SlotText(write(value), frame.qualified(name))
+    called = frame.qualified(name)
+    if not asked.shorten:
+        return SlotText(write(value, len(value)), called)
+    return SlotText(frame.run.ask(called, kind, len(value), partial(write, value)).text, called)
+
+
+def shorter(text: str, left: int, part: Shorten = True) -> str:
+    """What is left of a text: about `left` characters, whole words where there are any."""
+    if left >= len(text):
+        return text
+    if part == "start":
+        return _from_word(text, len(text) - left)
+    if part == "middle":
+        return _to_word(text, left - left // 2) + " … " * (left > 0) + _from_word(text, len(text) - left // 2)
+    return _to_word(text, left)
+
+
+def _to_word(text: str, end: int) -> str:
+    head = text[:end]
+    word = [] if text[end : end + 1].isspace() or head[-1:].isspace() else head.rsplit(None, 1)[-1:]
+    cut = len(word[0]) if word else 0
+    return head[: len(head) - cut if cut < min(WORD, len(head)) else len(head)].rstrip()
+
+
+def _from_word(text: str, begin: int) -> str:
+    tail = text[begin:]
+    word = [] if text[begin - 1 : begin].isspace() or tail[:1].isspace() else tail.split(None, 1)[:1]
+    cut = len(word[0]) if word else 0
+    return tail[cut if cut < min(WORD, len(tail)) else 0 :].lstrip()
 
 
 _TAKES = {"text": "a text", "examples": "a list of examples, which are dicts"}
@@ -164,6 +199,47 @@ def _one(where: str, row: dict[str, Any], format: Format) -> str:
 # -- frames ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Ask:
+    """A slot that may give way, as it was asked for in a run.
+
+    key      its name, and how often it was asked for before
+    size     of its value in characters or examples, of which `kept` are left
+    render   gives the text of which so much is left
+    """
+
+    key: tuple[str, int]
+    kind: Kind
+    size: int
+    kept: int
+    render: Callable[[int], str]
+
+    @property
+    def name(self) -> str:
+        return self.key[0]
+
+    @property
+    def unit(self) -> str:
+        return "characters" if self.kind == "text" else "examples"
+
+    @cached_property
+    def text(self) -> str:
+        return self.render(self.kept)
+
+
+@dataclass
+class Giving:
+    """The slots of a run that may give way."""
+
+    cuts: Cuts = field(default_factory=dict)
+    asks: list[Ask] = field(default_factory=list)
+
+    def ask(self, name: str, kind: Kind, size: int, render: Callable[[int], str]) -> Ask:
+        key = name, sum([ask.name == name for ask in self.asks])
+        self.asks.append(Ask(key, kind, size, min(size, self.cuts.get(key, size)), render))
+        return self.asks[-1]
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One program under way.
@@ -173,6 +249,7 @@ class Frame:
     around   the frame of the program that called it
     root     it is a run of its own, whose text has no slots of another
     asked    its slots so far, with those of the programs that it calls
+    giving   of a root: the slots of its run that may give way
     """
 
     name: str
@@ -181,6 +258,11 @@ class Frame:
     around: Frame | None = None
     root: bool = True
     asked: dict[str, Slot] = field(default_factory=dict)
+    giving: Giving = field(default_factory=Giving)
+
+    @property
+    def run(self) -> Giving:
+        return self.giving if self.root or self.around is None else self.around.run
 
     def value(self, name: str) -> Value | None:
         """What holds for one of its slots; None: the default."""
@@ -210,6 +292,12 @@ class Frame:
 
 
 _active: ContextVar[Frame | None] = ContextVar("lmprog.slots", default=None)
+
+
+def giving() -> Giving:
+    """The slots that may give way of the run that goes on here."""
+    frame = _active.get()
+    return Giving() if frame is None else frame.run
 
 
 def _described(slot: Slot) -> str:

@@ -24,7 +24,6 @@ from ..plan import Decoding, End, Fill, Item, Text
 from ..preview import Preview, perform
 from ..programs import Program
 from ..prompt import Prompt
-from ..replay import Body
 from .source import Site, Source
 
 PATHS = 64  # of a body that are followed
@@ -114,7 +113,7 @@ class Noting(Prompt):
 def surveys(program: Program[..., Any], args: Mapping[str, Any], paths: int = PATHS) -> list[Survey]:
     """The paths of a program with these arguments, the one with first answers first."""
     found: list[Survey] = []
-    body, decoder = Body(program.function, (), dict(args)), program.options.decoder or Argmax()
+    body, decoder = program.body((), dict(args)), program.options.decoder or Argmax()
 
     def path(answers: Sequence[int]) -> list[Item]:
         found.append(perform(Survey(answers, decoder), body, lambda session: Noting(session)))

@@ -128,7 +128,7 @@ def _runs(
     def begin(n: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[Any]]:
         token = unseeded.set(notes[indexes[n]])
         try:
-            body = job.program._body(args, kwargs)
+            body = job.program.body(args, kwargs)
             return job.program._start(canceller, job.model, job.options.for_row(indexes[n]), body)
         finally:
             unseeded.reset(token)

@@ -133,7 +133,7 @@ class _Filling:
             top_logprobs=TOP if self.task.trace else 0,
             on_tokens=self.task.watch(prefix) if self.task.watch else None,
         )
-        return Problem(request, self.constraint, self.model, self.hole, prefix, self.follow)
+        return Problem(request, self.constraint, self.model, self.hole, prefix, self.follow, self.task.places)
 
     def _solved(self, problem: Problem) -> Routine[Outcome]:
         if self.method is None:

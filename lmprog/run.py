@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .decoders.certificate import Certificate, Particle
+from .decoders.method import SlotPlace
 from .dist import Dist
 from .errors import ProgramError
 from .events import Event, Retract, Span, Text
@@ -270,7 +271,7 @@ class Recorder:
     """Collects the text, captures and events of a run while it goes on.
 
     `line` are the events that make up the text; `events` are all, with those of what was taken back. In a branch,
-    `before` is the text before it.
+    `before` is the text before it, and `above` are the events that make it up.
     """
 
     def __init__(
@@ -278,6 +279,7 @@ class Recorder:
     ) -> None:
         self.branch, self.before = branch, before
         self.length = len(before)
+        self.above: list[Event] = []
         self.line: list[Event] = []
         self.events: list[Event] = []
         self.captures: list[Capture] = []
@@ -291,6 +293,12 @@ class Recorder:
     def text_since(self, count: int) -> str:
         """The text of the line but for its first `count` events."""
         return "".join([event.text for event in self.line[count:]])
+
+    def places(self) -> tuple[SlotPlace, ...]:
+        """The texts of slots so far, and which of the places with the same text is theirs."""
+        text = self.text
+        placed = [event for event in [*self.above, *self.line] if isinstance(event, Text) and event.slot]
+        return tuple([SlotPlace(e.slot, e.text, text.count(e.text, 0, e.span[0])) for e in placed])
 
     def slots(self) -> dict[str, tuple[Span, ...]]:
         """Where the texts of slots stand, in order."""

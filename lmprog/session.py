@@ -15,6 +15,7 @@ from .branches import Branch, adopt, append, fork
 from .checkpoints import Filled, Happened, Mark, Scored, Step, go_back, mark
 from .covers import Exact
 from .decoders import Decoder
+from .decoders.dropping import names_slot
 from .dist import Dist
 from .errors import BudgetError, ContextOverflow, EmptyLanguage, LmprogError, ProgramError
 from .events import Close, Event, Open, RoleBegin, RoleEnd, Text
@@ -108,6 +109,8 @@ class Live:
     def task(self, hole: Hole, follow: str, refused: Sequence[str] = ()) -> Task:
         """What is to be done for a hole that stands here, after values that it refused itself."""
         task = self.page.task(hole, follow, len(refused))
+        if names_slot(task.method):
+            task = replace(task, places=self.recorder.places())
         if not (task.sampling.greedy and (refused or self.tried)):
             return task
         behind = [text for tried in self.tried for text in tried.behind(self.recorder.text_since(tried.line))]
@@ -286,6 +289,7 @@ class Live:
         live.transcript, live.chat = live.page.transcript, live.page.chat
         here = self.recorder
         live.recorder = Recorder(here.listen, (*here.branch, fork, index), here.text)
+        live.recorder.above = [*here.above, *here.line]
         live.roles.kind, live.roles.open, live.roles.begun = self.roles.kind, self.roles.open, self.roles.begun
         live.tried = [Tried(t.attempts, t.failed, t.base + here.text_since(t.line), 0) for t in self.tried]
         live.asides = self.asides

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .decoders import Certificate, Method
+from .decoders.method import SlotPlace
 from .dist import Dist
 from .holes import Hole
 from .run import Usage
@@ -23,6 +24,7 @@ class Task:
     method    fills the hole as a whole; None: token by token
     excluded  values that may not come
     exact     the end of the text is a string, not its tokens
+    places    slots in the text before it, for a method that asks about them
     watch     told of each request and of the bytes at its beginning that are not of the value, it gives what is to be
               told, on the engine's thread, of the tokens
     """
@@ -37,6 +39,7 @@ class Task:
     watch: Watch | None = None
     method: Method | None = None
     exact: bool = False
+    places: tuple[SlotPlace, ...] = ()
 
 
 @dataclass(frozen=True)

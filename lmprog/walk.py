@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .decoders.dropping import names_slot
+from .errors import ProgramError
 from .fill import filling
 from .models import LanguageModel
 from .page import Page
@@ -68,6 +70,8 @@ class Walk:
 
     def _fill(self, node: Node, item: Fill) -> Routine[None]:
         task = self.page.task(item.hole, self._text(item.follow))
+        if names_slot(task.method):
+            raise ProgramError("plans do not know where slots stand")
         answer = yield from filling(task, self.page.transcript, self.model)
         requests = min(answer.usage.requests, 0 if self.values else 1)
         self._filled(task, replace(answer, usage=replace(answer.usage, requests=requests)))

@@ -12,7 +12,7 @@ from ..errors import SamplingError
 from ..runtime.routine import Routine
 from .blending import LEAST, Blended, outcomes, places_of
 from .certificate import Certificate
-from .contrast import without
+from .dropping import dropped, without
 from .method import Outcome, Problem
 from .places import Floats, Places, Row, Spot, logsum
 
@@ -31,7 +31,8 @@ class Abstain(Blended):
 
         sure = max(0, 1 - H / H_null)     w = sure² / (sure_document + sure_own)     w_abstain = 1 - the other two
 
-    drop       the document: a text in the prompt before the hole, where it stands last
+    drop       the document: the name of a slot (`lp.slot`) before the hole or, where there is none of that name, a text
+               in the prompt, where it stands last
     value      what is said instead of an answer: the text of one of the hole's values
     question   a text in the prompt without which there is nothing to answer: H_null is then the entropy behind the
                prompt without it and the document. None: H_null is the entropy of a uniform choice of what may come
@@ -60,7 +61,7 @@ class Abstain(Blended):
             raise SamplingError(f"momentum lies in [0, 1], not {self.momentum!r}")
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
-        own = without(problem.request.ids, self.drop, problem.model)
+        own = dropped(problem, self.drop)
         prompts = [own] if self.question is None else [own, without(own, self.question, problem.model)]
         nothing = sorted(problem.model.vocab.eos)[:1]
         places = [places_of(problem), *[places_of(problem, ids or nothing) for ids in prompts]]

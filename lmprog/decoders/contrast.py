@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import SamplingError
-from ..models import LanguageModel
 from ..runtime.model import Model
 from ..runtime.routine import Routine
 from .blending import Blended, check_models, check_share, gained, only_plausible, outcomes, places_of
+from .dropping import dropped
 from .method import Outcome, Problem
 from .places import Floats, Row, Spot
 from .potentials import Also, prompts
@@ -26,7 +26,8 @@ class Contrast(Blended):
 
         log p(token | the prompt) + alpha × (log p(token | the prompt) - log q(token | the other prompt))
 
-    drop         the other prompt is that of the hole without this text, where it stands last: a document, say
+    drop         the other prompt is that of the hole without the slot of this name (`lp.slot("document", ...)`) or,
+                 where there is none before the hole, without this text, where it stands last
     against      the other prompt is this text; with neither it is that of the hole
     amateur      q is this model's, of the same vocabulary; else it is the same model's
     alpha        math.inf: the difference alone counts, as in Li et al.; plausible=0.1 is their value for it
@@ -73,21 +74,4 @@ class Contrast(Blended):
             return prompts([Also(self.against)], problem)[0][0]
         if self.drop is None:
             return problem.request.ids
-        return without(problem.request.ids, self.drop, problem.model) or sorted(problem.model.vocab.eos)[:1]
-
-
-def without(ids: Sequence[int], drop: str, model: LanguageModel) -> list[int]:
-    """The ids of a text without `drop`, where it stands last; what is around it in the same tokens is spelt anew.
-
-    Raises SamplingError where it does not stand.
-    """
-    texts = [model.vocab.token_bytes[i] or b"" for i in ids]
-    ends = np.cumsum([len(text) for text in texts])
-    data = b"".join(texts)
-    begin = data.rfind(drop.encode())
-    if begin < 0:
-        raise SamplingError(f"the text before the hole does not have what is to be dropped: {drop[:60]!r}")
-    end = begin + len(drop.encode())
-    first, last = int(np.searchsorted(ends, begin, side="right")), int(np.searchsorted(ends, end))
-    left = data[int(ends[first]) - len(texts[first]) : begin] + data[end : int(ends[last])]
-    return [*ids[:first], *model.vocab.encode(left), *ids[last + 1 :]]
+        return dropped(problem, self.drop) or sorted(problem.model.vocab.eos)[:1]

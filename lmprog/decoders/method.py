@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from ..runtime.request import Finish, Request, Result
 from ..runtime.routine import Routine
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from ..grammars import Constraint
     from ..holes import Hole
     from ..models import LanguageModel
+
+
+class SlotPlace(NamedTuple):
+    """A slot's text in the run before a hole: the same text stands `nth` times before it."""
+
+    slot: str
+    text: str
+    nth: int
 
 
 @runtime_checkable
@@ -55,6 +63,7 @@ class Problem:
     constraint   of the request
     prefix       bytes of the text before the hole with which what is generated begins
     follow       bytes that end the value when they come; they may be generated behind it
+    places       where slots stand in the text before
     """
 
     request: Request
@@ -63,6 +72,7 @@ class Problem:
     hole: Hole
     prefix: bytes = b""
     follow: bytes = b""
+    places: tuple[SlotPlace, ...] = ()
 
     @property
     def state(self) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 import lmprog as lp
 from lmprog import gen, program, select
-from lmprog.decoders.contrast import without
+from lmprog.decoders.dropping import without
 from lmprog.testing import RandomModel, TableModel
 from lmprog.testing.enumerated import distance, random_table
 
@@ -160,3 +160,63 @@ def test_what_has_no_meaning_is_refused() -> None:
     with pytest.raises(lp.BudgetError):
         program(lambda p: p("?", gen(regex="a{9}", max_tokens=2)))(model=MODEL, decoder=lp.Contrast("?"))
     assert np.isfinite(combined(1.0)["abc"])
+
+
+# -- slots -----------------------------------------------------------------------------------------------------------
+
+WORDS = RandomModel(3)
+
+
+@program(model=WORDS)
+def told(p: lp.Prompt, document: str = "cats eat fish") -> Any:
+    """The slot's text also stands before it and behind it."""
+    p("cats eat fish: ", lp.slot("document", document), ". So cats eat fish, and ")
+    return p(gen(regex="[a-z]{3,9}", decoder=lp.Contrast("document", alpha=3.0), name="x"))
+
+
+def expected() -> str:
+    @program(model=WORDS)
+    def against(p: lp.Prompt) -> Any:
+        p("cats eat fish: cats eat fish. So cats eat fish, and ")
+        other = "cats eat fish: . So cats eat fish, and "
+        return p(gen(regex="[a-z]{3,9}", decoder=lp.Contrast(against=other, alpha=3.0), name="x"))
+
+    return str(against())
+
+
+def test_a_slot_is_dropped_at_its_place() -> None:
+    text = told.run(preview=False).text
+
+    assert expected() == told() == told.with_(document="cats eat fish").run("other").value
+    assert [expected()] * 2 == told.map([(), ()])
+    assert text == told.samples(1)[0].text
+
+
+def test_without_such_a_slot_it_is_a_text() -> None:
+    @program(model=WORDS, decoder=lp.Contrast("fish", alpha=3.0))
+    def plain(p: lp.Prompt) -> Any:
+        return p("cats eat fish and ", gen(regex="[a-z]{3,9}"))
+
+    @program(model=WORDS, decoder=lp.Contrast("other", alpha=3.0))
+    def neither(p: lp.Prompt) -> Any:
+        return p(lp.slot("another", "cats"), gen(regex="[a-z]{3,9}"))
+
+    assert plain()
+    with pytest.raises(lp.SamplingError, match="does not have what is to be dropped: 'other'"):
+        neither()
+
+
+def test_a_slot_before_a_branch() -> None:
+    @program(model=WORDS)
+    def branches(p: lp.Prompt) -> Any:
+        p("cats eat fish: ", lp.slot("document", "cats eat fish"), ". So cats eat fish, and ")
+        hole = gen(regex="[a-z]{3,9}", decoder=lp.Contrast("document", alpha=3.0))
+        return p.fork(lambda q, _: q(hole), [0])[0].value
+
+    assert expected() == branches()
+
+
+def test_an_empty_slot_takes_nothing_away() -> None:
+    plain = program(model=WORDS, boundary="token")(lambda p: p("cats eat fish: . So cats eat fish, and ", gen(regex="[a-z]{3,9}")))
+
+    assert plain() == told("")

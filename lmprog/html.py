@@ -77,9 +77,15 @@ def _piece(run: Run[Any], piece: Piece, widest: int) -> dict[str, Any]:
         "text": visible(piece.text),
         "kind": piece.kind,
         "token": piece.token,
-        "note": _KINDS.get(piece.kind, "") + inline(piece.note) if token is None else summary(token),
+        "note": _note(piece) if token is None else summary(token),
+        "slot": bool(piece.slot),
         "colours": None if token is None or token.forced else _colours(token, widest),
     }
+
+
+def _note(piece: Piece) -> str:
+    said = _KINDS.get(piece.kind, "") + inline(piece.note)
+    return " · ".join([f"slot {inline(piece.slot)}", *filter(None, [said])]) if piece.slot else said
 
 
 _KINDS = {

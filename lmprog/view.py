@@ -25,6 +25,7 @@ class Piece:
     token   position in the run's `tokens`
     hole    position among the run's captures; of a token, the first one that it has a part in
     note    why it was taken back
+    slot    the name of the slot whose text it is
     """
 
     text: str
@@ -32,6 +33,7 @@ class Piece:
     token: int | None = None
     hole: int | None = None
     note: str = ""
+    slot: str = ""
 
 
 def pieces(run: Run[Any]) -> list[Piece]:
@@ -43,27 +45,31 @@ def pieces(run: Run[Any]) -> list[Piece]:
     for i, (begin, end) in enumerate(pairwise(cuts)):
         for key, group in groupby(range(begin, end), key=marks.__getitem__):
             at = list(group)
-            result.append(Piece(run.text[at[0] : at[-1] + 1], *key))
+            kind, token, hole, slot = key
+            result.append(Piece(run.text[at[0] : at[-1] + 1], kind, token, hole, slot=slot))
         result += removed[i : i + 1]
     return result
 
 
-Mark = tuple[Kind, int | None, int | None]
+Mark = tuple[Kind, int | None, int | None, str]
 
 
 def _marks(run: Run[Any]) -> list[Mark]:
-    """Kind, token and hole of every character."""
-    marks: list[Mark] = [(kind, None, None) for kind in _own_text(run)]
+    """Kind, token, hole and slot of every character."""
+    marks: list[Mark] = [(kind, None, None, "") for kind in _own_text(run)]
+    for name, spans in run.slots.items():
+        for begin, end in spans:
+            marks[begin:end] = [(kind, None, None, name) for kind, *_ in marks[begin:end]]
     holes = [(i, c.span) for i, c in enumerate(run.captures.all())]
     for i, (begin, end) in holes:
-        marks[begin:end] = [("value", None, i)] * (end - begin)
+        marks[begin:end] = [("value", None, i, "")] * (end - begin)
     for begin, end in _roles(run):
-        marks[begin:end] = [("role", None, None)] * (end - begin)
+        marks[begin:end] = [("role", None, None, "")] * (end - begin)
     for i, token in enumerate(run.tokens):
         begin, end = token.span[0], min(token.span[1], len(marks))
         if begin < end and not token.retracted:
             hole = next((marks[at][2] for at in range(begin, end) if marks[at][2] is not None), None)
-            marks[begin:end] = [("forced" if token.forced else "sampled", i, hole)] * (end - begin)
+            marks[begin:end] = [("forced" if token.forced else "sampled", i, hole, "")] * (end - begin)
     return marks
 
 

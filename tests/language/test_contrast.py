@@ -217,6 +217,8 @@ def test_a_slot_before_a_branch() -> None:
 
 
 def test_an_empty_slot_takes_nothing_away() -> None:
-    plain = program(model=WORDS, boundary="token")(lambda p: p("cats eat fish: . So cats eat fish, and ", gen(regex="[a-z]{3,9}")))
+    plain = program(model=WORDS, boundary="token")(
+        lambda p: p("cats eat fish: . So cats eat fish, and ", gen(regex="[a-z]{3,9}"))
+    )
 
     assert plain() == told("")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import lmprog as lp
 from lmprog import Slot, SlotError, SlotText, gen, program, select
 from lmprog.testing import RandomModel, Scripted
+from lmprog.view import pieces
 
 MODEL = RandomModel(0)
 SHOTS = [{"question": "cats", "answer": "animal"}, {"question": "oak", "answer": "plant"}]
@@ -386,3 +388,17 @@ def test_the_text_is_the_same_as_without_slots(seed: int) -> None:
         slotted.captures["0"].tokens if any(holes) else 0,
     )
     assert {name: [text] for name, text in values.items()} == spans(slotted)
+
+
+def test_pages_mark_slots() -> None:
+    @program(model=MODEL)
+    def marked(p: lp.Prompt) -> None:
+        p("a ", lp.slot("word", "<b>"), " c ", gen(regex="[a-z]"))
+
+    page = marked.run().html()
+    assert '<span class="text slot" title="slot word">&lt;b&gt;</span>' in page
+    assert '<span class="slot">slot</span>' in page
+    traced = marked.run(trace=True)
+    assert ['title="slot word · program text;'] == re.findall('title="slot word · program text;', traced.html())
+
+    assert traced.text == "".join([piece.text for piece in pieces(traced)])

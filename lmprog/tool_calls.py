@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from .errors import LmprogError, RoleError, ToolError
@@ -11,6 +12,8 @@ from .tools import Tool, ToolCall, calls_of, text_of_value, tools_of
 
 if TYPE_CHECKING:
     from .prompt import Prompt
+
+executed: ContextVar[list[bool] | None] = ContextVar("lmprog.executed", default=None)  # notes calls, and if they ran
 
 
 def call_tool(
@@ -54,8 +57,15 @@ def _made(tools: dict[str, Tool], call: Any, errors: str) -> ToolCall:
     except LmprogError:
         raise
     except Exception as error:
+        _note(False)
         if errors == "raise":
             error.add_note(f"in the tool {name}, called with {arguments}")
             raise
         return ToolCall(name, arguments, error=error, text=f"{type(error).__name__}: {error}")
+    _note(True)
     return ToolCall(name, arguments, value, text=text_of_value(value))
+
+
+def _note(ran: bool) -> None:
+    if (notes := executed.get()) is not None:
+        notes.append(ran)

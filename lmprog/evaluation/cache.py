@@ -10,12 +10,11 @@ from typing import Any
 from ..models import LanguageModel
 from ..options import Options
 from ..programs import Program
-from ..run import Run
 from ..runtime.model_cache import cache_root
 from .fingerprint import Fingerprint
 from .identity import Identities
 from .library import Unsure, versions
-from .packing import pack, unpack
+from .packing import Done, pack, unpack
 from .store import Store
 
 Where = str | Path | bool | None
@@ -73,14 +72,14 @@ class Kept:
             self.why = f"a row: {error}"
             return None
 
-    def get(self, key: bytes | None) -> Run[Any] | None:
+    def get(self, key: bytes | None) -> Done | None:
         data = None if key is None or self._store is None else self._store.get(key)
         try:
             return None if data is None else unpack(data)
         except Exception:  # made by classes that are no more
             return None
 
-    def put(self, key: bytes | None, run: Run[Any], drawn: list[str]) -> None:
+    def put(self, key: bytes | None, done: Done, drawn: list[str]) -> None:
         """Keep a run, unless holes were drawn by chance, or it cannot be kept."""
         if key is None or self._store is None:
             return
@@ -88,6 +87,6 @@ class Kept:
             self.why = f"the hole {drawn[0]!r} is drawn without a seed: give seed="
             return
         try:
-            self._store.put(key, pack(run), self._program.__name__, self._model.name)
+            self._store.put(key, pack(done), self._program.__name__, self._model.name)
         except ValueError as error:
             self.why = f"its value cannot be kept: {error}"

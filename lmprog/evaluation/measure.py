@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from ..batch import as_done, bar_of
 from ..decoders import Argmax, Decoder
@@ -17,12 +18,25 @@ from ..options import Options
 from ..page import unseeded
 from ..programs import Program
 from ..run import Capture, Captures, Run, Usage
+from ..tool_calls import executed
 from .cache import Kept, Where, opened
 from .data import Data, arguments, chosen, read
 from .metrics import COMPARE, EXPECTED, Function, Metric, metrics, number
 from .result import Evaluation, RowError, Scored
 
-Outcome = tuple[int, Run[Any] | Exception, bool]  # of a row: its number, what came out, whether it was done before
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one row: what came out, which of its calls of tools ran, which holes were drawn without a seed, and whether it
+    was done before."""
+
+    index: int
+    ran: Run[Any] | Exception
+    calls: list[bool] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,9 +92,9 @@ def evaluate(
     began, found = time.perf_counter(), {}
     with bar_of(progress, program.__name__, len(calls)) as bar, opened(cache, program, chosen_model) as kept:
         kept.begin(job.options)
-        for index, ran, cached in _outcomes(job, kept):
-            found[index] = replace(_scored(index, table[index], ran, functions), cached=cached)
-            bar(Usage() if cached else found[index].usage, found[index].error is not None)
+        for done in _outcomes(job, kept):
+            row = found[done.index] = _scored(done, table[done.index], functions)
+            bar(Usage() if done.cached else row.usage, row.error is not None)
     result = Evaluation(
         program=program.__name__,
         model=chosen_model.name,
@@ -109,29 +123,25 @@ def _outcomes(job: Job, kept: Kept) -> Iterator[Outcome]:
     keys = {index: kept.key(job.options.for_row(index), call) for index, call in job.calls.items()}
     left = []
     for index, key in keys.items():
-        if (run := kept.get(key)) is not None:
-            yield index, run, True
+        if (done := kept.get(key)) is not None:
+            yield Outcome(index, *done, cached=True)
         else:
             left.append(index)
-    notes: dict[int, list[str]] = {index: [] for index in left}
-    for index, ran in _runs(job, left, notes):
-        if isinstance(ran, Run):
-            kept.put(keys[index], ran, notes[index])
-        yield index, ran, False
+    for outcome in _runs(job, left):
+        if isinstance(outcome.ran, Run):
+            kept.put(keys[outcome.index], (outcome.ran, outcome.calls), outcome.drawn)
+        yield outcome
 
 
-def _runs(
-    job: Job, indexes: Sequence[int], notes: Mapping[int, list[str]]
-) -> Iterator[tuple[int, Run[Any] | Exception]]:
-    """Each as it is done, by the row's number. `notes` get the holes that were drawn without a seed."""
+def _runs(job: Job, indexes: Sequence[int]) -> Iterator[Outcome]:
+    """Each as it is done."""
+    notes: dict[int, tuple[list[bool], list[str]]] = {}
 
     def begin(n: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[Any]]:
-        token = unseeded.set(notes[indexes[n]])
-        try:
+        notes[n] = [], []
+        with noting(executed, notes[n][0]), noting(unseeded, notes[n][1]):
             body = job.program.body(args, kwargs)
             return job.program._start(canceller, job.model, job.options.for_row(indexes[n]), body)
-        finally:
-            unseeded.reset(token)
 
     rows = [job.calls[index] for index in indexes]
     with closing(as_done(begin, rows, job.concurrency)) as finished:
@@ -139,7 +149,17 @@ def _runs(
             error = done.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
-            yield indexes[n], light(done.result()) if error is None else error
+            yield Outcome(indexes[n], light(done.result()) if error is None else error, *notes.pop(n))
+
+
+@contextmanager
+def noting(variable: ContextVar[list[T] | None], notes: list[T]) -> Iterator[None]:
+    """Runs that begin inside add to these notes."""
+    token = variable.set(notes)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 def light(run: Run[Any]) -> Run[Any]:
@@ -151,14 +171,15 @@ def light(run: Run[Any]) -> Run[Any]:
 UNSAVED: dict[str, Any] = {f.name: f.default for f in fields(Capture) if not f.metadata.get("saved", True)}
 
 
-def _scored(index: int, row: dict[str, Any], ran: Run[Any] | Exception, functions: Mapping[str, Function]) -> Scored:
-    zero = (0.0,) * len(functions)
+def _scored(done: Outcome, row: dict[str, Any], functions: Mapping[str, Function]) -> Scored:
+    index, ran, zero = done.index, done.ran, (0.0,) * len(functions)
     if isinstance(ran, Exception):
         return Scored(index, row, None, zero, RowError(index, type(ran).__name__, str(ran)))
+    scored = Scored(index, row, ran, zero, None, done.cached, len(done.calls), sum(done.calls))
     try:
-        return Scored(index, row, ran, tuple([number(function(dict(row), ran)) for function in functions.values()]))
+        return replace(scored, scores=tuple([number(function(dict(row), ran)) for function in functions.values()]))
     except Exception as error:  # whatever a user's function raises
-        return Scored(index, row, ran, zero, RowError(index, type(error).__name__, str(error), "metric"))
+        return replace(scored, error=RowError(index, type(error).__name__, str(error), "metric"))
 
 
 def _check(result: Evaluation) -> None:

@@ -28,23 +28,25 @@ PLAIN = {
 }
 
 
-def pack(run: Run[Any]) -> bytes:
+Done = tuple[Run[Any], list[bool]]  # a run, and which of its calls of tools ran without an exception
+
+
+def pack(done: Done) -> bytes:
     """Raises ValueError for a run that `unpack` would not give back."""
     try:
-        data = pickle.dumps(run, protocol=5)
-        if unpack(data).value is None and run.value is not None:
-            raise ValueError("it comes back as None")
+        data = pickle.dumps(done, protocol=5)
+        unpack(data)
     except Exception as error:  # whatever a value's class raises
         raise ValueError(f"{type(error).__name__}: {error}") from None
     return data
 
 
-def unpack(data: bytes) -> Run[Any]:
+def unpack(data: bytes) -> Done:
     """Raises whatever is wrong with the data."""
-    run = _Values(io.BytesIO(data)).load()
-    if not isinstance(run, Run):
+    run, calls = _Values(io.BytesIO(data)).load()
+    if not isinstance(run, Run) or not isinstance(calls, list):
         raise TypeError("it is no run")
-    return run
+    return run, calls
 
 
 class _Values(pickle.Unpickler):

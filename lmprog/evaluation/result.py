@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from ..errors import EvaluationError, RunError
 from ..run import Run, Usage
 from ..saved import from_plain, plain, to_plain
+from .figures import Figures, figures
 from .metrics import same
 from .statistics import Interval, binary, mcnemar, mean_interval, paired_interval, permutation
 
@@ -32,7 +34,8 @@ class RowError:
 @dataclass(frozen=True)
 class Scored:
     """A row. `data` is all of it; `run` has value, text, captures, usage and messages, and is None where it failed;
-    `scores` are as many as there are metrics; `cached`: the run was done before."""
+    `scores` are as many as there are metrics; `cached`: the run was done before; `executed` of its `calls` of tools ran
+    without an exception."""
 
     index: int
     data: dict[str, Any]
@@ -40,6 +43,8 @@ class Scored:
     scores: tuple[float, ...]
     error: RowError | None = None
     cached: bool = False
+    calls: int = 0
+    executed: int = 0
 
     @property
     def usage(self) -> Usage:
@@ -123,6 +128,11 @@ class Evaluation:
         """What the runs from the cache cost when they were done."""
         return sum([row.usage for row in self.rows if row.cached], Usage())
 
+    @property
+    def figures(self) -> Figures:
+        """How often it worked, what a success cost, how long rows took."""
+        return figures(self)
+
     def compare(self, other: Evaluation) -> Comparison:
         """This one against another on the same rows. Raises EvaluationError when rows or metrics are not the same."""
         _comparable(self, other)
@@ -138,6 +148,18 @@ class Evaluation:
             losses=losses,
             ties=len(first) - wins - losses,
         )
+
+    def html(self, path: str | Path | None = None, *, against: Evaluation | Sequence[Evaluation] = ()) -> str:
+        """The evaluation as a page that needs nothing else, beside others on the same rows; written to a given `path`.
+
+        Raises EvaluationError when the others are not of the same rows and metrics.
+        """
+        from .page import page
+
+        text = page([self, *([against] if isinstance(against, Evaluation) else against)])
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, with data, values and texts of all rows. Raises OSError."""
@@ -177,11 +199,15 @@ def _comparable(first: Evaluation, second: Evaluation) -> None:
 def _written(row: Scored) -> dict[str, Any]:
     run = None if row.run is None else to_plain(row.run)
     error = None if row.error is None else asdict(row.error)
-    about = {"index": row.index, "scores": row.scores, "error": error, "cached": row.cached}
-    return {**about, "data": plain(row.data), "run": run}
+    about = {name: getattr(row, name) for name in ABOUT}
+    return {**about, "error": error, "data": plain(row.data), "run": run}
+
+
+ABOUT = ("index", "scores", "cached", "calls", "executed")
 
 
 def _read(row: dict[str, Any]) -> Scored:
     error = None if row["error"] is None else RowError(**row["error"])
     run = None if row["run"] is None else from_plain(row["run"], f"row {row['index']}")
-    return Scored(row["index"], row["data"], run, tuple(row["scores"]), error, row["cached"])
+    about = {name: row[name] for name in ABOUT}
+    return Scored(data=row["data"], run=run, error=error, **{**about, "scores": tuple(row["scores"])})

@@ -405,9 +405,9 @@ def test_clear(full: Path) -> None:
 )
 def test_values_come_back(value: Any, model: RandomModel) -> None:
     run = lp.Run(value, "text", lp.Captures(), lp.Usage())
-    back = unpack(pack(run))
+    back, calls = unpack(pack((run, [True, False])))
 
-    assert (value, type(value), "text") == (back.value, type(back.value), back.text)
+    assert (value, type(value), "text", [True, False]) == (back.value, type(back.value), back.text, calls)
 
 
 class Evil:
@@ -421,6 +421,6 @@ class Evil:
 def test_what_is_no_value_is_neither_written_nor_read(value: Any) -> None:
     run = lp.Run(value, "text", lp.Captures(), lp.Usage())
     with pytest.raises(ValueError, match="no type of values"):
-        pack(run)
+        pack((run, []))
     with pytest.raises(pickle.UnpicklingError, match="no type of values"):
-        unpack(pickle.dumps(run))
+        unpack(pickle.dumps((run, [])))

@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from .errors import TemplateError as TemplateError
     from .errors import ToolError as ToolError
     from .errors import TooManyValues as TooManyValues
+    from .errors import TuningError as TuningError
     from .errors import UnsupportedConstraint as UnsupportedConstraint
     from .evaluation import Comparison as Comparison
     from .evaluation import Evaluation as Evaluation
@@ -176,6 +177,10 @@ if TYPE_CHECKING:
     from .tools import describe_tools as describe_tools
     from .trace import RequestRecord as RequestRecord
     from .trace import TokenRecord as TokenRecord
+    from .tuning import Budget as Budget
+    from .tuning import Optimised as Optimised
+    from .tuning import Trial as Trial
+    from .tuning import optimise as optimise
     from .venn_abers import VennAbers as VennAbers
     from .verbalizer import Verbalizer as Verbalizer
     from .why.result import Part as Part
@@ -186,7 +191,8 @@ AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError Backen
 BudgetError CacheError CalibrationError ContextOverflow DeadlineExceeded DistillError EmptyLanguage EngineClosed
 EngineFault EvaluationError HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch
 ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled
-RunCancelled RunError SamplingError ScriptError SlotError TemplateError TooManyValues ToolError UnsupportedConstraint
+RunCancelled RunError SamplingError ScriptError SlotError TemplateError TooManyValues ToolError TuningError
+UnsupportedConstraint
 """
 _HOMES = {
     ".attempts": "Attempt",
@@ -244,6 +250,7 @@ _HOMES = {
     ".templates": "Template",
     ".tools": "ToolCall describe_tools",
     ".trace": "RequestRecord TokenRecord",
+    ".tuning": "Budget Optimised Trial optimise",
     ".venn_abers": "VennAbers",
     ".verbalizer": "Verbalizer",
     ".why.result": "Part Why",

@@ -48,7 +48,8 @@ LmprogError
     ├── SlotError               a slot is asked for, or given a value, that cannot be; no such slot; a file of none
     ├── ScriptError             a scripted answer is not one that the hole allows
     ├── TemplateError           a template cannot be compiled, or asks for what is not there
-    └── ToolError               a function cannot be a tool: no types, async, ...
+    ├── ToolError               a function cannot be a tool: no types, async, ...
+    └── TuningError             a search for a program's slots cannot start or go on
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ __all__ = [
     "TemplateError",
     "TooManyValues",
     "ToolError",
+    "TuningError",
     "UnsupportedConstraint",
 ]
 
@@ -211,6 +213,10 @@ class SlotError(ProgramError):
 
 class ToolError(ProgramError):
     """A function cannot be a tool: a parameter without a type, an async function, two of the same name, ..."""
+
+
+class TuningError(ProgramError):
+    """A search for a program's slots cannot start or go on: no slots, an impossible budget, another search's state."""
 
 
 class TemplateError(ProgramError):

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HOMES = {"grammars": "lmprog.grammars", "runtime": "lmprog.runtime", "lmprog": "lmprog"}
 # What the packages import where they need it.
-EXTRAS = ("demo", "jobs", "monitors", "plots", "ray", "remote", "repl", "serve")
+EXTRAS = ("demo", "jobs", "monitors", "plots", "ray", "remote", "repl", "serve", "tune")
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

@@ -1,0 +1,73 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..evaluation import Comparison, Evaluation, evaluate
+from ..programs import Program
+from .budget import Spent
+from .trials import Trial, pareto
+
+
+@dataclass(frozen=True, repr=False)
+class Optimised:
+    """What `optimise` found.
+
+    program   with the best values in its slots
+    trials    all configurations that were tried, each once, in order; the first is the program as it was
+    best      of those run on all rows: the highest score, then the fewest tokens
+    spent     tokens, seconds, evaluations and rows
+    method    by which it was searched
+    original  the program as it was
+    """
+
+    program: Program[..., Any]
+    trials: tuple[Trial, ...]
+    best: Trial
+    spent: Spent
+    method: str
+    original: Program[..., Any]
+    metric: Any = field(repr=False)
+    how: dict[str, Any] = field(repr=False)
+
+    @property
+    def start(self) -> Trial:
+        """The program as it was."""
+        return self.trials[0]
+
+    @property
+    def pareto(self) -> list[Trial]:
+        """The trials that no other beats in both score and tokens a row, cheapest first."""
+        return pareto(self.trials)
+
+    def compare(self, data: Any, metric: Any = None) -> Comparison:
+        """The best program against the one as it was, paired, on rows that the search did not see.
+
+        metric   None: that of the search
+        """
+        found, start = self.evaluations(data, metric)
+        return found.compare(start)
+
+    def evaluations(self, data: Any, metric: Any = None) -> tuple[Evaluation, Evaluation]:
+        """Of the best program and of the one as it was, on other rows."""
+        measured = [evaluate(p, data, metric or self.metric, **self.how) for p in (self.program, self.original)]
+        return measured[0], measured[1]
+
+    def html(self, path: str | Path | None = None) -> str:
+        """The trials as a page that needs nothing else: score against cost, the Pareto front, and every configuration;
+        written to `path`, if one is given."""
+        from .page import page
+
+        text = page(self)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.program.__name__}: {self.best.score:.3f} from {self.start.score:.3f}, by {self.method} in "
+            f"{len(self.trials)} trials, {self.spent.rows} rows, {self.spent.tokens} tokens>"
+        )

@@ -13,7 +13,7 @@ from .explore import explore_all
 from .plan import End, Node, nodes
 from .preview import MARK, preview
 from .replay import Body
-from .slots import Slot
+from .slots import Slot, examples
 
 DEPTH = 3  # functions that call functions
 
@@ -46,6 +46,8 @@ def _said(program: Any) -> tuple[set[str], set[str]]:
         if isinstance(value, FunctionType):
             defaults = *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()
             texts |= {*_constants(value.__code__), *[text for text in defaults if isinstance(text, str)]}
+            if "examples" in names_in(value.__code__) or any([inner is examples for inner in closed_over(value)]):
+                texts.add("examples")  # what their slot is called by itself
         else:
             programs.add(value.__name__)
             texts |= value.said

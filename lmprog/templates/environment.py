@@ -70,6 +70,7 @@ class Prompts(ImmutableSandboxedEnvironment):
         """The texts in expressions of a template, and of those that it names."""
         tree = self.parse(source)
         yield from [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
+        yield from [node.name for node in tree.find_all(nodes.Name) if node.name == "examples"]
         for name in {*meta.find_referenced_templates(tree)} - seen - {None}:
             with suppress(TemplateNotFound):
                 inner, _, _ = cast(BaseLoader, self.loader).get_source(self, cast(str, name))

@@ -126,6 +126,25 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         card.load(tmp_path / "bytes.toml")
 
 
+def test_the_slot_of_examples_has_a_name_of_its_own(tmp_path: Path) -> None:
+    from lmprog import examples as shots
+
+    @program
+    def one(p: lp.Prompt, long: bool) -> None:
+        if long:
+            p(lp.examples())
+
+    @program
+    def other(p: lp.Prompt, long: bool) -> None:
+        if long:
+            p(shots())
+
+    template = lp.Template("{% if long %}{{ examples([]) }}{% endif %}")
+    for changed in (one, other, template):
+        changed.with_(examples=[]).save(tmp_path / "a.toml")
+        assert "" == changed.load(tmp_path / "a.toml").prompt(long=False)
+
+
 def test_names_that_the_code_makes_up_are_loaded(tmp_path: Path) -> None:
     card.with_(part_3="x").save(tmp_path / "card.toml")
 

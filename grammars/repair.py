@@ -10,19 +10,15 @@ graph of all shortest paths has no cycle, and is written as a grammar.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from .algebra import algebra
-from .automaton import DEAD, Automaton
-from .byteset import END, Dag
+from .automaton import DEAD
+from .edits import Edits, Place
 from .errors import EmptyLanguage, UnsupportedConstraint
 from .expr import EMPTY, EPS, Expr, _leaf, alt, concat
 from .grammar import Grammar
 
 MOST = 200_000  # places that are looked at
-
-Place = tuple[int, int]
 
 
 class Repair(NamedTuple):
@@ -48,15 +44,12 @@ def repair(grammar: Grammar, draft: str, most: int = MOST) -> Repair:
 
 class _Search:
     def __init__(self, expr: Expr, draft: bytes, most: int) -> None:
-        self.algebra, self.root = algebra(expr)
-        self.automaton = Automaton(self.algebra)
-        self.draft, self.most = draft, most
+        self.edits, self.most = Edits(expr, draft), most
         self.cost: dict[Place, int] = {}
         self.done: set[Place] = set()
-        self.moves: dict[int, tuple[dict[int, Dag], list[int]]] = {}
 
     def repair(self, grammar: Grammar) -> Repair:
-        start = self.automaton.state(self.root), 0
+        start = self.edits.start, 0
         if start[0] == DEAD:
             raise EmptyLanguage("the constraint accepts no text at all")
         edits = self._explore(start)
@@ -65,7 +58,7 @@ class _Search:
     def _explore(self, start: Place) -> int:
         """Look at all places on shortest paths; their number of edits."""
         self.cost[start] = 0
-        queue = [(self._bound(start), 0, start)]
+        queue = [(self.edits.bound(start), 0, start)]
         least = -1
         while queue and (least < 0 or queue[0][0] <= least):
             _, _, place = heapq.heappop(queue)
@@ -76,61 +69,23 @@ class _Search:
                     f"the draft is too far from the language: its nearest texts are more than {self.most} places away"
                 )
             self.done.add(place)
-            if least < 0 and self._ends(place):
+            if least < 0 and self.edits.ends(place):
                 least = self.cost[place]
-            for after, price, _ in self._edges(place):
+            for after, price, _ in self.edits.edges(place):
                 cost = self.cost[place] + price
                 if cost < self.cost.get(after, cost + 1):
                     self.cost[after] = cost
-                    heapq.heappush(queue, (cost + self._bound(after), -after[1], after))
+                    heapq.heappush(queue, (cost + self.edits.bound(after), -after[1], after))
         return least
-
-    def _bound(self, place: Place) -> int:
-        """Insertions that a place needs at least."""
-        return max(0, self.automaton.minlen(place[0]) - (len(self.draft) - place[1]))
-
-    def _ends(self, place: Place) -> bool:
-        return place[1] == len(self.draft) and self.automaton.accepting(place[0])
-
-    def _edges(self, place: Place) -> Iterator[tuple[Place, int, Expr]]:
-        """Places that one byte leads to, for how many edits, and what is written on the way."""
-        state, at = place
-        ways, by_byte = self._moves(state)
-        left = at < len(self.draft)
-        if left:
-            byte = self.draft[at]
-            yield (state, at + 1), 1, EPS
-            if by_byte[byte] != DEAD:
-                yield (by_byte[byte], at + 1), 0, _leaf(Dag.of([(byte, byte, END)]))
-        for after, some in ways.items():
-            yield (after, at), 1, _leaf(some)
-            if left:
-                yield (after, at + 1), 1, _leaf(some)
-
-    def _moves(self, state: int) -> tuple[dict[int, Dag], list[int]]:
-        """The states that follow, each with the bytes that lead there; and the state behind each byte."""
-        found = self.moves.get(state)
-        if found is None:
-            by_byte, low = list[int](), 0
-            ranges: dict[int, list[tuple[int, int, Dag]]] = {}
-            while low < 256:
-                _, high, number = self.algebra.source.expand(self.automaton.dfa.expr(state), low)
-                after = DEAD if number < 0 else self.automaton.dfa.number(number)
-                by_byte += [after] * (high - low)
-                if after != DEAD:
-                    ranges.setdefault(after, []).append((low, high - 1, END))
-                low = high
-            found = self.moves[state] = {after: Dag.of(some) for after, some in ranges.items()}, by_byte
-        return found
 
     def _written(self, edits: int) -> dict[Place, Expr]:
         """What is written from each place to the end, along shortest paths: those that end with `edits`."""
         written: dict[Place, Expr] = {}
         for place in sorted(self.done, key=lambda place: (-self.cost[place], -place[1])):
-            ways = [EPS] if self._ends(place) and self.cost[place] == edits else []
-            for after, price, some in self._edges(place):
+            ways = [EPS] if self.edits.ends(place) and self.cost[place] == edits else []
+            for after, price, some in self.edits.edges(place):
                 rest = written.get(after, EMPTY)
                 if rest is not EMPTY and self.cost[after] == self.cost[place] + price:
-                    ways.append(concat(some, rest))
+                    ways.append(rest if some is None else concat(_leaf(some), rest))
             written[place] = alt(*ways) if ways else EMPTY
         return written

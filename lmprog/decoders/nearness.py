@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import SamplingError
+from ..grammars.remaining import Counts, Remaining
 from .method import Problem
 from .places import Floats, Ids
 from .potentials import AHEAD, LogWeight, Potential
 
-Counts = npt.NDArray[np.int64]
+WAY = 32  # bytes of a nearest text whose tokens are looked at
+Bytes = Sequence[bytes | None]
 
 
 def distance(draft: str, text: str) -> int:
@@ -43,13 +47,56 @@ def _extended(row: Counts, draft: bytes, data: bytes) -> Counts:
 
 
 class Mind(NamedTuple):
-    """`row` of the value so far; `skip`: bytes to come that belong to the text before the hole; `inside`: bool [V], the
-    tokens that are pieces of the draft."""
+    """`row` of the value so far, and the language's `state` behind it; `skip`: bytes to come that belong to the text
+    before the hole."""
 
     row: Counts
+    state: int
     skip: int
-    inside: npt.NDArray[np.bool_]
-    problem: Problem
+    sight: Sight
+
+
+class Sight:
+    """What is known of one draft and one problem.
+
+    inside   bool [V]: the tokens that are pieces of the draft
+    foreign  int64 [V]: edits that each of the others takes at least, wherever it comes: one for each byte that the
+             draft does not have, or one for two pairs of bytes that it does not have (Ukkonen 1992, "Approximate
+             string-matching with q-grams and maximal matches")
+    """
+
+    def __init__(self, draft: str, problem: Problem) -> None:
+        self.draft, self.vocab, grammar = draft.encode(), problem.model.vocab, problem.hole.grammar
+        self.remaining = None if grammar is None else Remaining(grammar.expr, self.draft)
+        self.start = Mind(_first(self.draft), self.remaining.start if self.remaining else 0, len(problem.prefix), self)
+
+    @cached_property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        return np.array(
+            [token is not None and token != b"" and token in self.draft for token in self.vocab.token_bytes]
+        )
+
+    @cached_property
+    def foreign(self) -> Counts:
+        return np.maximum(1, foreign(self.vocab.token_bytes, self.draft))
+
+    def edits(self, mind: Mind) -> int:
+        """Of the nearest value that goes on from here."""
+        return int(mind.row.min()) if self.remaining is None else self.remaining.least(mind.state, mind.row)
+
+    def after(self, mind: Mind, data: bytes) -> Mind:
+        state = mind.state if self.remaining is None else self.remaining.after(mind.state, data[mind.skip :])
+        row = _extended(mind.row, self.draft, data[mind.skip :])
+        return Mind(row, state, max(0, mind.skip - len(data)), self)
+
+    def looked(self, mind: Mind, tokens: Ids) -> npt.NDArray[np.bool_]:
+        """The tokens of which each is to be looked at: pieces of the draft, and of a nearest text."""
+        if len(tokens) <= AHEAD or mind.skip:
+            return np.ones(len(tokens), bool)
+        way = b"" if self.remaining is None else self.remaining.way(mind.state, mind.row, WAY)
+        found = [self.vocab.ids.get(way[:n], -1) for n in range(1, len(way) + 1)]
+        looked: npt.NDArray[np.bool_] = self.inside[tokens] | np.isin(tokens, found)
+        return looked
 
 
 @dataclass(frozen=True)
@@ -57,8 +104,9 @@ class Near:
     """A weight of exp(-near) for each edit that leads from `draft` to a value.
 
     `SMC(n, Near(draft, near).potential)` draws values by model × exp(-near × edits). As a `Twist` it
-    counts the edits that the text so far needs at least, whatever is to come; where more than 64 tokens may come,
-    those that are no piece of the draft count as one edit more. It knows nothing of what the language still demands.
+    counts the edits of the nearest value that goes on from the text so far, with all that the hole's language still
+    demands (`lmprog.grammars.remaining`); where more than 64 tokens may come, those that are no piece of the draft, or
+    of a nearest value, count as edits more, of which there must be so many at least.
 
     Raises SamplingError for a `near` that is no finite number of 0 or more.
     """
@@ -75,22 +123,39 @@ class Near:
         return [LogWeight(lambda text: -self.near * distance(self.draft, text)), self]
 
     def start(self, problem: Problem) -> Mind:
-        data = self.draft.encode()
-        inside = np.array(
-            [token is not None and token != b"" and token in data for token in problem.model.vocab.token_bytes]
-        )
-        return Mind(_first(data), len(problem.prefix), inside, problem)
+        return Sight(self.draft, problem).start
 
     def value(self, state: Mind) -> float:
-        return -self.near * float(state.row.min())
+        return -self.near * state.sight.edits(state)
 
     def ahead(self, state: Mind, tokens: Ids) -> Floats:
-        looked = np.ones(len(tokens), bool) if len(tokens) <= AHEAD or state.skip else state.inside[tokens]
-        values = np.full(len(tokens), self.value(state) - self.near)
-        values[looked] = [self.value(self.advance(state, token)) for token in tokens[looked].tolist()]
-        return values
+        sight = state.sight
+        looked = sight.looked(state, tokens)
+        edits = np.zeros(len(tokens))
+        if not looked.all():
+            edits += sight.edits(state) + sight.foreign[tokens]
+        edits[looked] = [sight.edits(self.advance(state, token)) for token in tokens[looked].tolist()]
+        return -self.near * edits
 
     def advance(self, state: Mind, token: int) -> Mind:
-        data = state.problem.model.vocab.token_bytes[token] or b""
-        row = _extended(state.row, self.draft.encode(), data[state.skip :])
-        return state._replace(row=row, skip=max(0, state.skip - len(data)))
+        return state.sight.after(state, state.sight.vocab.token_bytes[token] or b"")
+
+
+def foreign(tokens: Bytes, draft: bytes) -> Counts:
+    """int64 [V]: edits that lead from any piece of the draft to each of the tokens, at least."""
+    data = np.frombuffer(b"".join([token or b"" for token in tokens]), np.uint8).astype(np.int64)
+    ends = np.cumsum([len(token or b"") for token in tokens])
+    begins = np.concatenate([[0], ends[:-1]])
+    ours = np.frombuffer(draft, np.uint8).astype(np.int64)
+    single = _sums(~np.isin(data, ours), begins, ends)
+    pairs = _sums(
+        ~np.isin(data[:-1] * 256 + data[1:], ours[:-1] * 256 + ours[1:]), begins, np.maximum(ends - 1, begins)
+    )
+    least: Counts = np.maximum(single, (pairs + 1) // 2)
+    return least
+
+
+def _sums(flags: npt.NDArray[np.bool_], begins: Counts, ends: Counts) -> Counts:
+    """How many flags there are from each begin to each end."""
+    sums: Counts = np.concatenate([[0], np.cumsum(flags)])
+    return sums[np.minimum(ends, len(flags))] - sums[np.minimum(begins, len(flags))]

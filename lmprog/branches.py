@@ -23,6 +23,8 @@ from .events import Close, Fork, Span
 from .prompt import Prompt, finish
 from .replay import Body
 from .run import Captures, Usage
+from .shortening import GiveWay
+from .slots import branched
 
 if TYPE_CHECKING:
     from .models import Canceller
@@ -85,6 +87,9 @@ def _run(live: Live, function: Callable[..., T], args: Sequence[Any], errors: st
     grow = partial(_grow, function, start, errors)
     try:
         return _together([partial(grow, *part) for part in zip(lives, args, strict=True)], canceller, concurrency)
+    except GiveWay as less:
+        less.check([step for branch in lives for step in branch.steps])
+        raise
     finally:
         for branch in lives:
             live.joined(branch)
@@ -95,7 +100,8 @@ def _grow(function: Callable[..., T], start: Mark, errors: str, live: Live, arg:
     began, value, error = time.perf_counter(), None, None
     index, p = live.recorder.branch[-1], Prompt(live)
     try:
-        value = function(p, arg)
+        with branched(live.recorder.branch):
+            value = function(p, arg)
     except RunCancelled:
         raise
     except Exception as e:

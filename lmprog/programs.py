@@ -40,7 +40,7 @@ from .slot_files import read as read_slots
 from .slot_files import write as write_slots
 from .slot_names import found, unsaid
 from .slot_names import refuse as refuse_slots
-from .slots import Frame, Slot, Value, checked, entered, frame_of
+from .slots import Frame, Giving, Slot, Value, checked, entered, frame_of
 from .starting import start
 from .stream import Stream
 
@@ -205,7 +205,7 @@ class Program(Generic[P, T]):
         """
         own = {name: value for name, value in kwargs.items() if name not in CALL}
         self._check_slots(self.body(args, own))
-        with entered(self._frame()):
+        with entered(self._frame(), Giving()):
             return outline(self.function, args, own)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:

@@ -80,9 +80,9 @@ class Body:
         if self._frame is None:
             yield
             return
-        frame = replace(self._frame, asked={}, giving=Giving(self.cuts))
+        frame = replace(self._frame, asked={})
         try:
-            with entered(frame):
+            with entered(frame, Giving(self.cuts)):
                 yield
         finally:
             self.slots = {**self.slots, **{name: slot for name, slot in frame.asked.items() if name not in self.slots}}
@@ -102,7 +102,7 @@ class Body:
             try:
                 return function(p, *args, **kwargs)
             finally:
-                self.given = giving().asks
+                self.given = giving().all()
 
     def __call__(self, p: object, stop: Callable[[str], object]) -> Any:
         """Run it on p. `stop` is called, and should raise, before it does what could be noticed outside of it."""

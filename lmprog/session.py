@@ -36,7 +36,7 @@ from .replay import Body
 from .run import Capture, Captures, Recorder, Run, Usage
 from .runtime.remote.model import RemoteModel
 from .runtime.routine import Routine
-from .shortening import SLACK, make_room, room_for, room_of
+from .shortening import make_room, room_for, room_of
 from .slots import SlotText, giving
 from .task import Answer, Task
 from .trace import Tracer
@@ -72,6 +72,7 @@ class Live:
         self.lookahead = Lookahead(body if options.preview else None)
         self._waited = 0.0
         self.forks = 0
+        self.root = self  # the session that this is a branch of
         self.loose: list[Live] = []  # branches that are not part of the text
         self._began = time.perf_counter()
         self.tracer = Tracer(model.vocab.token_bytes, self._began)
@@ -125,7 +126,7 @@ class Live:
         try:
             answer = self._ahead(task) or self._alone(task)
         except ContextOverflow:
-            make_room(self, room_for(self, task.hole), over=SLACK)
+            make_room(self, room_for(self, task.hole), refused=True)
             raise
         except (EmptyLanguage, BudgetError) as error:
             self._stuck(name, task, error)
@@ -285,6 +286,7 @@ class Live:
     def branch(self, fork: int, index: int, body: Body, canceller: Canceller) -> Live:
         """A session that goes on from here by itself."""
         live = Live(self.model, self.options, canceller, body)
+        live.root = self.root
         live.page = self.page.branch(fork, index)
         live.transcript, live.chat = live.page.transcript, live.page.chat
         here = self.recorder

@@ -33,16 +33,18 @@ if TYPE_CHECKING:
     from .session import Live
 
 
-SLACK = 16  # tokens less, where the model wants more room than was thought
-
-
 class GiveWay(BaseException):
     """Leaves the body: slots are to be cut, and it is to run again. Not an Exception, so that a program's own handlers
     let it pass."""
 
     def __init__(self, live: Live, cuts: Cuts, why: str) -> None:
         super().__init__(why)
-        self.live, self.cuts = live, cuts
+        self.live, self.cuts = live.root, cuts
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """Raises ContextOverflow when these steps, which will be done again, must not be."""
+        if any(map(_has_effect, steps)):
+            raise ContextOverflow(f"{self}, but branches have had effects, which are not to happen again") from None
 
 
 def run(live: Live, body: Body, p: Prompt) -> Any:
@@ -101,18 +103,16 @@ def room_of(live: Live, texts: Sequence[str]) -> Room:
     return Room(longest, longest)
 
 
-def make_room(live: Live, room: Room, *, over: int = 0) -> None:
-    """See that there is room behind the text so far, or leave the body. `over`: by how many tokens the model says that
-    there is not.
+def make_room(live: Live, room: Room, *, refused: bool = False) -> None:
+    """See that there is room behind the text so far, or leave the body. `refused`: the model says that there is not.
 
-    In a branch of `p.fork` the text before it is settled. Raises ContextOverflow when slots were to give way, and have
-    nothing left.
+    Raises ContextOverflow when slots were to give way, and have nothing left.
     """
     given = giving().asks
-    if not given or live.recorder.branch:
+    if not given:
         return
     ids, _ = live.transcript.border()
-    over = max(over, len(ids) + room.wanted - live.model.context)
+    over = max(len(ids) // 8 if refused else 0, len(ids) + room.wanted - live.model.context)
     text = live.recorder.text
     asks = [(ask, times) for ask in given if ask.kept and ask.text and (times := text.count(ask.text))]
     if over > 0 and asks:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
@@ -113,13 +114,16 @@ def _check(where: str, value: object, *, toml: bool) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """A file is there as a whole, or as it was."""
+    """A file is there as a whole, or as it was; behind a link, the file that it leads to."""
+    path = path.resolve()
     whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with whole.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, whole)
         whole.replace(path)
     finally:
         whole.unlink(missing_ok=True)

@@ -27,7 +27,8 @@ from .holes import text_of
 
 Kind = Literal["text", "examples"]
 Shorten = bool | Literal["start", "middle", "end"]
-Cuts = Mapping[tuple[str, int], int]  # how much is kept of a slot that is asked for the so-manieth time
+Key = tuple[str, tuple[int, ...], int]
+Cuts = Mapping[Key, int]
 Value = str | list[dict[str, Any]]
 Format = str | Callable[[dict[str, Any]], str]
 WORD = 24  # characters: a longer one may be cut
@@ -116,7 +117,7 @@ def _asked(asked: Slot, write: Callable[[Any, int], str]) -> SlotText:
     called = frame.qualified(name)
     if not asked.shorten:
         return SlotText(write(value, len(value)), called)
-    return SlotText(frame.run.ask(called, kind, len(value), partial(write, value)).text, called)
+    return SlotText(giving().ask(called, kind, len(value), partial(write, value)).text, called)
 
 
 def shorter(text: str, left: int, part: Shorten = True) -> str:
@@ -183,7 +184,10 @@ def _written(name: str, rows: list[dict[str, Any]], format: Format) -> str:
 
 def _one(where: str, row: dict[str, Any], format: Format) -> str:
     if not isinstance(format, str):
-        text = format(row)
+        try:
+            text = format(row)
+        except KeyError as error:
+            raise SlotError(f"{where}: the field {error}, which its format asks for, is missing") from error
         if not isinstance(text, str):
             raise SlotError(f"{where}: format= is a function that gives a text, not {text!r:.60}")
         return _text(where, text)
@@ -203,12 +207,12 @@ def _one(where: str, row: dict[str, Any], format: Format) -> str:
 class Ask:
     """A slot that may give way, as it was asked for in a run.
 
-    key      its name, and how often it was asked for before
+    key      its name, the branch in which it was asked for, and how often it was there before
     size     of its value in characters or examples, of which `kept` are left
     render   gives the text of which so much is left
     """
 
-    key: tuple[str, int]
+    key: Key
     kind: Kind
     size: int
     kept: int
@@ -229,15 +233,29 @@ class Ask:
 
 @dataclass
 class Giving:
-    """The slots of a run that may give way."""
+    """The slots of a run, or of a branch and of the text before it, that may give way.
+
+    cuts   how much is left of those that gave way
+    inner  of branches
+    """
 
     cuts: Cuts = field(default_factory=dict)
     asks: list[Ask] = field(default_factory=list)
+    branch: tuple[int, ...] = ()
+    inner: list[Giving] = field(default_factory=list)
 
     def ask(self, name: str, kind: Kind, size: int, render: Callable[[int], str]) -> Ask:
-        key = name, sum([ask.name == name for ask in self.asks])
+        key = name, self.branch, len([ask for ask in self.asks if ask.key[:2] == (name, self.branch)])
         self.asks.append(Ask(key, kind, size, min(size, self.cuts.get(key, size)), render))
         return self.asks[-1]
+
+    def fork(self, branch: tuple[int, ...]) -> Giving:
+        self.inner.append(Giving(self.cuts, [*self.asks], branch))
+        return self.inner[-1]
+
+    def all(self) -> list[Ask]:
+        own = [ask for ask in self.asks if ask.key[1] == self.branch]
+        return own + [ask for inner in sorted(self.inner, key=lambda inner: inner.branch) for ask in inner.all()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +267,6 @@ class Frame:
     around   the frame of the program that called it
     root     it is a run of its own, whose text has no slots of another
     asked    its slots so far, with those of the programs that it calls
-    giving   of a root: the slots of its run that may give way
     """
 
     name: str
@@ -258,11 +275,6 @@ class Frame:
     around: Frame | None = None
     root: bool = True
     asked: dict[str, Slot] = field(default_factory=dict)
-    giving: Giving = field(default_factory=Giving)
-
-    @property
-    def run(self) -> Giving:
-        return self.giving if self.root or self.around is None else self.around.run
 
     def value(self, name: str) -> Value | None:
         """What holds for one of its slots; None: the default."""
@@ -292,12 +304,22 @@ class Frame:
 
 
 _active: ContextVar[Frame | None] = ContextVar("lmprog.slots", default=None)
+_giving: ContextVar[Giving | None] = ContextVar("lmprog.giving", default=None)
 
 
 def giving() -> Giving:
-    """The slots that may give way of the run that goes on here."""
-    frame = _active.get()
-    return Giving() if frame is None else frame.run
+    """The slots that may give way of the run, or branch, that goes on here."""
+    return _giving.get() or Giving()
+
+
+@contextmanager
+def branched(branch: tuple[int, ...]) -> Iterator[None]:
+    """Inside, a branch of the run goes on."""
+    token = _giving.set(giving().fork(branch))
+    try:
+        yield
+    finally:
+        _giving.reset(token)
 
 
 def _described(slot: Slot) -> str:
@@ -318,10 +340,11 @@ def frame_of(name: str, function: Callable[..., Any], values: Mapping[str, Value
 
 
 @contextmanager
-def entered(frame: Frame) -> Iterator[None]:
-    """Slots asked for inside are those of this frame."""
-    token = _active.set(frame)
+def entered(frame: Frame, giving: Giving | None = None) -> Iterator[None]:
+    """Slots asked for inside are those of this frame. `giving`: a run begins."""
+    tokens = _active.set(frame), _giving.set(giving or _giving.get())
     try:
         yield
     finally:
-        _active.reset(token)
+        _active.reset(tokens[0])
+        _giving.reset(tokens[1])

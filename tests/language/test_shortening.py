@@ -237,6 +237,45 @@ def test_attempts_and_marks() -> None:
     assert f"{kept(run)}\nA: {run.value}\n" == run.text
 
 
+def test_branches_and_infilling() -> None:
+    @program(model=MODEL)
+    def forks(p: lp.Prompt) -> None:
+        p(lp.slot("document", WORDS[:200], shorten=True), "\n")
+        word = gen(regex="[a-z]{1,8}", max_tokens=8)
+        p.append(p.fork(lambda q, text: q(lp.slot("part", text, shorten=True), word), [WORDS, "short "]))
+
+    @program(model=MODEL)
+    def filled(p: lp.Prompt) -> Any:
+        p(lp.slot("document", WORDS, shorten=True), "\n")
+        return p.infill("f([[a]])", a=gen(regex="[a-z]{1,3}"), max_tokens=12)
+
+    run = forks.run()
+    document, (first, second) = kept(run), [run.text[slice(*span)] for span in run.slots["part"]]
+    assert (True, True, "short ") == (WORDS.startswith(document), WORDS.startswith(first), second)
+    assert {"document", "part"} == run.shortened.keys()
+    assert run.text == forks.run().text
+    assert 0 < filled.run().shortened["document"][0] < len(WORDS)
+
+
+def test_effects_of_branches_do_not_happen_twice() -> None:
+    done: list[int] = []
+
+    @program(model=MODEL)
+    def forks(p: lp.Prompt) -> None:
+        p(lp.slot("document", WORDS[:100], shorten=True), "\n")
+
+        def branch(q: lp.Prompt, text: str) -> None:
+            q.effect(done.append, len(text))
+            q(text, gen(max_tokens=8))
+
+        p.fork(branch, [WORDS[:400], ""], concurrency=1)
+
+    with pytest.raises(ContextOverflow, match="but branches have had effects, which are not to happen again"):
+        forks.run()
+    assert 400 in done
+    assert len(done) == len(set(done))
+
+
 def test_saved_runs_say_it(tmp_path: Path) -> None:
     run = answer.run(WORDS)
     run.save(tmp_path / "run.json")

@@ -170,6 +170,16 @@ def test_what_a_file_cannot_keep_leaves_the_old_one(tmp_path: Path, suffix: str,
     assert [file] == list(tmp_path.iterdir())
 
 
+def test_links_are_followed_and_permissions_kept(tmp_path: Path) -> None:
+    (tmp_path / "to.toml").touch(0o600)
+    (tmp_path / "card.toml").symlink_to(tmp_path / "to.toml")
+    card.with_(instruction="x").save(tmp_path / "card.toml")
+
+    assert (tmp_path / "card.toml").is_symlink()
+    assert 0o600 == (tmp_path / "to.toml").stat().st_mode & 0o777
+    assert {"instruction": "x"} == card.load(tmp_path / "to.toml").values
+
+
 def test_toml_and_json_keep_what_they_know(tmp_path: Path) -> None:
     for name, value in [("card.toml", datetime.date(2025, 1, 1)), ("card.json", None)]:
         card.with_(shots=[{"a": value, "b": [1, {"c": 2}]}]).save(tmp_path / name)

@@ -273,6 +273,8 @@ def test_examples_without_a_field() -> None:
         SlotError, match=r"'examples', example 1: the field 'answer' of its format is missing; it has 'qu"
     ):
         card.with_(examples=[SHOTS[0], {"question": "oak"}]).run("cats")
+    with pytest.raises(SlotError, match="example 0: the field 'word', which its format asks for, is missing"):
+        lp.examples([{"a": 1}], format=lambda row: str(row["word"]))
     with pytest.raises(SlotError, match="example 0 cannot be written in the format"):
         lp.examples([{"a": 1}], format="{} {a}")
 

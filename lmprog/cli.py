@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .caching import app as caching
 from .calibrating import calibrate
 from .evaluating import app as evaluating
 from .extracting import extract
@@ -21,6 +22,7 @@ from .why.command import why
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(evaluating, name="eval")
+app.add_typer(caching, name="cache")
 
 
 @app.callback(invoke_without_command=True)

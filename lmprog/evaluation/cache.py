@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..errors import EvaluationError
 from ..models import LanguageModel
 from ..options import Options
 from ..programs import Program
@@ -40,6 +41,16 @@ def opened(where: Where, program: Program[..., Any], model: LanguageModel) -> It
         yield Kept(store, program, model)
     finally:
         store.close()
+
+
+@contextmanager
+def store_at(path: Path | None) -> Iterator[Store]:
+    """The file itself, to look at; None: this user's. Raises EvaluationError when there is none."""
+    found = place(True if path is None else path)
+    if not found.exists():
+        raise EvaluationError(f"there is no cache at {found}")
+    with closing(Store(found)) as store:
+        yield store
 
 
 class Kept:

@@ -207,7 +207,8 @@ def _take(live: Live, branch: Branch[Any], first: int) -> None:
     for i, capture in enumerate(other.captures):
         unnamed = capture.name == str(branch.start.holes + i)
         name = str(first + i) if unnamed else capture.name
-        recorder.captures.append(replace(capture, name=name, span=_moved(capture.span, shift)))
+        asked = capture.asked.moved(branch.start.length, shift)
+        recorder.captures.append(replace(capture, name=name, span=_moved(capture.span, shift), asked=asked))
     live.tracer.take(branch.live.tracer, shift)
     live.loose = [other for other in live.loose if other is not branch.live]
 

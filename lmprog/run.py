@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .asked import Asked
 from .decoders.certificate import Certificate, Particle
 from .decoders.method import SlotPlace
 from .dist import Dist
@@ -35,9 +36,7 @@ class Capture:
     logprob   log-probability of the sampled tokens among `tokens` under the model without any mask;
               None unless the run was asked for `logprobs=True`
     certificate   what the hole's decoder knows of how right the value is; None where it knows nothing
-    options       all texts that the value could be, where it was a choice between a few
-    follow        the text that was known to come behind the value, up to where it ends one
-    task          what was to be done for the hole, a `lmprog.task.Task`; None after loading, as it is not saved
+    asked         how the model was asked for it, for `Run.why`
     """
 
     name: str
@@ -49,9 +48,7 @@ class Capture:
     logprob: float | None = None
     choice: Callable[[], Dist] | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
     certificate: Certificate | None = field(default=None, repr=False, compare=False)
-    options: tuple[str, ...] | None = field(default=None, repr=False)
-    follow: str = field(default="", repr=False)
-    task: Any = field(default=None, repr=False, compare=False, metadata={"saved": False})
+    asked: Asked = field(default=Asked(), repr=False, compare=False)
 
     @property
     def particles(self) -> tuple[Particle, ...]:

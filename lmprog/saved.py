@@ -17,18 +17,24 @@ import math
 import types
 import typing
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from . import events
+from .asked import Asked
 from .decoders.certificate import Certificate, Particle
-from .errors import RunError
+from .errors import RunError, UnsupportedConstraint
 from .events import Span
+from .fill import language_of
+from .grammars import Grammar
+from .grammars.expr import Expr
+from .grammars.to_gbnf import to_gbnf
 from .run import Capture, Captures, Run, Usage
 from .trace import Candidate, RequestRecord, TokenRecord
 from .why.result import Part, Why
 
+LANGUAGES, LONGEST = 256, 20_000  # that are kept as text; characters of one
 FORMAT, VERSION = "lmprog run", 1
 EVENTS = {kind.__name__: kind for kind in events.Event.__subclasses__() if kind is not events.Done}
 LISTS: dict[str, Any] = {
@@ -104,8 +110,26 @@ def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> N
 
 
 def _lists(run: Run[Any]) -> dict[str, tuple[Any, ...]]:
-    lists = {"captures": run.captures.all(), "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
-    return lists | {"causes": tuple(run.causes.values())}
+    captures, causes = tuple(map(_with_language, run.captures.all())), tuple(run.causes.values())
+    lists = {"captures": captures, "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
+    return lists | {"causes": causes}
+
+
+def _with_language(capture: Capture) -> Capture:
+    asked = capture.asked
+    if asked.hole is None or asked.hole.grammar is None or asked.hole.monitor is not None or asked.options is not None:
+        return capture
+    return dataclasses.replace(capture, asked=dataclasses.replace(asked, language=_gbnf(language_of(asked.hole))))
+
+
+@lru_cache(LANGUAGES)
+def _gbnf(language: Expr) -> str:
+    """A language as text; nothing where it cannot be written, or not in a page or so."""
+    try:
+        text = to_gbnf(Grammar(language))
+    except UnsupportedConstraint:
+        return ""
+    return text if len(text) <= LONGEST else ""
 
 
 # -- writing -----------------------------------------------------------------------------------------------------
@@ -133,7 +157,7 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | bool) else _jsonable(value)
 
 
-RECORDS = (Capture, Certificate, Particle, Usage, RequestRecord, TokenRecord, events.Event, Why, Part)
+RECORDS = (Capture, Asked, Certificate, Particle, Usage, RequestRecord, TokenRecord, events.Event, Why, Part)
 
 
 def _told(record: Any) -> Iterator[tuple[str, Any]]:

@@ -183,9 +183,7 @@ class Live:
             answer.logprob,
             answer.choice,
             answer.certificate,
-            task.hole.options,
-            task.follow.decode(errors="replace"),
-            task,
+            task.asked,
         )
         self.recorder.captures.append(capture)
         return capture

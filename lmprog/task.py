@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .asked import Asked
 from .decoders import Certificate, Method
 from .decoders.method import SlotPlace
 from .dist import Dist
-from .holes import Hole
+from .holes import Boundary, Hole
 from .run import Usage
 from .runtime.sampling import Sampling
 from .trace import Attempt
@@ -40,6 +41,12 @@ class Task:
     method: Method | None = None
     exact: bool = False
     places: tuple[SlotPlace, ...] = ()
+
+    @property
+    def asked(self) -> Asked:
+        boundary: Boundary = "exact" if self.exact else "heal" if self.heal else "token"
+        follow = "" if self.hole.stop else self.follow.decode(errors="replace")
+        return Asked(self.hole.options, follow, boundary, hole=self.hole)
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,13 @@ def context(run: Run[Any], capture: Capture, model: LanguageModel) -> Context:
     Raises RunError for a chat template that rewrites messages, RequestError for roles on a model without a template.
     """
     transcript = Transcript(model.vocab, [] if model.bos is None else [model.bos])
-    chat, role, pieces = Chat(model, transcript), "", [(0, 0)]
+    chat, role, pieces = Chat(model, transcript), "", [list[int]()]
     values = {(c.name, c.span): c for c in run.captures.all()}
-    for event in _before(run, capture.span[0]):
+    for event in _before(run, capture):
         if isinstance(event, RoleBegin):
             role = event.role
             chat.begin(role, event.name or None)
-            pieces.append((event.span[1], event.span[1]))
+            pieces.append([])
         elif isinstance(event, RoleEnd):
             chat.end()
             role = ""
@@ -58,7 +58,7 @@ def context(run: Run[Any], capture: Capture, model: LanguageModel) -> Context:
             if role in ("", "assistant"):
                 _append(transcript, event.text, earlier, run.text[event.span[1] :])
             chat.add(event.text)
-            pieces[-1] = (pieces[-1][0], event.span[1])
+            pieces[-1] += range(*event.span)
     fixed = len(transcript.ids)
     ids, _ = transcript.border()
     tail = _tail(model.vocab, ids, _over(model.vocab, capture.tokens, capture.text))
@@ -67,10 +67,11 @@ def context(run: Run[Any], capture: Capture, model: LanguageModel) -> Context:
     return Context(ids, fixed, spans, () if tail is None else capture.tokens, tail or 0)
 
 
-def _before(run: Run[Any], at: int) -> list[Event]:
-    """The events that make up the text before a character."""
-    events = kept(run) if run.trace else []
-    return [event for event in events if event.span[1] <= at]
+def _before(run: Run[Any], capture: Capture) -> list[Event]:
+    """The events that make up the text that the model had read."""
+    unseen = capture.asked.unseen
+    before = [event for event in kept(run) if event.span[1] <= capture.span[0]]
+    return [event for event in before if not any([a <= event.span[0] < b for a, b in unseen])]
 
 
 def _append(transcript: Transcript, text: str, value: Capture | None, behind: str) -> None:
@@ -115,24 +116,27 @@ def _tail(vocab: Spelling, ids: Sequence[int], over: bytes | None) -> int | None
     return count if spell(vocab, ids[len(ids) - count :]) == over else None
 
 
-def _spans(vocab: Spelling, ids: Sequence[int], text: str, pieces: Sequence[Span], own: Sequence[bytes]) -> Spans:
-    """The characters of each id. `own`: what the chat template writes before each of the pieces."""
+def _spans(
+    vocab: Spelling, ids: Sequence[int], text: str, pieces: Sequence[Sequence[int]], own: Sequence[bytes]
+) -> Spans:
+    """The characters of each id. `pieces`: those of each message, or of all text; `own`: what the chat template writes
+    before each."""
     data = spell(vocab, ids)
-    chars: list[int | None] = [None] * len(data)  # of each byte
+    found: list[int | None] = [None] * len(data)  # the character of each byte
     at = 0
-    for (begin, end), before in zip(pieces, own, strict=True):
-        core = text[begin:end]
+    for chars, before in zip(pieces, own, strict=True):
+        core = "".join([text[char] for char in chars])
         if not data.startswith(before + core.encode(), at):  # templates may drop the blanks around a message
-            begin, core = begin + len(core) - len(core.lstrip()), core.strip()
+            chars, core = chars[len(core) - len(core.lstrip()) :], core.strip()
         if not data.startswith(before + core.encode(), at):
             raise RunError(REWRITTEN.format(text=core[:40]))
         at += len(before)
-        for n, char in enumerate(core, begin):
-            size = len(char.encode())
-            chars[at : at + size] = [n] * size
+        for char in chars[: len(core)]:
+            size = len(text[char].encode())
+            found[at : at + size] = [char] * size
             at += size
     cuts = accumulate([len(vocab.token_bytes[i] or b"") for i in ids], initial=0)
-    return [_span(chars[a:b]) for a, b in pairwise(cuts)]
+    return [_span(found[a:b]) for a, b in pairwise(cuts)]
 
 
 def _own(model: LanguageModel, messages: Sequence[dict[str, str]]) -> list[bytes]:

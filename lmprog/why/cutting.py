@@ -14,7 +14,7 @@ from .context import Context
 from .result import Kind
 
 Unit = Literal["auto", "token", "word", "line", "sentence", "slot"]
-Label = tuple[Kind, str]
+Label = tuple[Kind, str, int]  # what a text is, the name of a slot or capture, and stretches left out before it
 PATTERNS = {
     "word": re.compile(r"[^\S\n]*\S+|\n+|[^\S\n]+"),
     "line": re.compile(r"[^\n]*\n+|[^\n]+"),
@@ -100,13 +100,14 @@ class Cutter:
         return self._marks[unit]
 
 
-def labels(run: Run[Any], end: int) -> list[Label]:
-    """What the text up to `end` is, by character."""
-    where: list[Label] = [("prompt", "")] * end
+def labels(run: Run[Any], unseen: Sequence[Span]) -> list[Label]:
+    """What the run's text is, by character."""
+    where: list[tuple[Kind, str]] = [("prompt", "")] * len(run.text)
     slots: dict[str, Sequence[Span]] = getattr(run, "slots", {})
-    named: list[tuple[Label, Span]] = [(("slot", name), span) for name, spans in slots.items() for span in spans]
+    named: list[tuple[tuple[Kind, str], Span]] = [
+        (("slot", name), span) for name, spans in slots.items() for span in spans
+    ]
     named += [(("capture", capture.name), capture.span) for capture in run.captures.all()]
-    for label, (begin, last) in named:
-        last = min(last, end)
-        where[begin:last] = [label] * (last - begin)
-    return where
+    for label, (begin, end) in named:
+        where[begin:end] = [label] * (end - begin)
+    return [(*label, sum([end <= at for _, end in unseen])) for at, label in enumerate(where)]

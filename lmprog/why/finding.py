@@ -85,7 +85,7 @@ def find(run: Run[Any], field: str, model: LanguageModel | None, options: Option
         raise ProgramError(NO_SCORES.format(name=model.name))
     began = time.perf_counter()
     before = context(run, capture, model)
-    cutter = Cutter(before, run.text, labels(run, len(run.text)))
+    cutter = Cutter(before, run.text, labels(run, capture.asked.unseen))
     if not cutter.spans:
         raise RunError(f"there is no text before {field!r} that could have caused it")
     search = _Search(Measure(capture, before, model, options.masked), before, cutter, options)
@@ -179,7 +179,7 @@ class _Search:
     def _part(self, piece: Piece, effects: Sequence[float]) -> Part:
         begin, end = piece.span
         mean = fmean(effects) if effects else 0.0
-        kind, name = piece.label
+        kind, name, _ = piece.label
         return Part(piece.span, self.cutter.text[begin:end], mean, interval(effects), kind, name)
 
     # -- what is replaced

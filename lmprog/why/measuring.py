@@ -10,20 +10,24 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..covers import Exact
+from ..exact import Summed, exact_place, summing
 from ..fill import constraint_of
-from ..grammars import Constraint
+from ..grammars import Constraint, compile
+from ..grammars.ebnf import gbnf
 from ..models import LanguageModel
 from ..option_tree import nested
 from ..run import Capture, Usage
 from ..runtime.request import Ask, Request
 from ..runtime.routine import Routine, one
-from ..scoring import Place, weighing
+from ..scoring import Place, Weighed, weighing
 from ..selecting import MANY
 from ..task import covering
 from ..transcript import Transcript, backed_up, spell
 from .context import Context
 
 FLOOR = math.log(1e-12)  # nothing counts as less probable than that: no option, no token
+LEAST = -1e300  # for what has no probability
 Measured = Routine[tuple[float, Usage]]
 
 
@@ -46,7 +50,7 @@ class Measure:
 
     def __init__(self, capture: Capture, context: Context, model: LanguageModel, masked: bool) -> None:
         self.capture, self.context, self.model = capture, context, model
-        self.heal = capture.task is None or capture.task.heal or capture.task.exact
+        self.heal = capture.asked.boundary != "token"
         self.value = capture.text.encode()
         self.options = _options(capture) if masked else None
         self._known: dict[tuple[bytes, tuple[int, ...]], list[Step]] = {}
@@ -55,9 +59,8 @@ class Measure:
             self.name = "options"
             return
         self.name = "masked"
-        if self.constraint is None or all(step.among is not None and len(step.among) == 1 for step in self._base()[1]):
+        if self.constraint is None or self.constraint.forced(self.constraint.start()) == self.value:  # no other value
             self.name, self.constraint = "model", None
-            self._known.clear()
 
     def size(self) -> int:
         """About how many tokens are read behind the text."""
@@ -79,13 +82,17 @@ class Measure:
     # -- a choice
 
     def _among(self, options: tuple[str, ...], ids: list[int], fixed: int) -> Measured:
-        cut = len(ids) - (self._backed(ids, fixed) if self.heal else 0)
-        end = self.capture.follow.encode() if nested([text.encode() for text in options]) else b""
-        weighed = yield from weighing(options, end, Place(tuple(ids[:cut]), tuple(ids[cut:])), self.model)
-        values = np.maximum(np.nan_to_num(weighed.logprobs, nan=-math.inf, neginf=-math.inf), -1e300)
-        total = np.logaddexp.reduce(values)
-        value = float(values[options.index(self.capture.text)] - total)
-        return max(FLOOR, value), weighed.usage + Usage(1)
+        end = self.capture.asked.follow.encode() if nested([text.encode() for text in options]) else b""
+        found: Weighed | Summed
+        if self.capture.asked.boundary == "exact":
+            place = exact_place(Transcript(self.model.vocab, ids), self.model, Exact())
+            found = yield from summing(options, end, place, self.model, Exact())
+        else:
+            cut = len(ids) - (self._backed(ids, fixed) if self.heal else 0)
+            found = yield from weighing(options, end, Place(tuple(ids[:cut]), tuple(ids[cut:])), self.model)
+        values = np.nan_to_num(found.logprobs, nan=LEAST, neginf=LEAST)
+        value = float(values[options.index(self.capture.text)] - np.logaddexp.reduce(values))
+        return max(FLOOR, value), found.usage + Usage(1)
 
     # -- other values
 
@@ -114,8 +121,7 @@ class Measure:
     def _walked(self, prefix: bytes, path: tuple[int, ...]) -> Iterator[Step]:
         """The language says what could have come, as long as it knows the path."""
         c = self.constraint
-        follow = b"" if self.capture.task is None or self.capture.task.hole.stop else self.capture.follow.encode()
-        state = None if c is None else c.start(prefix, follow)
+        state = None if c is None else c.start(prefix, self.capture.asked.follow.encode())
         for token in path:
             after = None if c is None or state is None else c.advance(state, token)
             yield Step(token, None if c is None or state is None or after is None else _allowed(c, state, self.model))
@@ -144,14 +150,17 @@ class Measure:
 
 def _options(capture: Capture) -> tuple[str, ...] | None:
     """Of a choice that is made by the probabilities of whole options."""
-    options = capture.options
+    options = capture.asked.options
     return options if options is not None and len(options) <= MANY and capture.text in options else None
 
 
 def _constraint(capture: Capture, context: Context, model: LanguageModel) -> Constraint | None:
-    if capture.task is None or capture.task.hole.grammar is None:
+    asked = capture.asked
+    if asked.hole is None:
+        return compile(gbnf(asked.language), model.vocab) if asked.language else None
+    if asked.hole.grammar is None:
         return None
-    return constraint_of(capture.task.hole, Transcript(model.vocab, context.ids), model)
+    return constraint_of(asked.hole, Transcript(model.vocab, context.ids), model)
 
 
 def _allowed(constraint: Constraint, state: int, model: LanguageModel) -> NDArray[np.int32]:

@@ -268,6 +268,49 @@ def test_a_branch_that_was_adopted_and_what_was_taken_back() -> None:
         assert math.isclose(math.log(run.captures[name].dist.probs[why.value]), why.logprob, abs_tol=1e-6)
 
 
+def test_branches_that_were_appended_did_not_read_one_another() -> None:
+    def inner(q: Any, word: str) -> None:
+        q("<", word, " ", gen(regex="[a-z]{3}", name="in"), ">")
+
+    def outer(q: Any, word: str) -> None:
+        q(word, ": ")
+        q.append(q.fork(inner, ["u", "v"]), separator=",")
+        q(select(["math", "poem"], name="kind"), ".")
+
+    @program(model=RandomModel(3))
+    def nest(p: Any) -> None:
+        p("x: ")
+        p.append(p.fork(outer, ["is", "was"]))
+
+    run = nest.run(logprobs=True)
+    read = []
+    for i in range(4):
+        why = run.why(f"in[{i}]", samples=1, masked=False)
+        read.append("".join([part.text for part in why.parts]))
+        assert math.isclose(run.captures.all("in")[i].logprob or 0, why.logprob, abs_tol=1e-6)
+    assert ["x: is: <u ", "x: is: <v ", "x: was: <u ", "x: was: <v "] == read
+    for i, capture in enumerate(run.captures.all("kind")):
+        assert math.isclose(math.log(capture.dist.probs[capture.text]), run.why(f"kind[{i}]").logprob, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("boundary", ["heal", "token", "exact"])
+def test_a_run_that_was_loaded_gives_the_same(boundary: Any, tmp_path: Path) -> None:
+    @program(model=RandomModel(3), boundary=boundary)
+    def card(p: Any) -> None:
+        p("The math of th", select(["e", "at", "eir"], name="word"), " ", gen(regex="[a-z]{4}", name="line"), " and")
+        p.infill(" f([[a]], [[b]])", a=gen(regex="[a-z]{2}"), b=gen(int, ge=0, le=9))
+
+    run = card.run()
+    run.save(tmp_path / "run.json")
+    loaded = lp.Run.load(tmp_path / "run.json")
+    for name, measure in (("word", "options"), ("line", "masked"), ("a", "model"), ("b", "model")):
+        why, again = run.why(name, samples=2), loaded.why(name, model=run.model, samples=2)
+        assert measure == why.measure == again.measure
+        assert (why.parts, why.logprob) == (again.parts, again.logprob)
+    dist = run.captures["word"].dist
+    assert math.isclose(math.log(dist.probs[run.captures["word"].text]), run.causes["word"].logprob, abs_tol=1e-6)
+
+
 # -- keeping and drawing it --------------------------------------------------------------------------------------------
 
 

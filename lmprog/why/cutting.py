@@ -103,10 +103,8 @@ class Cutter:
 def labels(run: Run[Any], unseen: Sequence[Span]) -> list[Label]:
     """What the run's text is, by character."""
     where: list[tuple[Kind, str]] = [("prompt", "")] * len(run.text)
-    slots: dict[str, Sequence[Span]] = getattr(run, "slots", {})
-    named: list[tuple[tuple[Kind, str], Span]] = [
-        (("slot", name), span) for name, spans in slots.items() for span in spans
-    ]
+    named: list[tuple[tuple[Kind, str], Span]] = []
+    named += [(("slot", name), span) for name, spans in run.slots.items() for span in spans]
     named += [(("capture", capture.name), capture.span) for capture in run.captures.all()]
     for label, (begin, end) in named:
         where[begin:end] = [label] * (end - begin)

@@ -293,6 +293,20 @@ def test_branches_that_were_appended_did_not_read_one_another() -> None:
         assert math.isclose(math.log(capture.dist.probs[capture.text]), run.why(f"kind[{i}]").logprob, abs_tol=1e-6)
 
 
+def test_slots_are_parts() -> None:
+    @program(model=planted(lambda before: "X" in before))
+    def ask(p: Any) -> None:
+        p(lp.slot("instruction", "ab X c"), " d ", lp.slot("tail", "ca"), select(["p", "q"], name="kind"))
+
+    why = ask.run().why("kind", unit="slot")
+    found = [(part.text, part.kind, part.name) for part in why.parts]
+    assert [("ab X c", "slot", "instruction"), (" d ", "prompt", ""), ("ca", "slot", "tail")] == found
+    assert "instruction" == why.top(1)[0].name
+    changed = ask.with_(instruction="ab c").run().why("kind", unit="slot")
+    assert "q" == changed.value
+    assert "ab c" == changed.parts[0].text
+
+
 @pytest.mark.parametrize("boundary", ["heal", "token", "exact"])
 def test_a_run_that_was_loaded_gives_the_same(boundary: Any, tmp_path: Path) -> None:
     @program(model=RandomModel(3), boundary=boundary)

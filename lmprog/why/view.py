@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..view import percent
-from ..visible import inline, visible
+from ..visible import inline, token_text, visible
 from .result import Part, Why
 
 SHOWN = 8  # parts that are listed
@@ -71,8 +71,8 @@ def label(part: Part) -> str:
 
 
 def shortened(text: str) -> str:
-    shown = inline(text)
-    return shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 1]}…"
+    """A part in a line, with the blanks at its ends as ␣."""
+    return token_text(text.encode(errors="replace"), WIDTH)
 
 
 def shaded(why: Why) -> RenderableType:
@@ -97,5 +97,5 @@ def _style(share: float) -> str:
 
 
 def plain(why: Why) -> str:
-    rows = [f"  {effect(part):>28}  {shortened(part.text)!r}, {label(part)}" for part in why.top(SHOWN)]
+    rows = [f"  {effect(part):>28}  {shortened(part.text)}  ({label(part)})" for part in why.top(SHOWN)]
     return "\n".join([headline(why), *rows, footline(why)])

@@ -341,7 +341,8 @@ def test_it_is_saved_and_drawn(tmp_path: Path) -> None:
     assert {"ki<nd": why} == again.causes
     assert again.html() == run.html()
     page = run.html()
-    assert 'href="#why-0"' in page
+    assert '<a class="field" href="#why-0">' in page
+    assert '<a tabindex="-1" href="#why-0" class="sampled token' in page
     assert 'id="why-0"' in page
     for text in (page, why._repr_html_()):
         assert "<script>alert" not in text

@@ -147,7 +147,13 @@ if TYPE_CHECKING:
     from .jobs import calibrate as calibrate
     from .jobs import extract as extract
     from .linting import Finding as Finding
+    from .linting import Format as Format
+    from .linting import FormatScore as FormatScore
+    from .linting import FormatSpread as FormatSpread
+    from .linting import Posix as Posix
+    from .linting import format_spread as format_spread
     from .linting import lint as lint
+    from .linting import posix as posix
     from .masked import Infilled as Infilled
     from .masked import MaskedLM as MaskedLM
     from .masked import MaskedModel as MaskedModel
@@ -233,7 +239,7 @@ _HOMES = {
     ".holes": "Hole gen quote select",
     ".jobs": "Calibration Chunks Cluster ClusterError Extraction InputError JobCancelled JobError OutputError Quote "
     "Served WorkerDied calibrate extract",
-    ".linting": "Finding lint",
+    ".linting": "Finding Format FormatScore FormatSpread Posix format_spread lint posix",
     ".masked": "Infilled MaskedLM MaskedModel infill_masked",
     ".models": "LanguageModel using",
     ".plan": "Plan",

@@ -148,3 +148,17 @@ def test_docs_are_clean(page: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["react", "refine", "planner_coder"])
 def test_examples_are_clean(name: str) -> None:
     assert (0, []) == findings(str(ROOT / "examples" / f"{name}.py"))
+
+
+def test_measured_rules_on_the_command_line(tmp_path: Path) -> None:
+    program = '@program\ndef f(p, text):\n    return p("Text: ", text, "\\nKind: ", select(["a", "b"]), "\\n")\n'
+    path, rows = written(tmp_path, program), tmp_path / "rows.jsonl"
+    rows.write_text("".join([json.dumps({"text": f"t{n}", "expected": "ab"[n % 2]}) + "\n" for n in range(6)]))
+    measured = ["--data", str(rows), "--model", "random:0", "--formats", "--posix", "--budget", "1.0"]
+    done = CliRunner().invoke(app, ["lint", path, *measured])
+
+    assert done.exit_code in (0, 1)
+    assert ("LM50" in done.stdout) == bool(done.exit_code)
+    assert "64 formats, 384 of 384 evaluations" in done.stdout
+    assert "POSIX" in done.stdout
+    assert 2 == CliRunner().invoke(app, ["lint", path, "--formats", "--model", "random:0"]).exit_code

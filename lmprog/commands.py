@@ -23,8 +23,9 @@ from .show import captures, certified, marked, usage
 from .trace import TokenRecord
 from .view import percent
 from .visible import inline, token_text, visible
+from .why.result import Why
 
-Answer = RenderableType | None
+Answer = RenderableType | Why | None
 OPTIONS, BAR = 20, 30  # options that are listed; characters of the bar of a certain one
 
 
@@ -75,8 +76,9 @@ def _why(session: Interactive, name: str) -> Answer:
 
 def _causes(session: Interactive, name: str) -> Answer:
     run = session.run()
-    found: RenderableType = run.why(name or _named(run, "").name)
-    return found
+    why = run.why(name or _named(run, "").name)
+    session.live.causes |= run.causes
+    return why
 
 
 def _dist(session: Interactive, name: str) -> Answer:

@@ -24,6 +24,7 @@ def revive(run: Run[Any], live: Live) -> None:
         elif event.text:
             live.text(event.text)
     live.recorder.usage = replace(run.usage, seconds=0.0)
+    live.causes = dict(run.causes)
     live.tracer.requests, live.tracer.tokens = list(run.requests), list(run.tokens)
 
 

@@ -42,6 +42,7 @@ from .task import Answer, Task
 from .trace import Tracer
 from .tries import fill_checked
 from .walk import walking
+from .why.result import Why
 
 T = TypeVar("T")
 KEPT = 256  # steps of a body that may not need them
@@ -71,6 +72,7 @@ class Live:
         self.asides: tuple[Aside, ...] = ()
         self.lookahead = Lookahead(body if options.preview else None)
         self._waited = 0.0
+        self.causes: dict[str, Why] = {}
         self.forks = 0
         self.root = self  # the session that this is a branch of
         self.loose: list[Live] = []  # branches that are not part of the text
@@ -355,5 +357,6 @@ class Live:
             tuple(self.tracer.tokens),
             tuple(self.tracer.requests),
             model=self.model,
+            causes={field: why for field, why in self.causes.items() if recorder.text.startswith(why.text)},
             slots=recorder.slots(),
         )

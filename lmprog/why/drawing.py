@@ -95,6 +95,10 @@ def others(vocab: Vocabulary, texts: Ids, token: int, part: Sequence[int], logpr
 
 
 def _same(vocab: Vocabulary, texts: Ids, tokens: Sequence[int]) -> NDArray[np.bool_]:
-    """Which texts are spelt as one of the tokens is."""
-    ids = [vocab.same(data) for data in {vocab.token_bytes[token] or b"" for token in tokens}]
-    return np.isin(texts, np.concatenate(ids))
+    """Which texts, given in ascending order, are spelt as one of the tokens is."""
+    ids = np.concatenate([vocab.same(data) for data in {vocab.token_bytes[token] or b"" for token in tokens}])
+    at = np.searchsorted(texts, ids)
+    at = at[at < len(texts)]
+    found = np.zeros(len(texts), np.bool_)
+    found[at] = np.isin(texts[at], ids)
+    return found

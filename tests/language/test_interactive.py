@@ -121,6 +121,9 @@ def test_questions(session: Interactive) -> None:
     assert said(session, ":why") == said(session, ":why kind")
     assert "own text" in said(session, ":why 2")
     assert "poem" in said(session, ":dist kind")
+    assert "What causes kind" in said(session, ":causes kind")
+    assert "What causes" in said(session, ":causes")
+    assert "kind" in session.run().causes
     assert kind.text in said(session, ":show")
     assert "the longest path has" in said(session, ":tree")
     assert "kind: one of 'math', 'poem'" in said(session, ":plan")

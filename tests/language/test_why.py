@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import lmprog as lp
 from lmprog import gen, program, select
+from lmprog.cli import app
 from lmprog.run import Run
 from lmprog.testing import RandomModel, Scripted, TableModel
 from lmprog.why.drawing import others, texts_of
@@ -358,6 +360,32 @@ def test_the_same_seed_draws_the_same() -> None:
 
     assert run.why("kind", seed=1).parts == run.why("kind", seed=1).parts
     assert run.why("kind", seed=1).parts != run.why("kind", seed=2).parts
+
+
+def lmprog(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return f"{done.exit_code} {done.output}"
+
+
+def test_the_command(tmp_path: Path) -> None:
+    @program(model=RandomModel(7))
+    def card(p: Any) -> None:
+        p("Topic: cats\nKind: ", select(["math", "poem"], name="kind"), " n: ", gen(int, ge=0, le=99, name="n"), "\n")
+
+    run, saved = card.run(), tmp_path / "run.json"
+    run.save(saved)
+    files = "--html", tmp_path / "run.html", "--save", tmp_path / "more.json"
+    said = lmprog("why", saved, "--field", "n", "--model", "random:7", "--samples", 2, "--unit", "word", *files)
+
+    assert said.startswith("0")
+    assert "What causes n" in said
+    assert lp.Run.load(tmp_path / "more.json").causes["n"].parts == run.why("n", samples=2, unit="word").parts
+    assert "What causes n" in (tmp_path / "run.html").read_text()
+    assert lmprog("why", saved, "--field", "m", "--model", "nothing").startswith(
+        "2 lmprog: RunError: there is no capture"
+    )
+    assert "unit is one of" in lmprog("why", saved, "--field", "n", "--unit", "letter")
+    assert "ModelNotFound" in lmprog("why", saved, "--field", "n", "--model", "nothing/there")
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

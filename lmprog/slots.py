@@ -78,7 +78,9 @@ def slot(name: str, default: str, *, shorten: Shorten = False) -> SlotText:
     """
     if not (isinstance(shorten, bool) or shorten in ("start", "middle", "end")):
         raise SlotError(f'shorten is True, False, "start", "middle" or "end", not {shorten!r}')
-    own = text_of(default)
+    if default is None:
+        raise SlotError(f"the slot {name!r} has no default: give it a text, which may be empty")
+    own = _text(f"the slot {name!r}", default)
     return _asked(Slot(name, own, own, "text", shorten), lambda text, left: shorter(text, left, shorten))
 
 
@@ -96,6 +98,8 @@ def examples(
 
     Raises SlotError, as `slot` does, and for an example that lacks a field of the format; it may have more.
     """
+    if not (isinstance(format, str) or callable(format)):
+        raise SlotError(f"the slot {name!r}: format= is a text or a function of one example, not {format!r}")
     rows = checked(name, default, "examples")
     asked = Slot(name, rows, rows, "examples", bool(shorten))
     return _asked(asked, lambda rows, left: _written(name, rows[:left], format))
@@ -171,9 +175,9 @@ def _example(where: str, row: object) -> dict[str, Any]:
     }
 
 
-def _text(where: str, text: str) -> str:
+def _text(where: str, text: object) -> str:
     try:
-        return str(text_of(text))
+        return text_of(text)
     except PartError as error:
         raise SlotError(f"{where}: {error}") from None
 

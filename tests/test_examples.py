@@ -48,6 +48,18 @@ def test_react_must_answer_in_the_end() -> None:
     assert "8" == example("react").react("?", steps=2, model=Scripted(answers))
 
 
+def test_reviews() -> None:
+    review = example("reviews").review
+    loaded = review.load(EXAMPLES / "reviews.toml")
+
+    assert "negative" == review("It broke.", model=Scripted(["negative"]))
+    assert review.prompt("It broke.").startswith(
+        "Is the review positive or negative?\n\nReview: It broke.\nThe review is ⟨"
+    )
+    assert loaded.prompt("It broke.").startswith("People say what they think of things they bought.\nPositive: ")
+    assert "Review: I would buy it again at once.\nThe review is positive.\n\nReview: It" in loaded.prompt("It broke.")
+
+
 def test_refine() -> None:
     module = example("refine")
     model = Scripted(['{"item":"coffee","count":11,"size":"large"}', '{"item":"juice","count":3,"size":"small"}'])

@@ -290,6 +290,15 @@ def test_two_slots_of_one_name() -> None:
         twice.run()
 
 
+def test_defaults_and_formats_that_cannot_be() -> None:
+    with pytest.raises(SlotError, match="the slot 'a' has no default"):
+        lp.slot("a", None)  # type: ignore[arg-type]
+    with pytest.raises(SlotError, match=r"the slot 'a': p\(...\) takes text, not bytes"):
+        lp.slot("a", b"x")  # type: ignore[arg-type]
+    with pytest.raises(SlotError, match="format= is a text or a function of one example, not 5"):
+        lp.examples(format=5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["", "a.b", "a b", 5])
 def test_names_that_slots_cannot_have(name: Any) -> None:
     with pytest.raises(SlotError, match="a slot is called by a Python name"):

@@ -17,12 +17,14 @@ from .lint_command import lint
 from .plotting import plot_bias
 from .reporting import report
 from .serve.command import serve
+from .suite_command import run_suites
 from .terminal import console, errors
 from .why.command import why
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(evaluating, name="eval")
 app.add_typer(caching, name="cache")
+app.command(name="test")(run_suites)
 
 
 @app.callback(invoke_without_command=True)

@@ -6,6 +6,8 @@
     plan_snapshot   plan_snapshot(card, "cats") compares the plan of a call with the one in __plans__ beside the test;
                     `pytest --lm-update` writes it
 
+Files called *.lmtest.yaml are collected, a test for each of their cases: see `lmprog.evaluation.suites`.
+
 What is imported here is imported by every pytest on a machine with lmprog, so fixtures import what they need.
 """
 
@@ -29,6 +31,15 @@ FOLDER = "__plans__"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lmprog", "language model programs")
     group.addoption("--lm-update", action="store_true", help="write the plans that plan_snapshot compares with")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if not file_path.name.endswith((".lmtest.yaml", ".lmtest.yml")):
+        return None
+    from .evaluation.collecting import SuiteFile
+
+    suites: pytest.Collector = SuiteFile.from_parent(parent, path=file_path)
+    return suites
 
 
 @pytest.fixture(scope="session")

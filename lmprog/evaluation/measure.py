@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
@@ -41,11 +41,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """calls: by the rows' numbers, what the program takes of each."""
+    """calls, how: by the rows' numbers, what the program takes of each, and how it runs on it."""
 
     program: Program[..., Any]
     model: LanguageModel
-    options: Options
+    how: Callable[[int], Options]
     calls: dict[int, dict[str, Any]]
     concurrency: int
 
@@ -88,18 +88,19 @@ def evaluate(
     functions, table = metrics(metric), read(data)
     calls = {index: _call(program, table[index], index, functions) for index in chosen(rows, len(table))}
     chosen_model = choose(model, program.model, program.__name__)
-    job = Job(program, chosen_model, program._options({"decoder": decoder, "seed": seed}), calls, concurrency)
+    options = program._options({"decoder": decoder, "seed": seed})
+    job = Job(program, chosen_model, options.for_row, calls, concurrency)
     began, found = time.perf_counter(), {}
     with bar_of(progress, program.__name__, len(calls)) as bar, opened(cache, program, chosen_model) as kept:
-        kept.begin(job.options)
-        for done in _outcomes(job, kept):
+        kept.begin(options)
+        for done in _found(job, kept):
             row = found[done.index] = _scored(done, table[done.index], functions)
             bar(Usage() if done.cached else row.usage, row.error is not None)
     result = Evaluation(
         program=program.__name__,
         model=chosen_model.name,
-        decoder=repr(job.options.decoder or Argmax()),
-        seed=job.options.base_seed(),
+        decoder=repr(options.decoder or Argmax()),
+        seed=options.base_seed(),
         metrics=tuple(functions),
         rows=tuple([found[index] for index in sorted(found)]),
         seconds=time.perf_counter() - began,
@@ -118,22 +119,22 @@ def _call(
     return arguments(program, row, f"row {index}")
 
 
-def _outcomes(job: Job, kept: Kept) -> Iterator[Outcome]:
+def _found(job: Job, kept: Kept) -> Iterator[Outcome]:
     """Each as it is known: those that were done before, then the others."""
-    keys = {index: kept.key(job.options.for_row(index), call) for index, call in job.calls.items()}
+    keys = {index: kept.key(job.how(index), call) for index, call in job.calls.items()}
     left = []
     for index, key in keys.items():
         if (done := kept.get(key)) is not None:
             yield Outcome(index, *done, cached=True)
         else:
             left.append(index)
-    for outcome in _runs(job, left):
+    for outcome in outcomes(job, left):
         if isinstance(outcome.ran, Run):
             kept.put(keys[outcome.index], (outcome.ran, outcome.calls), outcome.drawn)
         yield outcome
 
 
-def _runs(job: Job, indexes: Sequence[int]) -> Iterator[Outcome]:
+def outcomes(job: Job, indexes: Sequence[int]) -> Iterator[Outcome]:
     """Each as it is done."""
     notes: dict[int, tuple[list[bool], list[str]]] = {}
 
@@ -141,7 +142,7 @@ def _runs(job: Job, indexes: Sequence[int]) -> Iterator[Outcome]:
         notes[n] = [], []
         with noting(executed, notes[n][0]), noting(unseeded, notes[n][1]):
             body = job.program.body(args, kwargs)
-            return job.program._start(canceller, job.model, job.options.for_row(indexes[n]), body)
+            return job.program._start(canceller, job.model, job.how(indexes[n]), body)
 
     rows = [job.calls[index] for index in indexes]
     with closing(as_done(begin, rows, job.concurrency)) as finished:

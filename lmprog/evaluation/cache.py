@@ -23,8 +23,10 @@ Where = str | Path | bool | None
 
 def place(where: str | Path | bool = True) -> Path:
     """Of the cache's file; True: the one of this user. Raises CacheError without a home, OSError."""
+    if isinstance(where, str | Path):
+        return Path(where).expanduser()
     if where is not True:
-        return Path(str(where)).expanduser()
+        raise EvaluationError(f"cache= is True or a file, not {where!r}")
     folder = cache_root()
     folder.mkdir(parents=True, exist_ok=True)
     return folder / "evaluations.sqlite"

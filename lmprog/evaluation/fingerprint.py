@@ -45,6 +45,7 @@ MADE = frozenset({
 SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 PLAIN: tuple[Any, ...] = (str, bytes, int, float, tuple, list, set, frozenset, dict)
 WRAPPED = (staticmethod, classmethod)
+CODE = (types.FunctionType, property, *WRAPPED)
 SPECIAL = (type(typing.Any), type(typing.Union), type(typing.ClassVar))
 Identity = Callable[[Any], Any]  # of a model; raises Unsure
 
@@ -66,8 +67,10 @@ class Fingerprint:
             self._seen, self._kept = {}, []
             try:
                 digest = self._all("values", values)
-            except RecursionError:
-                raise Unsure("it reaches objects that are nested too deeply") from None
+            except Unsure:
+                raise
+            except Exception as error:  # whatever an object raises that is looked at
+                raise Unsure(f"it cannot be looked at: {type(error).__name__}: {error}") from error
             if known == (len(self._names), self._whole):
                 return digest
 
@@ -167,7 +170,7 @@ class Fingerprint:
         own = {n: part for n, part in vars(value).items() if n not in MADE and not n.startswith("__pydantic_")}
         if issubclass(value, enum.Enum):
             yield [(member.name, member.value) for member in value]
-            own = {n: part for n, part in own.items() if isinstance(part, types.FunctionType | property | WRAPPED)}
+            own = {n: part for n, part in own.items() if isinstance(part, CODE)}
         if (fields := vars(value).get("__pydantic_fields__")) is not None:
             yield {name: _field(field) for name, field in fields.items()}
             yield [getattr(d, "info", None) for d in _decorators(value)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..batch import as_done, bar_of
@@ -85,6 +85,8 @@ def evaluate(
     Raises EvaluationError for data, rows, metrics and caches that cannot be, or when the metric fails on every row.
     Warns with CacheWarning when a cache is damaged or cannot be written.
     """
+    if not isinstance(program, Program):
+        raise EvaluationError(f"what is evaluated is a program, of @lp.program or lp.Template, not {program!r:.100}")
     functions, table = metrics(metric), read(data)
     calls = {index: _call(program, table[index], index, functions) for index in chosen(rows, len(table))}
     chosen_model = choose(model, program.model, program.__name__)
@@ -165,11 +167,8 @@ def noting(variable: ContextVar[list[T] | None], notes: list[T]) -> Iterator[Non
 
 def light(run: Run[Any]) -> Run[Any]:
     """Without what would keep a model, or the records of every token."""
-    captures = [replace(capture, **UNSAVED) for capture in run.captures.all()]
+    captures = [Capture(c.name, c.value, c.text, c.span, c.tokens, c.finish, c.logprob) for c in run.captures.all()]
     return Run(run.value, run.text, Captures(captures), run.usage, messages=run.messages, slots=run.slots)
-
-
-UNSAVED: dict[str, Any] = {f.name: f.default for f in fields(Capture) if not f.metadata.get("saved", True)}
 
 
 def _scored(done: Outcome, row: dict[str, Any], functions: Mapping[str, Function]) -> Scored:

@@ -142,6 +142,33 @@ def test_values_of_slots_count(model: RandomModel, file: Path) -> None:
     assert "other: " in second.rows[0].run.text
 
 
+@program
+def everything(p: Any, topic: str) -> Any:
+    p.system("Be brief.")
+    p.user(topic)
+    with p.assistant():
+        item = p(gen(Item, name="item"))
+    with p.assistant():
+        return item, p(gen(Colour)), p(gen(list[int], max_tokens=20)), p(gen(choices=["a", "b"]))
+
+
+@program
+def branched(p: Any, topic: str) -> Any:
+    p.append(branches := p.fork(lambda q, x: q(x, gen(regex="[ab]")), ["1", "2"]))
+    for attempt in p.attempts(2):
+        with attempt:
+            attempt.check(p(gen(regex="[a-d]")) != "x")
+    return [branch.value for branch in branches], p.score(["a", "b"]).best
+
+
+def test_programs_of_all_kinds(model: RandomModel, file: Path) -> None:
+    letter = lp.Template("{{ slot('word', 'Hi') }} {{ topic }} {{ gen('n', int, ge=0, le=5) }}")
+    for made in (everything, branched, letter, letter.with_(word="Ho")):
+        first, second = [lp.evaluate(made, ROWS, "exact", model=model, cache=file) for _ in range(2)]
+        assert (0, 8, "", []) == (cached(first), cached(second), first.uncached, first.errors), made
+        assert values(first) == values(second)
+
+
 def test_rows_of_a_seed_have_places(model: RandomModel, file: Path) -> None:
     how: dict[str, Any] = {"model": model, "cache": file, "decoder": lp.Sample(), "seed": 1}
     lp.evaluate(card, ROWS, "exact", **how)

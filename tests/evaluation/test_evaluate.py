@@ -128,6 +128,12 @@ def test_bad_data(model: RandomModel, data: Any, how: Any, message: str) -> None
         lp.evaluate(card, data, "exact", model=model, **how)
 
 
+@pytest.mark.parametrize(("program", "how"), [(42, {}), (len, {}), (card, {"cache": 3})])
+def test_what_is_no_program_or_no_cache(model: RandomModel, program: Any, how: Any) -> None:
+    with pytest.raises(EvaluationError, match=r"not (42|<built-in function len>|3)$"):
+        lp.evaluate(program, ROWS, "exact", model=model, **how)
+
+
 def test_a_comparison() -> None:
     data = [{"topic": "t", "expected": "poem"}] * 6
     good = lp.evaluate(card, data, "exact", model=Scripted(["poem"] * 6), concurrency=1)

@@ -15,11 +15,11 @@ from .certificate import Certificate
 from .exhaustive import Found
 from .method import Outcome, Problem
 from .places import Floats, Places, Row, logsum
-from .whole import at_least_one, check_weighs
+from .whole import Undrawn, at_least_one, check_weighs
 
 
 @dataclass(frozen=True)
-class Beam:
+class Beam(Undrawn):
     """Keeps the `k` most probable beginnings of values at every step and gives the best value that it comes to. All k
     are one batch. Each can be completed within the budget, so that none is lost at its end.
 
@@ -59,13 +59,6 @@ class Beam:
     @property
     def choices(self) -> bool:
         return self.length_penalty == 0
-
-    @property
-    def heals(self) -> bool:
-        return True
-
-    def sampling(self) -> Sampling:
-        return Sampling()
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
         check_weighs(self, problem)

@@ -17,11 +17,11 @@ from .certificate import Certificate
 from .exhaustive import Found
 from .method import Outcome, Problem
 from .places import Places, Row, logsum
-from .whole import at_least_one, check_weighs
+from .whole import Undrawn, at_least_one, check_weighs
 
 
 @dataclass(frozen=True)
-class BestFirst:
+class BestFirst(Undrawn):
     """Finds the most probable value (Meister et al. 2020, "Best-First Beam Search"): of all beginnings of values, the
     most probable ones are continued first, `width` at a time, as one batch. No value is more probable than how it
     begins, so the search is over when the best value found is at least as probable as every beginning that is left.
@@ -51,13 +51,6 @@ class BestFirst:
     @property
     def choices(self) -> bool:
         return True
-
-    @property
-    def heals(self) -> bool:
-        return True
-
-    def sampling(self) -> Sampling:
-        return Sampling()
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
         check_weighs(self, problem)

@@ -14,11 +14,11 @@ from ..runtime.sampling import Sampling
 from ..task import covering
 from .draws import Draw, chosen, grouped
 from .method import Outcome, Problem, Tally
-from .whole import at_least_one, check_weighs
+from .whole import Undrawn, at_least_one, check_weighs
 
 
 @dataclass(frozen=True)
-class Confident:
+class Confident(Undrawn):
     """Tries `k` ways of beginning, each continued by the most probable tokens, and takes the value whose answer the
     model is surest of (Wang & Zhou 2024, "Chain-of-Thought Reasoning Without Prompting").
 
@@ -53,17 +53,6 @@ class Confident:
                 object.__setattr__(self, "_answer", re.compile(self.answer))
             except (re.error, TypeError) as error:
                 raise SamplingError(f"answer is a regular expression, not {self.answer!r}: {error}") from None
-
-    @property
-    def choices(self) -> bool:
-        return False
-
-    @property
-    def heals(self) -> bool:
-        return True
-
-    def sampling(self) -> Sampling:
-        return Sampling()
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
         check_weighs(self, problem)

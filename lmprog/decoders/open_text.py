@@ -16,7 +16,7 @@ from .beam import best
 from .blending import outcomes, places_of, stepwise
 from .method import Outcome, Problem
 from .places import Floats, Row, Spot
-from .whole import at_least_one, check_weighs
+from .whole import Undrawn, at_least_one, check_weighs
 
 
 class NGrams:
@@ -51,7 +51,7 @@ Score = Callable[
 
 
 @dataclass(frozen=True)
-class OpenText:
+class OpenText(Undrawn):
     """Takes, token by token, the best of the `k` most probable ones under the mask. Where the value may end, its end is
     one of them, and has no penalty.
 
@@ -68,17 +68,6 @@ class OpenText:
         at_least_one(k=self.k, n=self.n)
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise SamplingError(f"alpha is a finite number of 0 or more, not {self.alpha!r}")
-
-    @property
-    def choices(self) -> bool:
-        return False
-
-    @property
-    def heals(self) -> bool:
-        return True
-
-    def sampling(self) -> Sampling:
-        return Sampling()
 
     def filled(self, problem: Problem, score: Score) -> Routine[Outcome]:
         check_weighs(self, problem)

@@ -38,6 +38,22 @@ class Whole:
         check_weighs(self, problem)
 
 
+@dataclass(frozen=True)
+class Undrawn:
+    """Nothing is drawn: a seed or temperature of the hole changes nothing."""
+
+    @property
+    def choices(self) -> bool:
+        return False
+
+    @property
+    def heals(self) -> bool:
+        return True
+
+    def sampling(self) -> Sampling:
+        return Sampling()
+
+
 def check_weighs(method: object, problem: Problem) -> None:
     """Raises SamplingError as `Whole.check`, whatever the temperature."""
     sampling, name, model = problem.request.sampling, type(method).__name__, problem.model

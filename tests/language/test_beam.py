@@ -12,27 +12,13 @@ import lmprog as lp
 from lmprog import gen, program, select
 from lmprog.decoders.beam import best
 from lmprog.testing import RandomModel, TableModel
-from lmprog.testing.enumerated import Table, random_table, sequences
-
-PIECES = ["a", "b", "ab"]
-BEGINS = lp.regex("(a[ab]{0,3}|b{0,2})").matches
-LANGUAGE = lp.regex("a[ab]{0,3}|bb")
+from lmprog.testing.enumerated import random_table
+from tests.spellings import LANGUAGE, PIECES, worths
 
 
 @program
 def one(p: lp.Prompt, hole: Any, follow: str = "") -> Any:
     return p(hole, follow)
-
-
-def worths(table: Table, most: int) -> dict[tuple[int, ...], float]:
-    """Of every value of LANGUAGE in every spelling of at most that many tokens: the logarithm of its probability."""
-    found = {}
-    for ids, chance, row in sequences(table, 3, most):
-        text = "".join([PIECES[i] for i in ids])
-        if LANGUAGE.matches(text):
-            leaves = row[-1] + sum([row[i] for i, piece in enumerate(PIECES) if not BEGINS(text + piece)])
-            found[ids] = math.log(chance * (1.0 if text == "bb" or len(text) == 4 else leaves))
-    return found
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 2.5])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,7 @@ import lmprog as lp
 from lmprog import gen, program
 from lmprog.testing import TableModel
 from lmprog.testing.enumerated import Table, random_table, sequences
-
-PIECES = ["a", "b", "ab"]
-BEGINS = lp.regex("(a[ab]{0,3}|b{0,2})").matches
-LANGUAGE = lp.regex("a[ab]{0,3}|bb")
+from tests.spellings import LANGUAGE, PIECES, leaving, worths
 
 
 @program
@@ -23,23 +19,13 @@ def one(p: lp.Prompt, hole: Any, follow: str = "") -> Any:
     return p(hole, follow)
 
 
-def worths(table: Table, most: int, passes: Any = lambda text: True) -> dict[tuple[int, ...], float]:
-    """Of every value of LANGUAGE in every spelling of at most that many tokens: the logarithm of its probability."""
-    found = {}
-    for ids, chance, row in sequences(table, 3, most):
-        text = "".join([PIECES[i] for i in ids])
-        if LANGUAGE.matches(text) and passes(text):
-            leaves = row[-1] + sum([row[i] for i, piece in enumerate(PIECES) if not BEGINS(text + piece)])
-            found[ids] = math.log(chance * (1.0 if text == "bb" or len(text) == 4 else leaves))
-    return found
-
-
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("where", [None, lambda x: x.count("b") == 2], ids=["", "where"])
 def test_the_most_probable_value_is_found_and_known_to_be(width: int, where: Any) -> None:
     for seed in range(40):
         table, most = random_table(seed, 3), 2 + seed % 3
-        exact = worths(table, most, where or (lambda x: True))
+        exact = worths(table, most)
+        exact = {ids: worth for ids, worth in exact.items() if not where or where("".join([PIECES[i] for i in ids]))}
         hole = gen(grammar=LANGUAGE, max_tokens=most, where=where, name="x")
         run = one.run(hole, model=TableModel(PIECES, table), decoder=lp.BestFirst(width=width))
         capture = run.captures["x"]
@@ -57,9 +43,8 @@ def greedy(table: Table, most: int) -> tuple[int, ...]:
     while True:
         text, row = "".join([PIECES[i] for i in ids]), table(ids)
         may = {i for i in range(3) if any([value[: len(ids) + 1] == (*ids, i) for value in values])}
-        leaves = row[-1] + sum([row[i] for i, piece in enumerate(PIECES) if not BEGINS(text + piece)])
         best = max(may, key=lambda i: row[i], default=-1)
-        if not may or (ids in values and leaves >= row[best]):
+        if not may or (ids in values and leaving(text, [*row]) >= row[best]):
             return ids
         ids = (*ids, best)
 

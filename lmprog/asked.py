@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .events import Span
 from .holes import Boundary, Hole
@@ -26,6 +27,10 @@ class Asked:
     unseen: tuple[Span, ...] = ()
     language: str = ""
     hole: Hole | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of a run is like one that was loaded: holes have functions in them."""
+        return self.__dict__ | {"hole": None}
 
     def moved(self, fork: int, shift: int) -> Asked:
         """In a branch of a fork at that character, the text of which is appended so much later than it was written."""

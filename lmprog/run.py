@@ -143,6 +143,10 @@ class Run(Generic[T]):
     slots: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     shortened: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of a run is like one that was loaded: it has no model."""
+        return self.__dict__ | {"model": None}
+
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 200 else f"{self.text[:100]}…{self.text[-99:]}"
         return f"Run(value={self.value!r}, text={text!r}, captures={self.captures!r}, usage={self.usage!r})"

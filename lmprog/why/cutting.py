@@ -40,6 +40,7 @@ class Cutter:
     def __init__(self, context: Context, text: str, where: Sequence[Label]) -> None:
         self.text, self.where = text, where
         self.spans = {i: span for i, span in enumerate(context.spans) if span is not None}
+        self._first = self._chains()
         self._marks: dict[str, list[int]] = {}
 
     def cut(self, unit: Unit, among: Sequence[int] | None = None) -> list[Piece]:
@@ -83,11 +84,20 @@ class Cutter:
         at = self._anchor(token)
         if unit == "slot":
             return self.where[at]
-        return self._unit(unit)[at] if unit in PATTERNS else self.spans[token][0], self.where[at]
+        return self._unit(unit)[at] if unit in PATTERNS else self._first[token], self.where[at]
+
+    def _chains(self) -> dict[int, int]:
+        """Tokens that have a part in one character belong together: for each the first of them."""
+        first: dict[int, int] = {}
+        end = last = -1
+        for token, span in self.spans.items():
+            first[token] = last = last if span[0] < end else token
+            end = span[1]
+        return first
 
     def _anchor(self, token: int) -> int:
         """The character that says where a token belongs: its first one that is no blank."""
-        begin, end = self.spans[token]
+        begin, end = self.spans[self._first[token]]
         return next((at for at in range(begin, end) if not self.text[at].isspace()), begin)
 
     def _unit(self, unit: str) -> list[int]:

@@ -40,9 +40,11 @@ from .statistics import interval, spearman
 
 NO_MODEL = "the run {why}: say which model is to be asked, as in run.why({field!r}, model=lp.load())"
 NO_SCORES = "{name} does not tell how probable given texts are: run.why needs a model in this process, model=lp.load()"
-TOO_MUCH = """\
-about {tokens:,} tokens would be computed, and budget= allows {budget:,}: give a coarser unit than {unit!r}, fewer
-samples, a larger budget, or unit="auto", which looks into the heaviest parts only"""
+TOO_MUCH = (
+    "about {tokens:,} tokens would be computed, and budget= allows {budget:,}: give {unit}fewer samples or a larger one"
+)
+FINER = 'unit="auto", which looks into the heaviest parts only, or a coarser unit than {unit!r}, '
+SPELLING = "the tokens of {name} cannot spell the text of the run: {error}"
 ALL = 64  # parts that "auto" looks at without coarser ones first
 MOST = 16  # parts that "auto" cuts a part into
 OPENED = 3  # parts that "auto" looks into at a time
@@ -84,6 +86,7 @@ def find(run: Run[Any], field: str, model: LanguageModel | None, options: Option
     if isinstance(model, RemoteModel) or not model.scores:
         raise ProgramError(NO_SCORES.format(name=model.name))
     began = time.perf_counter()
+    _check_spelling(run.text[: capture.span[1]], model)
     before = context(run, capture, model)
     cutter = Cutter(before, run.text, labels(run, capture.asked.unseen))
     if not cutter.spans:
@@ -107,6 +110,13 @@ def find(run: Run[Any], field: str, model: LanguageModel | None, options: Option
         fidelity,
         replace(search.usage, seconds=time.perf_counter() - began),
     )
+
+
+def _check_spelling(text: str, model: LanguageModel) -> None:
+    try:
+        model.vocab.encode(text.encode())
+    except ValueError as error:
+        raise RunError(SPELLING.format(name=model.name, error=error)) from None
 
 
 def capture_of(run: Run[Any], field: str) -> Capture:
@@ -243,8 +253,8 @@ class _Search:
 
     def _check_budget(self, pieces: Sequence[Piece], unit: str) -> None:
         if (tokens := self._cost(pieces)) > self.options.budget:
-            text = TOO_MUCH.format(tokens=tokens, budget=self.options.budget, unit=unit)
-            raise ProgramError(text.replace("\n", " "))
+            coarser = "" if unit == "auto" else FINER.format(unit=unit)
+            raise ProgramError(TOO_MUCH.format(tokens=tokens, budget=self.options.budget, unit=coarser))
 
     # -- how far effects add up
 

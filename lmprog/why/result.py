@@ -32,7 +32,7 @@ class Part:
     name: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Why:
     """Which parts of the text before a field cause its value.
 
@@ -78,7 +78,7 @@ class Why:
 
         return shaded(self)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from .view import plain
 
         return plain(self)

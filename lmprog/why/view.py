@@ -20,6 +20,7 @@ MEASURES = {
     "masked": "among what its language allowed",
     "model": "under the model alone",
 }
+REPLACEMENTS = {"model": "the model's own other words", "uniform": "any other tokens", "delete": "nothing"}
 FOR, AGAINST = (40, 140, 90), (232, 100, 20)  # colours of what speaks for the value, and against it
 
 
@@ -44,14 +45,14 @@ def stretches(why: Why) -> Iterator[tuple[str, int | None]]:
 
 
 def headline(why: Why) -> str:
-    likely = f"{percent(why.logprob)} {MEASURES[why.measure]}"
+    likely = f"{percent(why.logprob)} {MEASURES.get(why.measure, why.measure)}"
     return f"What causes {inline(why.field)} = {inline(why.value)} ({likely})"
 
 
 def footline(why: Why) -> str:
     """How it was found, and what that cost."""
     u = why.usage
-    how = {"model": "the model's own other words", "uniform": "any other tokens", "delete": "nothing"}[why.replacement]
+    how = REPLACEMENTS.get(why.replacement, why.replacement)
     times = f", {why.samples} times each" if why.samples > 1 else ""
     fidelity = "" if why.fidelity is None else f" · rank correlation for sets of parts {why.fidelity:.2f}"
     tokens = f"{u.prompt_tokens_computed:,} of {u.prompt_tokens:,} tokens computed"
@@ -89,7 +90,7 @@ def shaded(why: Why) -> RenderableType:
 
 def _style(share: float) -> str:
     """Paler colours for weaker effects; none for almost none."""
-    if abs(share) < 0.05:
+    if not abs(share) >= 0.05:
         return ""
     colour = FOR if share > 0 else AGAINST
     r, g, b = [round(255 + (c - 255) * abs(share)) for c in colour]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -408,5 +410,38 @@ def test_errors(tmp_path: Path) -> None:
         run.why("kind", unit="letter")  # type: ignore[arg-type]
     with pytest.raises(lp.ProgramError, match="samples is a whole number of 1 or more"):
         run.why("kind", samples=0)
-    with pytest.raises(lp.ProgramError, match="give a coarser unit"):
+    with pytest.raises(lp.ProgramError, match="or a coarser unit than 'token'"):
         run.why("kind", unit="token", budget=5)
+    with pytest.raises(lp.ProgramError, match="give fewer samples or a larger one"):
+        run.why("kind", budget=5)
+    with pytest.raises(lp.RunError, match="TableModel cannot spell the text of the run"):
+        loaded.why("kind", model=TableModel(["a", "b"], lambda _: [0.5, 0.4, 0.1]))
+
+
+def test_a_copy_is_like_a_run_that_was_loaded() -> None:
+    @program(model=RandomModel(0))
+    def card(p: Any) -> None:
+        p("Topic: cats\nn: ", gen(int, ge=0, le=99, name="n"), "\n")
+
+    run = card.run()
+    copied = pickle.loads(pickle.dumps(run))
+
+    assert (run, None) == (copied, copied.model)
+    assert run.why("n", masked=False).parts == copied.why("n", masked=False, model=run.model).parts
+
+
+def test_characters_of_several_tokens_are_one_part() -> None:
+    why = chosen_bytes("日本 🙂x").why("kind", unit="token", samples=1)
+
+    assert "日本 🙂x" == "".join([part.text for part in why.parts])
+    assert all(a.span[1] == b.span[0] for a, b in pairwise(why.parts))
+
+
+def chosen_bytes(text: str) -> Run[Any]:
+    tokens = [*[bytes([b]) for b in range(256)], "🙂".encode()[2:] + b"x", "本".encode()[1:]]
+
+    @program(model=TableModel(tokens, lambda _: [1 / 259] * 259))
+    def ask(p: Any) -> None:
+        p(text, select(["p", "q"], name="kind"))
+
+    return ask.run()

@@ -49,7 +49,7 @@ def planted(
 def found(scores: NDArray[np.float64], seed: int) -> tuple[int, int]:
     bandit = Bandit(len(scores), scores.shape[1], seed)
     budget = scores.size // 5
-    looks = list(bandit.first(budget // 10))
+    looks = list(bandit.first(budget // 20))
     while looks:
         for arm, row in looks:
             bandit.tell(arm, row, float(scores[arm, row]))

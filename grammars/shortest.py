@@ -1,4 +1,4 @@
-"""A few short texts of a language, as examples of its values."""
+"""A few texts of a language, as examples of its values."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from .errors import UnsupportedConstraint
 from .expr import INF, Expr
 
 LONGEST = 200  # bytes
+FURTHER, ASCII = 4, 128
 LIKED = b"a1 "  # bytes that are taken where they can be
 
 
 def shortest(expr: Expr, count: int = 3) -> list[str]:
-    """Up to `count` texts, each the shortest, or as good as, of those that begin as it does.
+    """Up to `count` texts, each the shortest, or as good as, of those that begin as it does; and a longer one.
 
     >>> from lmprog.grammars import regex
-    >>> shortest(regex("(x[0-9]*|[a-c]{3}|yes)").expr)
-    ['aaa', 'x', 'yes']
+    >>> shortest(regex("no|x[0-9]*|[a-c]{3}").expr)
+    ['aaa', 'no', 'x', 'x9999']
     """
     try:
         side, first = algebra(expr)
@@ -23,9 +24,20 @@ def shortest(expr: Expr, count: int = 3) -> list[str]:
         for low, high, after in _ways(side, first)[:count]:
             data = _to_end(side, after, bytes((_byte(low, high),)))
             found += [data] if data is not None else []
+        longer = _to_end(side, *_further(side, first))
     except UnsupportedConstraint:
         return []
-    return [data.decode() for data in found[:count]]
+    found = found[:count] + ([longer] if longer is not None else [])
+    return [data.decode() for data in dict.fromkeys(found)]
+
+
+def _further(side: Algebra, h: int) -> tuple[int, bytes]:
+    """Some bytes on a way that goes on for long, the highest ones, and where they lead."""
+    data = b""
+    while len(data) <= FURTHER and (ways := _ways(side, h)):
+        _, high, h = max(ways, key=lambda way: (len(_ways(side, way[2])) > 0, way[1] <= ASCII, way[1]))
+        data += bytes((high - 1,))
+    return h, data
 
 
 def _to_end(side: Algebra, h: int, data: bytes) -> bytes | None:

@@ -14,7 +14,7 @@ from ..errors import EvaluationError
 from ..evaluation.data import Data, arguments, read
 from ..evaluation.measure import light
 from ..evaluation.metrics import Function, Metric, metrics, number
-from ..evaluation.statistics import Interval, mean_interval
+from ..evaluation.statistics import Interval, mcnemar, mean_interval
 from ..models import Canceller, LanguageModel, choose
 from ..options import Options
 from ..programs import Program
@@ -29,7 +29,7 @@ Look = tuple[int, int]  # a format and a row
 
 @dataclass(frozen=True)
 class FormatScore:
-    """A format's scores on the rows on which it was looked at. `interval`: 95 %, of the mean."""
+    """A format's scores on the rows on which it was looked at. `interval`: 95 %, of the mean of this format alone."""
 
     format: Format
     scores: tuple[float, ...] = field(repr=False)
@@ -81,9 +81,17 @@ class FormatSpread:
         return self.worst.mean, self.best.mean
 
     @property
+    def p_value(self) -> float:
+        """That the best is no better than the worst: an exact sign test on the rows on which both were looked at, times
+        the number of all pairs of formats (Bonferroni), as these two were chosen among them."""
+        pairs = list(zip(self.best.scores, self.worst.scores, strict=False))  # all formats take the rows in one order
+        wins, losses = sum([a > b for a, b in pairs]), sum([a < b for a, b in pairs])
+        return min(1.0, mcnemar(wins, losses) * len(self.formats) * (len(self.formats) - 1))
+
+    @property
     def certain(self) -> bool:
-        """The intervals of worst and best do not meet."""
-        return self.worst.interval[1] < self.best.interval[0]
+        """The format matters: the p-value is below 0.05."""
+        return self.p_value < 0.05
 
     def finding(self) -> tuple[str, str] | None:
         """What is wrong, and what to do, where the format certainly matters."""
@@ -107,11 +115,12 @@ class FormatSpread:
     def __str__(self) -> str:
         low, high = self.interval
         failed = f", {self.failed} failed" if self.failed else ""
+        p = f"p = {self.p_value:.2g} that best and worst are the same"
         return (
             f"{self.program} on {self.model}: {self.metric} from {low:.3f} to {high:.3f} by format, spread "
             f"{self.spread:.3f}\n  {self._drawn()}\n"
             f"  best      {self.best}\n  as it is  {self.original}\n  worst     {self.worst}\n"
-            f"  {len(self.formats)} formats, {self.evaluations:,} of {self.possible:,} evaluations{failed}"
+            f"  {len(self.formats)} formats, {self.evaluations:,} of {self.possible:,} evaluations{failed}; {p}"
         )
 
 
@@ -198,7 +207,7 @@ class _Search:
         self.scores: list[list[float]] = [[] for _ in self.formats]
 
     def go(self, budget: int, tokens: int | None, concurrency: int, progress: bool) -> None:
-        first = list(self.bandit.first(budget // 10))
+        first = list(self.bandit.first(budget // 20))
         with bar_of(progress, f"formats of {self.program.__name__}", max(budget, len(first))) as bar:
             self._look(first, concurrency, bar)
             if len(self.errors) == len(first):

@@ -17,6 +17,7 @@ from .potentials import Also, Judge, Potential, Twist, listed, prompts
 from .sweep import Sweep, Swept, Walker
 from .whole import Whole, at_least_one
 
+STEPS = {"token": None, "word": " \t\n\r\f\v", "line": "\n"}
 PASSES = 16  # when all particles of one have died
 EXACT = 64  # passes in search of an exact sample, for the upper bound
 
@@ -32,6 +33,9 @@ class SMC(Whole):
     expand     each particle is tried in so many ways at every step, of which n remain: those of great weight as they
                are, the others by lot
     threshold  of the effective sample size, as a share of n, below which particles are resampled (with expand=1)
+    step       what is weighed and resampled together: "token", "word" (to the next white space), "line", or whatever
+               ends with one of these characters, as in step=".!?". A token that goes on behind such a character ends
+               the step, too. Longer steps resample less often, and weigh particles that are equally far
     bounds     look for two-sided bounds of log Z too, which takes two to several times as long
 
     The target, at a temperature T, is worth(x) ** (1 / T) × the potentials, over the values x, up to their sum Z: see
@@ -56,12 +60,15 @@ class SMC(Whole):
     expand: int = 1
     threshold: float = 0.5
     bounds: bool = False
+    step: str = "token"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least_one(n=self.n, expand=self.expand)
         if not 0 <= self.threshold <= 1:
             raise SamplingError(f"threshold lies in [0, 1], not {self.threshold!r}")
+        if not isinstance(self.step, str) or not self.step:
+            raise SamplingError(f'step is "token", "word", "line" or the characters that end one, not {self.step!r}')
         object.__setattr__(self, "potential", listed(self.potential))
 
     @property
@@ -77,7 +84,8 @@ class SMC(Whole):
         potentials = listed(self.potential)
         places = Places(problem, prompts(potentials, problem))
         rng = np.random.default_rng(problem.request.sampling.seed)
-        sweep = Sweep(places, Judge(potentials, places), rng, lazy=isinstance(self, AWRS))
+        ends = STEPS.get(self.step, self.step)
+        sweep = Sweep(places, Judge(potentials, places), rng, lazy=isinstance(self, AWRS), ends=ends)
         passes: list[Swept] = []
         while not passes or not passes[-1].walkers:
             if len(passes) == PASSES:

@@ -71,10 +71,16 @@ class Swept:
 
 
 class Sweep:
-    """Passes over one problem. `lazy`: the language, too, is asked about single tokens only."""
+    """Passes over one problem.
 
-    def __init__(self, places: Places, judge: Judge, rng: np.random.Generator, lazy: bool = False) -> None:
-        self.places, self.judge, self.rng, self.lazy = places, judge, rng, lazy
+    lazy   the language, too, is asked about single tokens only
+    ends   characters that end a step; None: every token is one
+    """
+
+    def __init__(
+        self, places: Places, judge: Judge, rng: np.random.Generator, lazy: bool = False, ends: str | None = None
+    ) -> None:
+        self.places, self.judge, self.rng, self.lazy, self.ends = places, judge, rng, lazy, ends
 
     def run(self, n: int, expand: int, threshold: float, keep: Sequence[int | None] | None = None) -> Routine[Swept]:
         """n particles, each tried in `expand` ways at every step; resampled when their effective number falls below
@@ -85,7 +91,8 @@ class Sweep:
         walkers = [Walker(self.places.start, shape - math.log(n), shape, minds)] * n
         trace: list[float] = []
         while any([walker.alive for walker in walkers]):
-            walkers = yield from self._step(walkers, expand, None if keep is None else keep[len(trace) :])
+            walkers = yield from self._step(walkers, expand, keep)
+            walkers = yield from self._stepped(walkers, keep)
             weights = np.array([walker.logweight for walker in walkers])
             if weights.max() == -math.inf:
                 return Swept([], -math.inf, (*trace, 0.0))
@@ -109,6 +116,23 @@ class Sweep:
             numbers = systematic(shares, n, self.rng).tolist()
         return [replace(walkers[i], logweight=level) for i in numbers]
 
+    def _stepped(self, walkers: list[Walker], keep: Sequence[int | None] | None) -> Routine[list[Walker]]:
+        """All of them at the end of their step, or of their value."""
+        while under_way := [i for i, walker in enumerate(walkers) if walker.alive and not self._ends(walker)]:
+            first = keep if under_way[0] == 0 else None
+            moved = yield from self._step([walkers[i] for i in under_way], 1, first)
+            for i, walker in zip(under_way, moved, strict=True):
+                walkers[i] = walker
+        return walkers
+
+    def _ends(self, walker: Walker) -> bool:
+        """Whether its last token has ended a step."""
+        if self.ends is None:
+            return True
+        spot, problem = walker.spot, self.places.problem
+        before = len(problem.text(spot.ids[:-1], None))
+        return any([char in self.ends for char in problem.text(spot.ids, spot.state)[before:]])
+
     def _step(self, walkers: Sequence[Walker], expand: int, keep: Sequence[int | None] | None) -> Routine[list[Walker]]:
         spots = [walker.spot for walker in walkers if walker.alive]
         masked = not self.lazy or keep is not None
@@ -122,7 +146,7 @@ class Sweep:
             if walker.spot not in fans:
                 fans[walker.spot] = self._fan(walker, rows[walker.spot])
             for _ in range(expand):
-                token = keep[0] if keep and i == 0 else -1
+                token = keep[len(walker.spot.ids)] if keep is not None and i == 0 else -1
                 lighter = replace(walker, logweight=walker.logweight - math.log(expand))
                 after.append(self._extended(lighter, fans[walker.spot], token))
         return after

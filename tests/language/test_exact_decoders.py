@@ -193,6 +193,9 @@ def estimates(decoder: lp.SMC, hole: Any, n: int) -> list[lp.Run[Any]]:
         (lp.SMC(4, lp.Prefix(can_come_to_six)), NUMBER),
         (lp.SMC(2, lp.Prefix(can_come_to_six), expand=3), NUMBER),
         (lp.AWRS(4, lp.Prefix(can_come_to_six)), NUMBER),
+        (lp.SMC(4, lp.Prefix(can_come_to_six), step="01"), NUMBER),
+        (lp.SMC(2, lp.Prefix(can_come_to_six), step="3", expand=3), NUMBER),
+        (lp.AWRS(4, lp.Prefix(can_come_to_six), step="12"), NUMBER),
     ],
 )
 def test_the_estimate_of_the_mass_has_no_bias(decoder: lp.SMC, hole: Any) -> None:
@@ -210,9 +213,9 @@ def test_particles_come_near_the_target_where_masking_is_far_from_it() -> None:
     assert distance(weighed, EXACT) < 0.06
 
 
-@pytest.mark.parametrize("k", [1, 4, 32])
-def test_bounds_of_the_mass_hold_on_average(k: int) -> None:
-    runs = estimates(lp.SMC(k, lp.Prefix(can_come_to_six), bounds=True), NUMBER, 60)
+@pytest.mark.parametrize(("k", "step"), [(1, "token"), (4, "token"), (32, "token"), (4, "13")])
+def test_bounds_of_the_mass_hold_on_average(k: int, step: str) -> None:
+    runs = estimates(lp.SMC(k, lp.Prefix(can_come_to_six), bounds=True, step=step), NUMBER, 60)
     lows, highs = np.array([run.logZ_bounds for run in runs]).T
     finite = highs[np.isfinite(highs)]
 
@@ -221,6 +224,25 @@ def test_bounds_of_the_mass_hold_on_average(k: int) -> None:
     assert np.isfinite(highs).mean() > 0.95
     if k == 32:
         assert finite.mean() - lows.mean() < 0.3
+
+
+def test_particles_wait_for_each_other_at_the_end_of_a_step() -> None:
+    """Of values of three words: the effective number of particles is known after each step."""
+    table = {"": "a", "a": " ", "a ": "bc", "a b": " ", "a c": "b", "a cb": " ", "a b ": "a", "a cb ": "a"}
+
+    def rows(ids: tuple[int, ...]) -> list[float]:
+        may = table.get("".join(["abc "[i] for i in ids]), "")
+        return [*[float(c in may) / len(may) if may else 0.0 for c in "abc "], 0.0 if may else 1.0]
+
+    model, hole = TableModel([*"abc "], rows), gen(regex="a (b|cb) a", name="x")
+    for step, n in (("word", 3), ("line", 1), ("b", 2)):
+        run = one.run(hole, model=model, decoder=lp.SMC(4, step=step), seed=0)
+        assert run.captures["x"].certificate is not None
+        assert len(run.captures["x"].certificate.ess) == n
+        assert run.logZ == pytest.approx(0.0)
+    for wrong in ("", 3):
+        with pytest.raises(lp.SamplingError, match="step is"):
+            lp.SMC(step=wrong)  # type: ignore[arg-type]
 
 
 class ExactTwist:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lmprog as lp
 from lmprog import gen, program
+from lmprog.runtime.default_model import default_model_folder
+from lmprog.runtime.model import Model
+from lmprog.runtime.request import Ask, Request
 
 pytestmark = pytest.mark.slow
 
@@ -24,11 +31,41 @@ def card(p: lp.Prompt) -> Any:
     return p('A dog: {"legs":4,"wild":false}\nA spider: ', gen(json=SCHEMA, name="card", max_tokens=24), "\n")
 
 
-def test_decoders_fill_a_schema() -> None:
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
     with lp.load() as model:
-        asap = lp.ASAp(3)
-        runs = [card.run(model=model, decoder=asap, seed=seed) for seed in range(3)]
-        weighed = card.run(model=model, decoder=lp.SMC(6), seed=1)
+        yield model
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """A tiny random model with the same tokenizer."""
+    import torch
+    import transformers
+
+    folder, big = tmp_path_factory.mktemp("small"), default_model_folder()
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        shutil.copy(big / name, folder / name)
+    config = transformers.AutoConfig.from_pretrained(big)
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 16,
+    }
+    for name, value in (sizes | {"layer_types": config.layer_types[:1]}).items():
+        setattr(config, name, value)
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    with lp.load(Path(folder)) as model:
+        yield model
+
+
+def test_decoders_fill_a_schema(model: Model) -> None:
+    asap = lp.ASAp(3)
+    runs = [card.run(model=model, decoder=asap, seed=seed) for seed in range(3)]
+    weighed = card.run(model=model, decoder=lp.SMC(6), seed=1)
 
     bounds = [run.logZ_bounds for run in runs]
     assert all(low <= high <= 0 for low, high in filter(None, bounds))
@@ -39,3 +76,33 @@ def test_decoders_fill_a_schema() -> None:
         assert run.value["legs"] in range(9)
     assert sum(particle.share for particle in weighed.captures["card"].particles) == pytest.approx(1)
     assert (weighed.logZ or 1) < 0
+
+
+def logprobs(model: Model, prompt: str, tokens: list[int]) -> Any:
+    ids = [2, *model.encode(prompt)]
+    return model.submit(Request(ids, 0, asks=[Ask(len(ids), np.array(tokens, np.int32))])).result().answers[0]
+
+
+@pytest.mark.parametrize("kind", ["proxy", "amateur"])
+def test_two_models_are_combined(model: Model, small: Model, kind: str) -> None:
+    prompt, texts = "A dog has 4 legs. A spider has ", model.vocab.token_bytes
+    digits = [i for i, data in enumerate(texts) if data and len(data) == 1 and data in b"012345678"]
+    ours, theirs = logprobs(model, prompt, digits), logprobs(small, prompt, digits)
+    decoder = lp.Contrast(amateur=small, alpha=0.5) if kind == "amateur" else lp.Proxy(small, model, alpha=0.5)
+    logits = ours + 0.5 * (ours - theirs if kind == "amateur" else theirs - ours)
+    hole = program(boundary="token")(lambda p: p(prompt, gen(regex="[0-8]", name="legs")))
+    run = hole.run(model=model, decoder=decoder, trace=True)
+    at = digits.index(run.captures["legs"].tokens[0])
+
+    assert logits[at] == pytest.approx(logits.max(), abs=1e-3)
+    assert run.tokens[0].masked == pytest.approx(logits[at] - np.log(np.exp(logits).sum()), abs=1e-3)
+    assert run.captures["legs"].logprob == pytest.approx(ours[at], abs=1e-3)
+
+
+def test_two_models_fill_a_schema(model: Model, small: Model) -> None:
+    with lp.using(model):
+        values = card.map([{}] * 3, decoder=lp.Proxy(small, model, temperature=1.0), seed=1)
+
+    assert all(set(value) == {"legs", "wild"} for value in values)
+    for each in (model, small):
+        each.engine.check()

@@ -24,7 +24,7 @@ from .prompt import Prompt, finish
 from .replay import Body
 from .run import Captures, Usage
 from .shortening import GiveWay
-from .slots import branched
+from .slot_frames import branched
 
 if TYPE_CHECKING:
     from .models import Canceller

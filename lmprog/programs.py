@@ -38,9 +38,11 @@ from .shortening import run as run_shorter
 from .shortening import shortened
 from .slot_files import read as read_slots
 from .slot_files import write as write_slots
+from .slot_frames import Frame, Giving, entered, frame_of
 from .slot_names import found, unsaid
 from .slot_names import refuse as refuse_slots
-from .slots import Frame, Giving, Slot, Value, checked, entered, frame_of
+from .slot_values import Value, checked
+from .slots import Slot
 from .starting import start
 from .stream import Stream
 

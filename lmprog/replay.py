@@ -19,7 +19,8 @@ from typing import Any
 from .changes import changed, closed_over
 from .errors import LmprogError
 from .runtime._native import watch
-from .slots import Ask, Cuts, Frame, Giving, Slot, entered, giving
+from .slot_frames import Ask, Cuts, Frame, Giving, entered, giving
+from .slots import Slot
 
 CONTAINERS = (list, dict, set, bytearray, deque)
 LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Semaphore, threading.Barrier)

@@ -37,7 +37,8 @@ from .run import Capture, Captures, Recorder, Run, Usage
 from .runtime.remote.model import RemoteModel
 from .runtime.routine import Routine
 from .shortening import make_room, room_for, room_of
-from .slots import SlotText, giving
+from .slot_frames import giving
+from .slots import SlotText
 from .task import Answer, Task
 from .trace import Tracer
 from .tries import fill_checked

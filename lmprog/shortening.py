@@ -25,7 +25,7 @@ from .fill import DEFAULT_TOKENS
 from .holes import Hole
 from .lookahead import Lookahead
 from .preview import options_of
-from .slots import Ask, Cuts, giving
+from .slot_frames import Ask, Cuts, giving
 
 if TYPE_CHECKING:
     from .prompt import Prompt

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import SlotError
-from .slots import Value, checked
+from .slot_values import Value, checked, plain_text
 
 FORMAT, VERSION = "lmprog slots", 1
 
@@ -99,17 +99,20 @@ def _toml(data: dict[str, Any]) -> str:
 
 def _check(where: str, value: object, *, toml: bool) -> None:
     """That a value comes back as it is."""
-    if isinstance(value, list):
+    if isinstance(value, str):
+        plain_text(where, value)
+    elif isinstance(value, list):
         for i, item in enumerate(value):
             _check(f"{where}, item {i}", item, toml=toml)
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise SlotError(f"{where}: a file has texts as keys only, not {key!r}")
+            plain_text(where, key)
             _check(f"{where}, field {key!r}", item, toml=toml)
     elif value is None and toml:
         raise SlotError(f"{where}: TOML has no None; leave the field out, or save to a .json file")
-    elif not isinstance(value, (str, int, float, date, datetime, time) if toml else (str, int, float, type(None))):
+    elif not isinstance(value, (int, float, date, datetime, time) if toml else (int, float, type(None))):
         raise SlotError(f"{where}: {value!r:.60} cannot be kept in a file of this kind")
 
 

@@ -42,7 +42,7 @@ def _said(program: Any) -> tuple[set[str], set[str]]:
     """All texts, and the names of all programs, in a program's code and in what it calls."""
     texts: set[str] = set()
     programs: set[str] = set()
-    for value in _reached(program, DEPTH):
+    for value in _reached(program, DEPTH, set()):
         if isinstance(value, FunctionType):
             defaults = *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()
             texts |= {*_constants(value.__code__), *[text for text in defaults if isinstance(text, str)]}
@@ -54,19 +54,20 @@ def _said(program: Any) -> tuple[set[str], set[str]]:
     return texts, programs
 
 
-def _reached(value: Any, depth: int) -> Iterator[Any]:
-    """Functions and programs: what a program's function names, and so on."""
+def _reached(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:
+    """Functions and programs: what a program's function names, and so on. `seen` by their ids."""
     if _is_program(value):
         yield value
         value = value.function
     function = getattr(value, "__func__", value)
-    if isinstance(function, FunctionType) and not _ours(function.__module__):
+    if isinstance(function, FunctionType) and not _ours(function.__module__) and id(function) not in seen:
+        seen.add(id(function))
         yield function
         names = set(names_in(function.__code__))
         homes = [getattr(value, "__self__", None), *closed_over(function)] if depth else []
         for inner in homes:
             for each in [inner, *_attributes(inner, names)]:
-                yield from _reached(each, depth - 1)
+                yield from _reached(each, depth - 1, seen)
 
 
 def _attributes(home: Any, names: set[str]) -> list[Any]:

@@ -10,7 +10,7 @@ import pytest
 
 import lmprog as lp
 from lmprog import ContextOverflow, gen, program, select
-from lmprog.slots import shorter
+from lmprog.slot_values import shorter
 from lmprog.testing import RandomModel, Scripted
 
 CONTEXT = 160

@@ -157,6 +157,8 @@ def test_names_that_the_code_makes_up_are_loaded(tmp_path: Path) -> None:
         ("toml", None, r"the slot 'shots', item 0, field 'a': TOML has no None"),
         ("toml", object(), r"the slot 'shots', item 0, field 'a': <object"),
         ("json", datetime.date(2025, 1, 1), r"field 'a': datetime.date\(2025, 1, 1\) cannot be kept"),
+        ("json", ["\ud800"], r"field 'a', item 0: character 0 of the text is half a surrogate pair"),
+        ("toml", {"\ud800": 1}, r"field 'a': character 0 of the text is half a surrogate pair"),
         ("json", [{1: 2}], r"field 'a', item 0: a file has texts as keys only, not 1"),
     ],
 )

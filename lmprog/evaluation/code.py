@@ -39,7 +39,7 @@ def look(code: CodeType, around: Mapping[str, Any]) -> Used:
                 globals_.add(str(step.argval))
             elif "ATTR" in step.opname or "METHOD" in step.opname or step.opname == "IMPORT_FROM":
                 attributes.add(str(step.argval))
-    if outside := [*sorted(globals_ & GLOBALS - around.keys()), *sorted(attributes & ATTRIBUTES)]:
+    if outside := [*sorted(globals_ & GLOBALS - (around.keys() - {"__builtins__"})), *sorted(attributes & ATTRIBUTES)]:
         raise Unsure(f"{code.co_qualname} uses {outside[0]}, and so what is outside of it")
     return Used(globals_, globals_ | attributes | texts, modules, bool((globals_ | attributes) & MADE))
 

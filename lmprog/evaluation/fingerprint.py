@@ -39,8 +39,9 @@ from .library import Unsure, library
 Digest = bytes
 SIMPLE = (type(None), bool, int, float, complex, str, bytes, bytearray, type(Ellipsis), type(NotImplemented), range)
 MADE = frozenset({
-    "__dict__", "__weakref__", "__module__", "__abstractmethods__", "_abc_impl", "__annotations_cache__",
-    "__firstlineno__", "__static_attributes__", "__signature__", "__class_vars__", "__private_attributes__",
+    "__abstractmethods__", "__annotations__", "__annotations_cache__", "__class_vars__", "__dict__", "__firstlineno__",
+    "__module__", "__private_attributes__", "__signature__", "__slotnames__", "__static_attributes__", "__weakref__",
+    "_abc_impl",
 })  # fmt: skip
 SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 PLAIN: tuple[Any, ...] = (str, bytes, int, float, tuple, list, set, frozenset, dict)
@@ -146,16 +147,24 @@ class Fingerprint:
 
     def _builtin(self, value: types.BuiltinFunctionType) -> Digest:
         if value.__self__ is None or isinstance(value.__self__, types.ModuleType):
-            library(value.__module__ or "builtins")
-            return _hash("builtin", f"{value.__module__}:{value.__qualname__}".encode())
+            version = library(value.__module__ or "builtins")
+            if version is None:
+                raise Unsure(f"it uses {value.__module__}.{value.__qualname__}, which is compiled")
+            return _hash("builtin", f"{version}:{value.__qualname__}".encode())
         return self._all(f"builtin {value.__name__}", [value.__self__])
+
+    def _descriptor(self, value: Any) -> Digest:
+        """A method of a class that is compiled."""
+        if library(value.__objclass__.__module__) is None:
+            raise Unsure(f"it uses {value.__objclass__.__qualname__}, which is compiled")
+        return self._all(value.__name__, [value.__objclass__])
 
     def _module(self, value: types.ModuleType) -> Digest:
         version = library(value.__name__)
         if version is not None:
             return _hash("module", version.encode())
-        names = [name for name in sorted(vars(value)) if not name.startswith("__")]
-        found = {name: vars(value)[name] for name in names if self._whole or name in self._names}
+        names = [name for name in sorted(vars(value)) if not name.startswith("__") or name == "__getattr__"]
+        found = {name: vars(value)[name] for name in names if self._whole or name in {*self._names, "__getattr__"}}
         return _hash("module", value.__name__.encode(), self._value(found))
 
     def _class(self, value: type) -> Digest:
@@ -163,7 +172,7 @@ class Fingerprint:
             return _hash("class", f"{version}:{value.__qualname__}".encode())
         around = vars(sys.modules[value.__module__]) if value.__module__ in sys.modules else {}
         annotated = self._annotated(inspect.get_annotations(value), around)
-        parts = (value.__qualname__, value.__bases__, annotated)
+        parts = (value.__qualname__, type(value), value.__bases__, annotated)
         return self._all("class", [*parts, *self._members(value)])
 
     def _members(self, value: type) -> Iterator[Any]:
@@ -243,7 +252,7 @@ class Fingerprint:
         (types.MethodWrapperType, lambda self, value: self._all(value.__name__, [value.__self__])),
         (
             (types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType),
-            lambda self, value: self._all(value.__name__, [value.__objclass__]),
+            _descriptor,
         ),
         (enum.Enum, lambda self, value: self._all("member", (type(value), value.name))),
         (typing.TypeVar, lambda self, value: self._all("variable", (value.__name__, value.__bound__))),

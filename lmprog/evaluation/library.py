@@ -19,8 +19,8 @@ from types import ModuleType
 
 # What they give follows from what they are given, apart from the names in OUTSIDE below.
 KNOWN = frozenset({
-    "annotated_types", "attr", "attrs", "dateutil", "jinja2", "jsonschema_rs", "markupsafe", "numpy", "pydantic",
-    "pydantic_core", "regex", "typing_extensions",
+    "annotated_types", "attr", "attrs", "jsonschema_rs", "markupsafe", "numpy", "pydantic", "pydantic_core", "regex",
+    "typing_extensions",
 })  # fmt: skip
 UNSURE = frozenset({
     "_io", "_random", "_socket", "_thread", "asyncio", "concurrent", "ctypes", "dbm", "fileinput", "ftplib", "gc",
@@ -31,12 +31,14 @@ UNSURE = frozenset({
 })  # fmt: skip
 PATHS = frozenset({"posixpath", "ntpath", "urllib.parse"})  # of which only the names below matter
 GLOBALS = frozenset({
-    "__import__", "breakpoint", "compile", "eval", "exec", "globals", "hash", "id", "input", "locals", "open",
+    "__builtins__", "__import__", "breakpoint", "compile", "eval", "exec", "globals", "hash", "id", "input", "locals",
+    "open",
 })  # fmt: skip
 ATTRIBUTES = frozenset({
-    "abspath", "default_rng", "environ", "exists", "expanduser", "fromfile", "genfromtxt", "getctime", "getenv",
-    "getmtime", "getsize", "glob", "import_module", "is_dir", "is_file", "isdir", "isfile", "iterdir", "loadtxt",
-    "memmap", "now", "open", "random", "read_bytes", "read_text", "realpath", "rglob", "today", "urandom", "utcnow",
+    "abspath", "currentframe", "default_rng", "environ", "exists", "expanduser", "from_file", "fromfile", "genfromtxt",
+    "getctime", "getenv", "getmtime", "getsize", "glob", "import_module", "is_dir", "is_file", "isdir", "isfile",
+    "iterdir", "listdir", "load", "loadtxt", "memmap", "now", "open", "random", "read", "read_bytes", "read_text",
+    "readline", "readlines", "realpath", "rglob", "scandir", "stack", "today", "urandom", "utcnow", "walk",
 })  # fmt: skip
 ENGINE = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 

@@ -80,11 +80,13 @@ card = program(made("word"))
 """
 
 WORLD = """
-import itertools, os, random, threading, time, rich
+import itertools, os, random, threading, time, jinja2, rich
+import numpy as np
 from datetime import datetime
 from pathlib import Path
 COUNT = itertools.count()
 lock = threading.Lock()
+ENV = jinja2.Environment(loader=jinja2.FileSystemLoader('.'))
 n = 0
 
 def count():
@@ -189,6 +191,21 @@ def test_a_changed_global_that_is_looked_up_by_name(planted: Callable[..., Any])
     assert before != fingerprint(planted({"    return 1\n": "    return 2\n"}, main=main))
 
 
+def test_names_that_a_module_makes(planted: Callable[..., Any]) -> None:
+    getter = "def __getattr__(name):\n    return lambda: 'A'\n\ndef unused"
+    main = MAIN.replace("str(math.floor(last))", "planted_helper.dynamic()")
+    before = fingerprint(planted({"def unused": getter}, main=main))
+
+    assert before != fingerprint(planted({"def unused": getter.replace("'A'", "'B'")}, main=main))
+
+
+def test_metaclasses_count(planted: Callable[..., Any]) -> None:
+    meta = "class Meta(type):\n    def __call__(cls):\n        return 1\n\nclass Base(metaclass=Meta):"
+    before = fingerprint(planted({"class Base:": meta.replace("return 1", "return super().__call__()")}))
+
+    assert before != fingerprint(planted({"class Base:": meta.replace("return 1", "return object.__new__(cls)")}))
+
+
 def test_a_module_in_memory_counts_not_its_file(planted: Callable[..., Any], tmp_path: Path) -> None:
     card = planted()
     before = fingerprint(card)
@@ -225,6 +242,10 @@ def test_running_changes_nothing(model: Any) -> None:
         ("next(COUNT)", "count"),
         ("str(lock)", "_thread"),
         ("count()", "assigns to"),
+        ("np.load('x')", "uses load"),
+        ("str(np.random.rand())", "uses random"),
+        ("__builtins__['open']('x').read()", "uses __builtins__"),
+        ("ENV.get_template('x').render()", "jinja2, of which"),
         ("rich.inspect.__name__", "rich, of which"),
     ],
 )
@@ -260,7 +281,7 @@ def test_versions_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before != library.versions()
 
 
-def test_methods_and_instances() -> None:
+def test_methods_and_instances(model: Any) -> None:
     class Maker:
         def __init__(self, word: str) -> None:
             self.word = word
@@ -271,4 +292,6 @@ def test_methods_and_instances() -> None:
 
     a, b, c = [Maker(word).card for word in ("x", "x", "y")]
 
-    assert fingerprint(a) == fingerprint(b) != fingerprint(c)
+    assert (before := fingerprint(a)) == fingerprint(b) != fingerprint(c)
+    a.map([()], model=model)
+    assert before == fingerprint(a)

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from .byte_model import bytewise as bytewise
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
+    from .cascade import Cascade as Cascade
+    from .cascade import CascadeRun as CascadeRun
+    from .cascade import Tried as Tried
+    from .cascade import cascade as cascade
+    from .cascade_fit import CascadeFit as CascadeFit
+    from .cascade_fit import CascadePoint as CascadePoint
+    from .cascade_fit import fit_cascade as fit_cascade
+    from .confidence import Confidence as Confidence
     from .constraining import Refined as Refined
     from .constraining import constrain as constrain
     from .constraining import refining as refining
@@ -74,6 +82,7 @@ if TYPE_CHECKING:
     from .errors import BudgetError as BudgetError
     from .errors import CacheError as CacheError
     from .errors import CalibrationError as CalibrationError
+    from .errors import CascadeError as CascadeError
     from .errors import ContextOverflow as ContextOverflow
     from .errors import DeadlineExceeded as DeadlineExceeded
     from .errors import DistillError as DistillError
@@ -194,11 +203,11 @@ if TYPE_CHECKING:
 
 _ERRORS = """
 AmbiguousOptions AttemptsExhausted BackendAnswer BackendBusy BackendError BackendRefused BackendUnreachable BrokenModel
-BudgetError CacheError CalibrationError ContextOverflow DeadlineExceeded DistillError EmptyLanguage EngineClosed
-EngineFault EvaluationError HoleError HoleInString InvalidConstraint InvalidOption LmprogError ModelMismatch
-ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError RoleError RoutineCancelled
-RunCancelled RunError SamplingError ScriptError SlotError TemplateError TooManyValues ToolError TuningError
-UnsupportedConstraint
+BudgetError CacheError CalibrationError CascadeError ContextOverflow DeadlineExceeded DistillError EmptyLanguage
+EngineClosed EngineFault EvaluationError HoleError HoleInString InvalidConstraint InvalidOption LmprogError
+ModelMismatch ModelNotFound NoModel NoSample OutOfSlots PartError ProgramError QueueFull RequestError RoleError
+RoutineCancelled RunCancelled RunError SamplingError ScriptError SlotError TemplateError TooManyValues ToolError
+TuningError UnsupportedConstraint
 """
 _HOMES = {
     ".attempts": "Attempt",
@@ -206,6 +215,9 @@ _HOMES = {
     ".branches": "Branch",
     ".byte_model": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
+    ".cascade": "Cascade CascadeRun Tried cascade",
+    ".cascade_fit": "CascadeFit CascadePoint fit_cascade",
+    ".confidence": "Confidence",
     ".constraining": "Refined constrain refining",
     ".covers": "Exact",
     ".decoders": "Argmax Certificate Decoder Method Outcome Particle Problem Sample",

@@ -38,6 +38,7 @@ LmprogError
     │   ├── HoleInString        a hole inside an f-string, or joined to a string
     │   └── AmbiguousOptions    an option begins another, and what follows does not tell them apart
     ├── CalibrationError        a Calibrator that is not fitted, or used on other options than it was fitted on
+    ├── CascadeError            no step of a cascade gave an answer; `tried` says why
     ├── PartError               p(...) was given what is not text; a TypeError too
     ├── RoleError               roles mixed with plain text, or used in the wrong place
     ├── AttemptsExhausted       no attempt was accepted; `reasons` says why
@@ -55,6 +56,7 @@ LmprogError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .grammars.errors import (
     BudgetError,
@@ -92,6 +94,7 @@ __all__ = [
     "BudgetError",
     "CacheError",
     "CalibrationError",
+    "CascadeError",
     "ConstraintError",
     "ContextOverflow",
     "DeadlineExceeded",
@@ -159,6 +162,18 @@ class AmbiguousOptions(HoleError):
 
 class CalibrationError(ProgramError):
     """A Calibrator is not fitted, is used on other options than it was fitted on, or its file is none."""
+
+
+class CascadeError(ProgramError):
+    """No step of a cascade gave an answer. `tried`: what became of each, as in `CascadeRun.tried`."""
+
+    def __init__(self, tried: Sequence[Any]) -> None:
+        self.tried = tuple(tried)
+        listed = "; ".join([f"{one.name}: {one.error or 'not accepted'}" for one in self.tried])
+        super().__init__(f"no step of the cascade gave an answer: {listed}")
+
+    def __reduce__(self) -> tuple[type[CascadeError], tuple[tuple[Any, ...]]]:
+        return type(self), (self.tried,)
 
 
 class PartError(ProgramError, TypeError):

@@ -58,6 +58,11 @@ def using(model: M) -> Iterator[M]:
         _override.reset(token)
 
 
+def overridden() -> LanguageModel | None:
+    """The model of the `using` around, if there is one."""
+    return _override.get()
+
+
 @contextlib.contextmanager
 def around(model: LanguageModel) -> Iterator[None]:
     """Programs called inside a run, and that name no model, take the model of that run."""

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from .byte_model import bytewise as bytewise
     from .calibrator import Calibrated as Calibrated
     from .calibrator import Calibrator as Calibrator
-    from .cascade import Cascade as Cascade
-    from .cascade import CascadeRun as CascadeRun
-    from .cascade import Tried as Tried
-    from .cascade import cascade as cascade
     from .cascade_fit import CascadeFit as CascadeFit
     from .cascade_fit import CascadePoint as CascadePoint
     from .cascade_fit import fit_cascade as fit_cascade
+    from .cascading import Cascade as Cascade
+    from .cascading import CascadeRun as CascadeRun
+    from .cascading import Tried as Tried
+    from .cascading import cascade as cascade
     from .confidence import Confidence as Confidence
     from .constraining import Refined as Refined
     from .constraining import constrain as constrain
@@ -215,8 +215,8 @@ _HOMES = {
     ".branches": "Branch",
     ".byte_model": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
-    ".cascade": "Cascade CascadeRun Tried cascade",
     ".cascade_fit": "CascadeFit CascadePoint fit_cascade",
+    ".cascading": "Cascade CascadeRun Tried cascade",
     ".confidence": "Confidence",
     ".constraining": "Refined constrain refining",
     ".covers": "Exact",

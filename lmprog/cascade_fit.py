@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import map_runs
-from .cascade import Cascade, CascadeRun, Step, Tried
+from .cascading import Cascade, CascadeRun, Step, Tried
 from .decoders import Decoder
 from .errors import CascadeError, EvaluationError
 from .evaluation.data import Data, arguments, read

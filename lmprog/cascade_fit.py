@@ -20,7 +20,6 @@ from .evaluation.data import Data, arguments, read
 from .evaluation.metrics import Metric, metrics, number
 from .evaluation.statistics import Interval, mean_interval
 from .models import Canceller
-from .replay import Body
 from .run import Run
 
 Floats = NDArray[np.float64]
@@ -261,7 +260,7 @@ def _all_tried(
     model, options = cascade.keeping(own)
 
     def begin(index: int, _: Any, kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[Any]]:
-        return cascade._start(canceller, model, options.for_row(index), Body(cascade.function, (), kwargs))
+        return cascade._start(canceller, model, options.for_row(index), cascade.body((), kwargs))
 
     how: dict[str, Any] = {"progress": progress, "errors": "return", "concurrency": concurrency, "title": "fit_cascade"}
     return [_steps_of(run) for run in map_runs(begin, [dict(call) for call in calls], **how)]

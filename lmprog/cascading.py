@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, NoReturn, cast
+from pathlib import Path
+from typing import Any, NoReturn, Self, cast
 
 from .confidence import Confidence
 from .decoders import derive_seed
@@ -30,6 +31,7 @@ from .errors import (
     OutOfSlots,
     ProgramError,
     QueueFull,
+    SlotError,
 )
 from .events import Event
 from .lookahead import Head
@@ -40,6 +42,9 @@ from .programs import Program
 from .prompt import Prompt
 from .replay import Body
 from .run import Run, Usage
+from .slot_files import read as read_slots
+from .slot_names import unsaid
+from .slots import Slot
 from .starting import start
 
 Test = Callable[[Run[Any]], Any]  # a bool, or how sure the answer is
@@ -207,6 +212,35 @@ class Cascade(Program[..., Any]):
     def prompt(self, *args: Any, **kwargs: Any) -> str:
         """That of the first step."""
         return self.steps[0].program.prompt(*args, **kwargs)
+
+    def with_(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """The same with other values in the slots of its steps; every step gets those that its code has.
+
+        Raises SlotError for slots that no step has, and as `Program.with_`.
+        """
+        changed = super().with_(values, **more)
+        names = changed._values
+        missing = [unsaid(step.program, names) for step in self.steps]
+        if lost := sorted(set.intersection(*missing)):
+            raise SlotError(f"no step of the cascade has a slot {lost[0]!r}")
+        given = {name: changed._values.get(name) for name in {**self._values, **names}}
+        programs = [
+            step.program.with_({name: value for name, value in given.items() if name not in unknown})
+            for step, unknown in zip(self.steps, missing, strict=True)
+        ]
+        steps = [replace(step, program=own) for step, own in zip(self.steps, programs, strict=True)]
+        changed.function = replace(self.function, steps=tuple(steps))
+        changed._unsaid = frozenset()
+        return changed
+
+    def load(self, path: str | Path) -> Self:
+        """As `with_`, with the values in a file, .toml or .json. Raises SlotError, OSError."""
+        return self.with_(read_slots(path).values)
+
+    def slots(self, *args: Any, **kwargs: Any) -> dict[str, Slot]:
+        """Those of all steps, by name; of a name that several have, the first step's."""
+        found = [step.program.slots(*args, **kwargs) for step in reversed(self.steps)]
+        return {name: slot for slots in found for name, slot in slots.items()}
 
     def plan(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ProgramError("a cascade has no plan: ask its steps, as in cascade.steps[0].program.plan(...)")

@@ -8,6 +8,7 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -360,3 +361,38 @@ def test_wrong_cascades(small: RandomModel, options: dict[str, Any], why: str) -
 def test_wrong_calls(small: RandomModel, call: Callable[[Any], object], why: str) -> None:
     with pytest.raises(lp.LmprogError, match=why):
         call(lp.cascade([small, small], program=kind, accept=lambda run: 0.7))
+
+
+def test_slots_of_steps(small: RandomModel, big: RandomModel, tmp_path: Path) -> None:
+    @program(model=small)
+    def short(p: lp.Prompt, text: str) -> str:
+        return str(p(lp.slot("ask", "Kind of "), text, ": ", select(KINDS)))
+
+    @program(model=big)
+    def long(p: lp.Prompt, text: str) -> str:
+        return str(p(lp.slot("intro", "Texts.\n"), lp.slot("ask", "Kind of "), text, ": ", select(KINDS)))
+
+    cascade = lp.cascade([short, long], accept=lambda run: False)
+    changed = cascade.with_(ask="What is ", intro="Some.\n")
+
+    assert ["ask", "intro"] == sorted(cascade.slots("x"))
+    assert "Some.\nWhat is x: " == changed.run("x").text.rpartition(": ")[0] + ": "
+    assert long.run("x").text == cascade.run("x").text == changed.with_(ask=None, intro=None).run("x").text
+    assert changed.prompt("x").startswith("What is x")
+    changed.save(tmp_path / "slots.toml")
+    assert changed.run("x").text == cascade.load(tmp_path / "slots.toml").run("x").text
+    with pytest.raises(lp.SlotError, match="no step of the cascade has a slot 'aks'"):
+        cascade.with_(aks="?")
+
+
+def test_the_cache_knows_cascades_apart(small: RandomModel, big: RandomModel, tmp_path: Path) -> None:
+    data = [{"text": str(n), "expected": "odd"} for n in range(8)]
+    cascade = lp.cascade([small, big], program=kind, accept=0.5, prices=[1, 20])
+    how: dict[str, Any] = {"cache": tmp_path / "runs.sqlite"}
+    for one in (cascade.at(0), cascade.at(1), cascade, cascade.at(0)):
+        kept, fresh = lp.evaluate(one, data, "exact", **how), lp.evaluate(one, data, "exact")
+        runs = [[row.run for row in done.rows] for done in (kept, fresh)]
+
+        assert fresh.scores == kept.scores
+        assert [(run.step, run.cost) for run in runs[1]] == [(run.step, run.cost) for run in runs[0]]  # type: ignore[union-attr]
+    assert all(row.cached for row in kept.rows)

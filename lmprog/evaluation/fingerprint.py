@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cascading import Models
 from ..changes import assigned
 from ..decoders.asap import ASAp
 from ..options import Options
@@ -241,7 +242,7 @@ class Fingerprint:
         ((types.GenericAlias, types.UnionType), _generic),
         (type, _class),
         (Program, _program),
-        ((Model, RemoteModel), _model),
+        ((Model, RemoteModel, Models), _model),
         (np.ndarray, _array),
         ((Iterator, random.Random, np.random.Generator, ASAp), _refused),
         (WRAPPED, lambda self, value: self._all(type(value).__name__, [value.__func__])),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..cascading import Models
 from ..runtime.model import Model
 from ..runtime.origin import Stamp, stamps
 from ..runtime.remote.model import RemoteModel
@@ -29,6 +30,8 @@ class Identities:
 
     def __call__(self, model: Any) -> Any:
         """Raises Unsure where a model cannot be told from another."""
+        if type(model) is Models:
+            return "those of a cascade's steps"  # which are looked at as parts of the program
         if type(model) is RemoteModel:
             return "remote", model.url, model.name, repr(model.capabilities)
         if not isinstance(model, Model) or model.origin is None or not library(type(model).__module__):

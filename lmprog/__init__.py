@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .cascade_fit import CascadePoint as CascadePoint
     from .cascade_fit import fit_cascade as fit_cascade
     from .cascading import Cascade as Cascade
-    from .cascading import CascadeRun as CascadeRun
-    from .cascading import Tried as Tried
     from .cascading import cascade as cascade
     from .confidence import Confidence as Confidence
     from .constraining import Refined as Refined
@@ -176,7 +174,9 @@ if TYPE_CHECKING:
     from .prompt import Prompt as Prompt
     from .run import Capture as Capture
     from .run import Captures as Captures
+    from .run import CascadeRun as CascadeRun
     from .run import Run as Run
+    from .run import Tried as Tried
     from .run import Usage as Usage
     from .runtime.load import load as load
     from .runtime.remote.connect import connect as connect
@@ -216,7 +216,7 @@ _HOMES = {
     ".byte_model": "ByteModel NextBytes bytewise",
     ".calibrator": "Calibrated Calibrator",
     ".cascade_fit": "CascadeFit CascadePoint fit_cascade",
-    ".cascading": "Cascade CascadeRun Tried cascade",
+    ".cascading": "Cascade cascade",
     ".confidence": "Confidence",
     ".constraining": "Refined constrain refining",
     ".covers": "Exact",
@@ -258,7 +258,7 @@ _HOMES = {
     ".preview": "previewing",
     ".programs": "Program program",
     ".prompt": "Prompt",
-    ".run": "Capture Captures Run Usage",
+    ".run": "Capture Captures CascadeRun Run Tried Usage",
     ".runtime.load": "load",
     ".runtime.remote.connect": "connect",
     ".runtime.remote.model": "RemoteModel",

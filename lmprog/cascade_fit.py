@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import map_runs
-from .cascading import Cascade, CascadeRun, Step, Tried
+from .cascading import Cascade, Step
 from .decoders import Decoder
 from .errors import CascadeError, EvaluationError
 from .evaluation.data import Data, arguments, read
 from .evaluation.metrics import Metric, metrics, number
 from .evaluation.statistics import Interval, mean_interval
 from .models import Canceller
-from .run import Run
+from .run import CascadeRun, Run, Tried
 
 Floats = NDArray[np.float64]
 WAYS = 20_000  # thresholds, or combinations of them, that are tried
@@ -219,7 +219,7 @@ def fit_cascade(
     calls = [arguments(cascade, row, f"row {n}") for n, row in enumerate(rows)]
     tried = _all_tried(cascade, calls, {"decoder": decoder, "seed": seed}, concurrency, progress)
     score = next(iter(metrics(metric).values()))
-    scores = [[_score(score, row, one) for one in steps] for row, steps in zip(rows, tried, strict=True)]
+    scores = [[_score(score, n, rows[n], one) for one in steps] for n, steps in enumerate(tried)]
     costs = [[one.cost for one in steps] for steps in tried]
     sure = [[*[_sure(one) for one in steps[:-1]], math.inf] for steps in tried]
     table = Table(np.array(scores), np.array(costs), np.array(sure))
@@ -272,8 +272,14 @@ def _steps_of(run: Any) -> tuple[Tried, ...]:
     raise run
 
 
-def _score(score: Any, row: dict[str, Any], tried: Tried) -> float:
-    return 0.0 if tried.run is None else number(score(dict(row), tried.run))
+def _score(score: Any, index: int, row: dict[str, Any], tried: Tried) -> float:
+    if tried.run is None:
+        return 0.0
+    try:
+        return number(score(dict(row), tried.run))
+    except Exception as error:  # whatever a user's function raises
+        why = f"{type(error).__name__}: {error}"
+        raise EvaluationError(f"the metric fails on row {index}, answered by {tried.name}: {why}") from error
 
 
 def _sure(tried: Tried) -> float:

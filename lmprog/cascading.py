@@ -11,10 +11,12 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Self, cast
+
+import numpy as np
 
 from .confidence import Confidence
 from .decoders import derive_seed
@@ -41,7 +43,7 @@ from .preview import refuse
 from .programs import Program
 from .prompt import Prompt
 from .replay import Body
-from .run import Run, Usage
+from .run import CascadeRun, Run, Tried, Usage
 from .slot_files import read as read_slots
 from .slot_names import unsaid
 from .slots import Slot
@@ -67,8 +69,8 @@ class Gate:
     def judge(self, run: Run[Any]) -> tuple[float, bool]:
         """How sure the answer is, and whether it is taken. Raises ProgramError for what is neither bool nor number."""
         found = self.test(run)
-        if isinstance(found, bool):
-            return float(found), found if self.threshold is None else self.takes(float(found))
+        if isinstance(found, bool | np.bool_):
+            return float(found), bool(found) if self.threshold is None else self.takes(float(found))
         try:
             sure = float(found)
         except (TypeError, ValueError):
@@ -97,42 +99,6 @@ class Step:
             return float(self.price(usage))
         read, written = self.price if isinstance(self.price, tuple) else (self.price, self.price)
         return float(read) * usage.prompt_tokens + written * (usage.sampled_tokens + usage.forced_tokens)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What became of one step: its value, or its error in words.
-
-    confidence   what the test gave, True as 1.0; None for the last step, which is not tested, and after an error
-    cost         of `usage`, at the step's price. What a step had used when it failed is not known, and counts for 0
-    """
-
-    name: str
-    value: Any = None
-    confidence: float | None = None
-    accepted: bool = False
-    error: str | None = None
-    usage: Usage = field(default_factory=Usage)
-    cost: float = 0.0
-    run: Run[Any] | None = field(default=None, repr=False, compare=False)
-
-
-@dataclass(frozen=True, repr=False)
-class CascadeRun(Run[Any]):
-    """The run of the step that answered, by number in `step`; `tried` are all up to it. `usage` is that of all."""
-
-    step: int = 0
-    tried: tuple[Tried, ...] = ()
-
-    @property
-    def cost(self) -> float:
-        """Of all steps that were tried."""
-        return math.fsum([tried.cost for tried in self.tried])
-
-    @property
-    def answered_by(self) -> str:
-        """The name of the step."""
-        return self.tried[self.step].name
 
 
 @dataclass(frozen=True)
@@ -185,7 +151,7 @@ class Cascade(Program[..., Any]):
     def __init__(self, steps: Steps) -> None:
         names = [step.name for step in steps.steps]
         super().__init__(steps, cast(LanguageModel, Models(" → ".join(names))), _Options(preview=True))
-        self.__name__ = f"cascade of {', '.join(names)}"
+        self.__name__, self.__doc__ = f"cascade of {', '.join(names)}", type(self).__doc__
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -248,13 +214,13 @@ class Cascade(Program[..., Any]):
     def stream(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ProgramError("a cascade has no stream: an answer is known to be taken when it is complete")
 
-    def run(self, *args: Any, **kwargs: Any) -> CascadeRun:
+    def run(self, *args: Any, **kwargs: Any) -> CascadeRun[Any]:
         """Run it: what the step gave that answered, which step that was, what each cost."""
-        return cast(CascadeRun, super().run(*args, **kwargs))
+        return cast("CascadeRun[Any]", super().run(*args, **kwargs))
 
-    async def arun(self, *args: Any, **kwargs: Any) -> CascadeRun:
+    async def arun(self, *args: Any, **kwargs: Any) -> CascadeRun[Any]:
         """As `run`, without blocking the event loop. Cancelling the task cancels the run."""
-        return cast(CascadeRun, await super().arun(*args, **kwargs))
+        return cast("CascadeRun[Any]", await super().arun(*args, **kwargs))
 
     def __repr__(self) -> str:
         tests = ["" if threshold is None else f" (from {threshold:.3g})" for threshold in self.thresholds]
@@ -315,7 +281,7 @@ class Cascade(Program[..., Any]):
         return words
 
 
-def _answer(tried: Sequence[Tried], keep: bool) -> CascadeRun:
+def _answer(tried: Sequence[Tried], keep: bool) -> CascadeRun[Any]:
     last = tried[-1]
     if last.run is None:
         raise CascadeError(tried)
@@ -354,16 +320,19 @@ def cascade(
     Raises ProgramError for steps, tests and prices that cannot be.
     """
     made = _steps(steps, program, prices)
+    given = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if wrong := [one for one in given if not (isinstance(one, type) and issubclass(one, Exception))]:
+        raise ProgramError(f"retry_on takes kinds of exceptions, not {wrong[0]!r}")
     tests = accept if isinstance(accept, list) else [accept] * (len(made) - 1)
     if len(tests) != len(made) - 1:
         raise ProgramError(f"{len(made)} steps have {len(made) - 1} tests, of all but the last: not {len(tests)}")
-    return Cascade(Steps(made, tuple(map(_gate, tests)), retry_on))
+    return Cascade(Steps(made, tuple(map(_gate, tests)), given))
 
 
 def _steps(steps: Any, program: Any, prices: Any) -> tuple[Step, ...]:
-    listed = list(steps)
+    listed = [*steps] if isinstance(steps, list | tuple) else [steps]
     if len(listed) < 2:
-        raise ProgramError(f"a cascade has two steps or more, not {len(listed)}")
+        raise ProgramError(f"a cascade has a list of two steps or more, not {len(listed)}")
     each = [1.0] * len(listed) if prices is None else list(prices)
     if len(each) != len(listed):
         raise ProgramError(f"{len(listed)} steps have {len(listed)} prices, not {len(each)}")

@@ -70,10 +70,11 @@ FREE = gen()
 def _language_alone(name: str, hole: Hole) -> Hole:
     if not isinstance(hole, Hole):
         raise HoleError(f"[[{name}]] is described by a hole, as in {name}=gen(regex=...), not by {hole!r}")
-    if hole.stop or hole.check or hole.monitor or hole.max_tokens or hole.settings != Settings():
+    more = hole.stop or hole.check or hole.monitor or hole.max_tokens or hole.words
+    if more or hole.settings != Settings():
         raise HoleError(
             f"[[{name}]]: a hole of p.infill is a language alone, without stop, max_tokens, monitor, a function as "
-            "where, or a decoder; max_tokens and decoder are arguments of p.infill"
+            "where, classes of words, or a decoder; max_tokens and decoder are arguments of p.infill"
         )
     return hole
 

@@ -264,6 +264,45 @@ class Run(Generic[T]):
         return fragment(self)
 
 
+@dataclass(frozen=True)
+class Tried:
+    """What became of one step: its value, or its error in words.
+
+    confidence   what the test gave, True as 1.0; None for the last step, which is not tested, and after an error
+    cost         of `usage`, at the step's price. What a step had used when it failed is not known, and counts for 0
+    """
+
+    name: str
+    value: Any = None
+    confidence: float | None = None
+    accepted: bool = False
+    error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost: float = 0.0
+    run: Run[Any] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, repr=False)
+class CascadeRun(Run[T]):
+    """The run of the step that answered, by number in `step`; `tried` are all up to it. `usage` is that of all."""
+
+    step: int = 0
+    tried: tuple[Tried, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """Of all steps that were tried."""
+        return math.fsum([tried.cost for tried in self.tried])
+
+    def __repr__(self) -> str:
+        return f"CascadeRun(answered_by={self.answered_by!r}, cost={self.cost:.6g}, {super().__repr__()[4:]}"
+
+    @property
+    def answered_by(self) -> str:
+        """The name of the step."""
+        return self.tried[self.step].name
+
+
 def _sum(values: list[float]) -> float | None:
     return sum(values) if values else None
 

@@ -60,6 +60,8 @@ class Verbalizer:
             raise HoleError("a verbalizer is a dict of classes and their words: {'positive': ['good', 'great'], ...}")
         if self.combine not in get_args(Combine):
             raise HoleError(f"combine is one of {', '.join(get_args(Combine))}, not {self.combine!r}")
+        if not (isinstance(self.weights, Mapping) and isinstance(self.shown, Mapping)):
+            raise HoleError("weights is a dict of numbers by word, shown one of texts by class")
         words = {c: _listed(c, some) for c, some in self.words.items()}
         _check_classes(words)
         for name, value in (("words", words), ("weights", dict(self.weights)), ("shown", dict(self.shown))):

@@ -321,12 +321,13 @@ def test_what_it_shows(small: RandomModel, big: RandomModel) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"accept": 0.5, "steps": 1}, "two steps or more, not 1"),
+        ({"accept": 0.5, "steps": 1}, "a list of two steps or more, not 1"),
         ({"accept": 1.5}, "a threshold is a number from 0 to 1, not 1.5"),
         ({"accept": "kind"}, "accept is a threshold, a function of the run"),
         ({"accept": [0.5, 0.6]}, "2 steps have 1 tests"),
         ({"accept": 0.5, "prices": [1]}, "2 steps have 2 prices, not 1"),
         ({"accept": 0.5, "prices": [1, -2]}, "a price is a number of 0 or more"),
+        ({"accept": 0.5, "retry_on": ("x",)}, "retry_on takes kinds of exceptions, not 'x'"),
         ({"accept": 0.5, "program": None}, "steps are either models, with program=, or programs"),
     ],
 )
@@ -347,6 +348,7 @@ def test_wrong_cascades(small: RandomModel, options: dict[str, Any], why: str) -
             lambda cascade: lp.cascade([kind, kind], accept=lambda run: 7)("a", model=Scripted(["odd"])),
             "from 0 to 1: not 7",
         ),
+        (lambda cascade: lp.fit_cascade(cascade.at(0), [{"text": "a"}] * 2, "exact", cost=1), "on row 0, .*: KeyError"),
         (lambda cascade: lp.fit_cascade(cascade, [{"text": "a"}], "exact"), "either accuracy= or cost="),
         (
             lambda cascade: lp.fit_cascade(cascade, [{"text": "a"}], "exact", cost=1),

@@ -306,6 +306,8 @@ def test_calibration() -> None:
             "shown says a text for each class: 'b' is missing",
         ),
         (lambda: Verbalizer({"a": "x", "b": "y"}, shown={"a": "A", "b": "A"}), "shown by the same text"),
+        (lambda: Verbalizer({"a": "x"}, weights=[2]), "weights is a dict of numbers by word"),  # type: ignore[arg-type]
+        (lambda: Verbalizer({"a": "x"}, shown=["A"]), "shown one of texts by class"),  # type: ignore[arg-type]
         (lambda: gen(choices={"a": ["x"]}, stop="."), "it takes no stop and no monitor"),
         (lambda: select({"a": [f"w{i}" for i in range(2001)]}), "at most 2000 words, not 2001"),
     ],
@@ -326,6 +328,11 @@ def test_wrong_descriptions(make: Callable[[], object], why: str) -> None:
 def test_decoders_that_decide_by_tokens(decoder: lp.Decoder, why: str) -> None:
     with pytest.raises(lp.HoleError, match=why), RandomModel(0) as model:
         program(lambda p: p("It is ", select(MOODS)))(model=model, decoder=decoder)
+
+
+def test_infilling_decides_by_tokens() -> None:
+    with pytest.raises(lp.HoleError, match="classes of words"), RandomModel(0) as model:
+        program(lambda p: p.infill("It is [[mood]].", mood=select(MOODS)))(model=model)
 
 
 def test_a_class_whose_words_cannot_come() -> None:

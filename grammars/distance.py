@@ -20,6 +20,7 @@ from .vocabulary import Vocabulary
 EXPLORED = 2000  # states explored for a constraint whose vocabulary spells everything; once, then
 AGAIN = 100  # so many for each further state that the bounds do not decide
 LIMIT = 20_000  # and when the exact distance is asked for
+SPELT = 100_000  # bytes of the longest text that is spelt: it takes a state for each
 
 
 class Distances:
@@ -72,7 +73,7 @@ class Distances:
         if not self._vocab.complete:
             return INF
         length = self._automaton.minlen(s)
-        if length <= enough:
+        if length <= enough or length > SPELT:
             return length
         if s not in self._spelt:
             self._spell(s)

@@ -168,7 +168,7 @@ def noting(variable: ContextVar[list[T] | None], notes: list[T]) -> Iterator[Non
 def light(run: Run[Any]) -> Run[Any]:
     """Without what would keep a model, or the records of every token."""
     captures = [Capture(c.name, c.value, c.text, c.span, c.tokens, c.finish, c.logprob) for c in run.captures.all()]
-    return Run(run.value, run.text, Captures(captures), run.usage, messages=run.messages, slots=run.slots)
+    return replace(run, captures=Captures(captures), trace=(), tokens=(), requests=(), causes={}, model=None)
 
 
 def _scored(done: Outcome, row: dict[str, Any], functions: Mapping[str, Function]) -> Scored:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 import lmprog as lp
-from lmprog import gen, select
+from lmprog import gen, program, select
+from lmprog.testing import RandomModel
 
 ACCEPT = [
     (gen(), ["", "anything\nat all ☕"], []),
@@ -122,3 +123,9 @@ def test_where_narrows_a_language_and_keeps_its_type() -> None:
     assert hole.matches("42")
     assert not hole.matches("47")
     assert hole.parse("42") == 42
+
+
+@pytest.mark.parametrize("pattern", ["a{10000000,}", "(ab|cd){3000000}"])
+def test_values_that_are_far_too_long_are_refused(pattern: str) -> None:
+    with pytest.raises(lp.BudgetError, match="the shortest complete value takes"), RandomModel(0) as model:
+        program(lambda p: p(gen(regex=pattern, max_tokens=20)))(model=model)

@@ -145,12 +145,14 @@ def reason(token: TokenRecord) -> str:
 def _wanted(token: TokenRecord) -> str:
     if not token.top:
         return ""
-    first = token.top[0]
+    first, allowed = token.top[0], {other.id for other in token.top_masked}
+    among = (
+        " of what was allowed" if all(other.id in allowed for other in token.top) else ""
+    )  # of a choice, all there is
     if first.id == token.id:
-        return f"It is what the model wanted most by itself ({percent(token.logprob)})."
-    ruled_out = all(first.id != other.id for other in token.top_masked)
-    why = ", which was not allowed" if ruled_out else ""
-    most = f"By itself the model wanted {token_text(first.data)} most ({percent(first.logprob)}){why}"
+        return f"It is what the model by itself wanted most{among} ({percent(token.logprob)})."
+    why = "" if first.id in allowed else ", which was not allowed"
+    most = f"By itself the model wanted {token_text(first.data)} most{among} ({percent(first.logprob)}){why}"
     return f"{most}; this one got {percent(token.logprob)}."
 
 

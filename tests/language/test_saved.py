@@ -164,6 +164,7 @@ def test_explanations(run: Run[Any], saved: Path) -> None:
     assert whole == lmprog("explain", saved, "--at", "kind[0]")
     assert one == lmprog("explain", saved, "--at", "token:0")
     assert f"{first.allowed} tokens were allowed" in one
+    assert "of what was allowed" in " ".join(one.split())  # of a choice nothing else was asked
     assert "model alone" in one
     assert "Forced" in lmprog("explain", saved, "--at", f"token:{forced}")
     assert "program's own text" in lmprog("explain", saved, "--at", 2)

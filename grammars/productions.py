@@ -28,19 +28,20 @@ OWN_WORDS = {
 NOTHING = Seq(())
 
 
-def productions(e: Expr, start: str = "root") -> dict[str, Node]:
-    """The rules of a language's grammar, `start` first.
+def productions(e: Expr, start: str = "root", most: int = MOST_RULES) -> dict[str, Node]:
+    """The rules of a language's grammar, `start` first; at most so many others.
 
     Raises EmptyLanguage, UnsupportedConstraint for what has no notation and too large an automaton.
     """
-    made = Productions()
+    made = Productions(most)
     return {start: made.whole(e), **made.rules}
 
 
 class Productions:
     """Rules made so far, `names` of those that expressions and automaton states have."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_RULES) -> None:
+        self.most = most
         self.rules: dict[str, Node] = {}
         self._names: dict[int, str] = {}
         self._dags: dict[int, Node] = {}
@@ -96,8 +97,8 @@ class Productions:
     def new_name(self) -> str:
         """A name that all dialects take: letters and digits. The rule is reserved, so that their number is known."""
         name = f"r{len(self.rules) + 1}"
-        if len(self.rules) == MOST_RULES:
-            raise UnsupportedConstraint(f"the grammar takes more than {MOST_RULES} rules to write down")
+        if len(self.rules) == self.most:
+            raise UnsupportedConstraint(f"the grammar takes more than {self.most} rules to write down")
         self.rules[name] = NOTHING
         return name
 
@@ -118,7 +119,7 @@ class Productions:
 
     def automaton(self, e: Expr) -> Node:
         """The states of its automaton as rules."""
-        states = CharsAutomaton(e, MOST_RULES - len(self.rules), OWN_WORDS.get(e.kind, "this"))
+        states = CharsAutomaton(e, self.most - len(self.rules), OWN_WORDS.get(e.kind, "this"))
         names = [self.new_name() for _ in states.moves]
         for at, name in enumerate(names):
             self.rules[name] = self._state(states, at, names)

@@ -7,26 +7,27 @@ from collections.abc import Callable
 from .ebnf_parse import Alt, Chars, Name, Node, Repeat, Seq, Text
 from .errors import UnsupportedConstraint
 from .grammar import Grammar
-from .productions import productions
+from .productions import MOST_RULES, productions
 from .unicode_sets import Ranges
 
 PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !#$%&'()*+,./:;<=>?@_`{|}~")
 LOOPS = {(0, None): "*", (1, None): "+", (0, 1): "?"}
 
 
-def to_gbnf(grammar: Grammar, *, most_repeats: int | None = None) -> str:
+def to_gbnf(grammar: Grammar, *, most_repeats: int | None = None, most_rules: int = MOST_RULES) -> str:
     """The same language in GBNF, with the start rule `root`.
 
     most_repeats: the largest bound of a repeat that the reader takes
+    most_rules: beside the start
 
-    Raises UnsupportedConstraint for what has no notation (an intersection, say, whose automaton is large) and for a
-    larger bound; EmptyLanguage.
+    Raises UnsupportedConstraint for what has no notation (an intersection, say, whose automaton is large), for a
+    larger bound and for more rules; EmptyLanguage.
 
     >>> from lmprog.grammars import regex
     >>> print(to_gbnf(regex("[0-9]{1,3}(,[0-9]+)?")), end="")
     root ::= [0-9]{1,3} ("," [0-9]+)?
     """
-    rules = productions(grammar.expr)
+    rules = productions(grammar.expr, most=most_rules)
     for node in rules.values():
         _check_repeats(node, most_repeats)
     return "".join([f"{name} ::= {_written(node)}\n" for name, node in rules.items()])

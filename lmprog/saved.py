@@ -34,7 +34,7 @@ from .run import Capture, Captures, Run, Usage
 from .trace import Candidate, RequestRecord, TokenRecord
 from .why.result import Part, Why
 
-LANGUAGES, LONGEST = 256, 20_000  # that are kept as text; characters of one
+LANGUAGES, RULES, LONGEST = 256, 500, 20_000  # languages that are remembered as text; rules and characters of one
 FORMAT, VERSION = "lmprog run", 1
 EVENTS = {kind.__name__: kind for kind in events.Event.__subclasses__() if kind is not events.Done}
 LISTS: dict[str, Any] = {
@@ -126,7 +126,7 @@ def _with_language(capture: Capture) -> Capture:
 def _gbnf(language: Expr) -> str:
     """A language as text; nothing where it cannot be written, or not in a page or so."""
     try:
-        text = to_gbnf(Grammar(language))
+        text = to_gbnf(Grammar(language), most_rules=RULES)
     except UnsupportedConstraint:
         return ""
     return text if len(text) <= LONGEST else ""

@@ -56,6 +56,7 @@ FAILURES: tuple[type[Exception], ...] = (
     AttemptsExhausted, BackendError, BudgetError, CascadeError, ContextOverflow, DeadlineExceeded, EngineClosed,
     EngineFault, NoSample, OutOfSlots, QueueFull,
 )  # fmt: skip
+ROUNDING = 1e-9  # of shares that are sums
 NO_THRESHOLD = "accept gave {found!r}: say from which number on an answer is taken, accept=({name}, 0.8)"
 
 
@@ -75,8 +76,9 @@ class Gate:
             sure = float(found)
         except (TypeError, ValueError):
             sure = math.nan
-        if not 0 <= sure <= 1:
+        if not -ROUNDING <= sure <= 1 + ROUNDING:
             raise ProgramError(f"accept gives True or False, or a number from 0 to 1: not {found!r}")
+        sure = min(max(sure, 0.0), 1.0)
         if self.threshold is None:
             raise ProgramError(NO_THRESHOLD.format(found=found, name=getattr(self.test, "__name__", repr(self.test))))
         return sure, self.takes(sure)

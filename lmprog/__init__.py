@@ -178,6 +178,7 @@ if TYPE_CHECKING:
     from .run import Run as Run
     from .run import Tried as Tried
     from .run import Usage as Usage
+    from .run import Verdict as Verdict
     from .runtime.load import load as load
     from .runtime.remote.connect import connect as connect
     from .runtime.remote.model import RemoteModel as RemoteModel
@@ -258,7 +259,7 @@ _HOMES = {
     ".preview": "previewing",
     ".programs": "Program program",
     ".prompt": "Prompt",
-    ".run": "Capture Captures CascadeRun Run Tried Usage",
+    ".run": "Capture Captures CascadeRun Run Tried Usage Verdict",
     ".runtime.load": "load",
     ".runtime.remote.connect": "connect",
     ".runtime.remote.model": "RemoteModel",

@@ -24,7 +24,7 @@ from .checkpoints import Step, go_back, mark
 from .errors import AttemptsExhausted, ProgramError, RunCancelled
 from .feedback import Feedback, Mode, Shown
 from .preview import refuse
-from .run import Capture, Usage
+from .run import Capture, Usage, Verdict
 
 if TYPE_CHECKING:
     from .session import Live
@@ -176,6 +176,8 @@ class Attempts:
             self._start = self._origin = mark(self.live)
             self._replay = Trial(0) if self.live.replay else None
             self._spent = _tokens(self.live.recorder.usage)
+            self._block = self.live.recorder.blocks
+            self.live.recorder.blocks += 1
         elif not self._current.over:
             raise ProgramError("an attempt is a block of its own: for a in p.attempts(...): with a: ...")
         elif self._over:
@@ -243,6 +245,7 @@ class Attempts:
         if not trial.passed:
             self._exclude(self.capture(None))
             trial.shown = self._feedback.shown(self.live, self._start)
+        self._note(trial)
         self._feedback.accept(self.live, self._start)
         self._over = trial.passed or not self.left()
         if self._over and not trial.passed and self.otherwise != "last":
@@ -263,8 +266,16 @@ class Attempts:
             self._stuck = isinstance(error, Rejected) and culprit is None
         self._exclude(culprit)
         trial.shown = self._feedback.shown(self.live, self._start)
+        self._note(trial)
         self._feedback.drop(self.live)
         go_back(self.live, self._start, trial.why)
+
+    def _note(self, trial: Trial) -> None:
+        """The verdict, for the run."""
+        recorder = self.live.recorder
+        text = "" if trial.passed else recorder.text_since(self._line)
+        why = tuple([reason for reason in trial.reasons if reason])
+        recorder.verdicts.append(Verdict(self._block, trial.number, trial.passed, why, text))
 
     def _exclude(self, culprit: Capture | None) -> None:
         if culprit is not None:

@@ -14,6 +14,7 @@ from .evaluating import app as evaluating
 from .extracting import extract
 from .jobs_commands import app as jobs_commands
 from .lint_command import lint
+from .optimising import optimise
 from .plotting import plot_bias
 from .reporting import report
 from .serve.command import serve
@@ -41,6 +42,7 @@ app.command()(calibrate)
 app.command(name="plot-bias")(plot_bias)
 app.add_typer(jobs_commands, name="jobs")
 app.command()(lint)
+app.command()(optimise)
 app.command()(serve)
 
 

@@ -18,6 +18,7 @@ class Options:
     logprobs: bool = False
     trace: bool = False
     preview: bool = True
+    backtracking: bool = True  # False: the first attempt is accepted, whatever its checks say
     arithmetic: tuple[int, int] | None = None
 
     def base_seed(self) -> int | None:

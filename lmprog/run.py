@@ -116,6 +116,24 @@ class Usage:
         return 1 - self.prompt_tokens_computed / self.prompt_tokens if self.prompt_tokens else 0.0
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What became of an attempt of `p.attempts`.
+
+    block    which loop of attempts it is of, in the order in which they began
+    number   counts from 0 in its loop
+    passed   no check or suggestion failed, and it ended without an exception
+    why      the reasons given for what failed
+    text     what it had written, "" where it passed
+    """
+
+    block: int
+    number: int
+    passed: bool
+    why: tuple[str, ...] = ()
+    text: str = ""
+
+
 @dataclass(frozen=True, repr=False)
 class Run(Generic[T]):
     """A finished run of a program.
@@ -127,7 +145,7 @@ class Run(Generic[T]):
     come, and where each request began and ended. `causes` are what `why` was asked, by field. `model` is what it ran
     on; a run that was loaded has none. `slots`: where the texts of slots (`lp.slot`) stand in the text, by their names;
     `shortened`: of those that gave way to the model's context, how many characters or examples are left, and of how
-    many.
+    many. `verdicts`: the attempts of `p.attempts`, in order, those of branches too.
     """
 
     value: T
@@ -142,6 +160,7 @@ class Run(Generic[T]):
     model: LanguageModel | None = field(default=None, compare=False)
     slots: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     shortened: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy of a run is like one that was loaded: it has no model."""
@@ -323,6 +342,8 @@ class Recorder:
         self.line: list[Event] = []
         self.events: list[Event] = []
         self.captures: list[Capture] = []
+        self.verdicts: list[Verdict] = []
+        self.blocks = 0  # of attempts that were begun
         self.usage = Usage()
         self.listen = listen
 

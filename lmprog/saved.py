@@ -30,7 +30,7 @@ from .fill import language_of
 from .grammars import Grammar
 from .grammars.expr import Expr
 from .grammars.to_gbnf import to_gbnf
-from .run import Capture, Captures, Run, Usage
+from .run import Capture, Captures, Run, Usage, Verdict
 from .trace import Candidate, RequestRecord, TokenRecord
 from .why.result import Part, Why
 
@@ -41,6 +41,7 @@ LISTS: dict[str, Any] = {
     "captures": Capture,
     "trace": EVENTS,
     "requests": RequestRecord,
+    "verdicts": Verdict,
     "tokens": TokenRecord,
     "causes": Why,
 }
@@ -112,7 +113,7 @@ def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> N
 def _lists(run: Run[Any]) -> dict[str, tuple[Any, ...]]:
     captures, causes = tuple(map(_with_language, run.captures.all())), tuple(run.causes.values())
     lists = {"captures": captures, "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
-    return lists | {"causes": causes}
+    return lists | {"causes": causes, "verdicts": run.verdicts}
 
 
 def _with_language(capture: Capture) -> Capture:

@@ -273,6 +273,8 @@ class Live:
         self.page.resets += 1
 
     def attempts(self, times: int, **options: Any) -> Attempts:
+        if not self.options.backtracking:
+            times, options = 1, {**options, "otherwise": "last"}
         return Attempts(self, times, **options)
 
     def fork(self, function: Callable[..., T], args: Iterable[Any], **options: Any) -> list[Branch[T]]:
@@ -304,6 +306,8 @@ class Live:
         branch.settle_branches()
         self.recorder.usage += branch.recorder.usage
         self.recorder.events += branch.recorder.events
+        self.recorder.verdicts += [replace(v, block=v.block + self.recorder.blocks) for v in branch.recorder.verdicts]
+        self.recorder.blocks += branch.recorder.blocks
         self.loose.append(branch)
 
     def settle_branches(self) -> None:
@@ -360,4 +364,5 @@ class Live:
             model=self.model,
             causes={field: why for field, why in self.causes.items() if recorder.text.startswith(why.text)},
             slots=recorder.slots(),
+            verdicts=tuple(recorder.verdicts),
         )

@@ -78,7 +78,9 @@ class Fingerprint:
 
     def program(self, program: Program[..., Any], options: Options) -> Digest:
         """Of a program as it runs with these options, apart from model, seed and arguments."""
-        return self.of(self._content(program), options.decoder, options.boundary, options.logprobs)
+        return self.of(
+            self._content(program), options.decoder, options.boundary, options.logprobs, options.backtracking
+        )
 
     # -- values ------------------------------------------------------------------------------------------------------
 

@@ -79,8 +79,8 @@ def evaluate(
     progress, concurrency   as in `map`
     rows    only these rows of `data`, by number; each gives what it gives among all
 
-    What a metric gets of a run is value, text, captures (without `dist` and `certificate`), usage and messages. A row
-    whose run or metric fails scores 0, and is in `Evaluation.errors`.
+    What a metric gets of a run is value, text, captures (without `dist` and `certificate`), usage, messages, slots and
+    verdicts. A row whose run or metric fails scores 0, and is in `Evaluation.errors`.
 
     Raises EvaluationError for data, rows, metrics and caches that cannot be, or when the metric fails on every row.
     Warns with CacheWarning when a cache is damaged or cannot be written.

@@ -13,6 +13,7 @@ from ..models import LanguageModel
 from ..programs import Program
 from ..slots import Slot
 from . import bootstrap
+from .assertions import counterexamples
 from .objective import Measure, outcome
 from .proposing import Brief, instructions
 from .space import Space
@@ -50,6 +51,7 @@ class Proposer:
     program, pool   whose runs on these rows become demonstrations; `measure` has the same metric on other rows
     model           writes instructions
     count           candidates of a slot; `size`: demonstrations in a set; `threshold`: the least score of one
+    assertions      what checks refused is told, and what they mended is preferred
     """
 
     measure: Measure
@@ -62,6 +64,7 @@ class Proposer:
     count: int
     size: int
     threshold: float
+    assertions: bool = False
     tokens: int = 0
 
     def take(self) -> int:
@@ -71,7 +74,8 @@ class Proposer:
 
     def examples(self, name: str) -> list[Any]:
         """Sets of demonstrations for a slot, the program's own first."""
-        return [self.slots[name].value, *bootstrap.sets(self._demos, self.count, self.size, self.seed)]
+        made = bootstrap.sets(self._demos, self.count, self.size, self.seed, mended=self.assertions)
+        return [self.slots[name].value, *made]
 
     @cached_property
     def _demos(self) -> list[Any]:
@@ -88,14 +92,15 @@ class Proposer:
         demos = bootstrap.demos(self.measure.program, found, self.threshold)
         return {"demos": demos, "tokens": sum([outcome(row).tokens for row in found.rows])}
 
-    def instructions(self, name: str, trials: Sequence[Trial], failed: Sequence[str]) -> list[Any]:
+    def instructions(self, name: str, trials: Sequence[Trial]) -> list[Any]:
         """New instructions for a slot, told of those tried so far and their scores."""
         place = f"instructions {name} {len(trials)}"
-        kept = self.store.kept(place) or self.store.keep(place, self._written(name, trials, failed))
+        kept = self.store.kept(place) or self.store.keep(place, self._written(name, trials))
         self.tokens += kept["tokens"]
         return list(kept["texts"])
 
-    def _written(self, name: str, trials: Sequence[Trial], failed: Sequence[str]) -> dict[str, Any]:
+    def _written(self, name: str, trials: Sequence[Trial]) -> dict[str, Any]:
+        failed = counterexamples(trials, self.measure.data) if self.assertions else ()
         brief = self._brief(name, trials, failed)
         texts, tokens = instructions(self.model, brief, self.count, self.seed + len(trials))
         return {"texts": texts, "tokens": tokens}

@@ -11,6 +11,7 @@ from ..evaluation import Evaluation, evaluate
 from ..evaluation.result import Scored
 from ..programs import Program
 from ..run import Usage
+from .assertions import refused
 from .store import Outcome
 
 
@@ -44,8 +45,9 @@ FATAL = ("SlotError", "NoModel", "EngineClosed", "BackendUnreachable")  # would 
 
 
 def outcome(row: Scored) -> Outcome:
+    """`detail` is what its checks refused."""
     error = "" if row.error is None else f"{row.error.type}: {row.error.message}"
-    return Outcome(row.index, row.scores[0], tokens(row.usage), error)
+    return Outcome(row.index, row.scores[0], tokens(row.usage), error, refused(row))
 
 
 def tokens(usage: Usage) -> int:

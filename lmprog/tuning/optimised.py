@@ -8,6 +8,7 @@ from typing import Any
 
 from ..evaluation import Comparison, Evaluation, evaluate
 from ..programs import Program
+from .assertions import Assertions, line, without
 from .budget import Spent
 from .trials import Trial, pareto
 
@@ -55,6 +56,21 @@ class Optimised:
         """Of the best program and of the one as it was, on other rows."""
         measured = [evaluate(p, data, metric or self.metric, **self.how) for p in (self.program, self.original)]
         return measured[0], measured[1]
+
+    def save(self, path: str | Path) -> None:
+        """Write the values of the slots as TOML or JSON, for `program.load`. Raises OSError."""
+        self.program.save(path)
+
+    def assertions(self, data: Any, metric: Any = None) -> list[Assertions]:
+        """What the checks of `p.attempts` do, and what backtracking does for the score, on rows of your choice: the
+        program as it was and the best one, each with backtracking and without."""
+        table = []
+        for name, program in (("start", self.original), ("best", self.program)):
+            for backtracking in (True, False):
+                chosen = program if backtracking else without(program)
+                found = evaluate(chosen, data, metric or self.metric, **self.how)
+                table.append(line(name, backtracking, found))
+        return table
 
     def html(self, path: str | Path | None = None) -> str:
         """The trials as a page that needs nothing else: score against cost, the Pareto front, and every configuration;

@@ -54,6 +54,7 @@ def optimise(
     candidates: int = 6,
     demos: int = 4,
     threshold: float = 1.0,
+    assertions: bool = False,
     seed: int = 0,
     state: str | Path | None = None,
     progress: bool = False,
@@ -65,6 +66,7 @@ def optimise(
         found = lp.optimise(card, "train.jsonl", "exact", model=model, budget=lp.Budget(evaluations=40))
         found.best.score, found.start.score
         found.compare("test.jsonl")          # on rows that the search did not see, paired
+        found.save("card.slots.toml")        # and later: card.load("card.slots.toml")
 
     data       rows as for `evaluate`. Where demonstrations are made of them, a third (64 rows at most) is set aside for
                that and not scored, unless there is a `valset`
@@ -86,6 +88,8 @@ def optimise(
     valset     rows to score on; `data` then is for demonstrations and for the proposer
     candidates, demos, threshold   candidates that are made for a slot, demonstrations in a set, the least score of a
                run that becomes one
+    assertions what `a.check` and `a.suggest` refused is told to the proposer, with input, value and reason; half of the
+               sets of demonstrations begin with rows on which a later attempt was right
     seed       the same seed, program, data and budget give the same search
     state      an SQLite file: a search that was stopped or killed goes on from there, and pays for nothing again but
                what was under way. Runs are kept in a second file, `state` + ".runs", unless `cache` says where
@@ -121,7 +125,8 @@ def optimise(
             default={name: slot.value for name, slot in slots.items()},
             total=total,
         )
-        proposing = Proposer(measure, pool, proposer or own, teacher, store, slots, seed, candidates, demos, threshold)
+        numbers = seed, candidates, demos, threshold, assertions
+        proposing = Proposer(measure, pool, proposer or own, teacher, store, slots, *numbers)
         with Bar(program.__name__, search.budget) if progress else nullcontext() as bar:
             search.watch = bar or search.watch
             _Plan(given, missing, slots, proposing, SEARCHES.get(method, method)).follow(search)
@@ -186,7 +191,7 @@ class _Plan:
             self._search(search, space)
 
     def _proposed(self, search: Search, space: Space, texts: Sequence[str]) -> Space:
-        return space.more({name: self.proposing.instructions(name, search.trials, ()) for name in texts})
+        return space.more({name: self.proposing.instructions(name, search.trials) for name in texts})
 
     def _search(self, search: Search, space: Space) -> None:
         search.pay(self.proposing.take())

@@ -58,8 +58,8 @@ def test_it_is_read_by_people_and_by_other_programs(run: Run[Any], saved: Path) 
 
     assert '{"format": "lmprog run",' == lines[0]
     assert len(run.tokens) == len(data["tokens"])
-    assert len(lines) == 8 + 5 * 2 + sum(
-        len(data[key]) for key in ("captures", "trace", "requests", "tokens", "causes")
+    assert len(lines) == 8 + 6 * 2 + sum(
+        len(data[key]) for key in ("captures", "trace", "requests", "tokens", "causes", "verdicts")
     )
     assert run.tokens[0].data.decode() == data["tokens"][0]["data"]
 

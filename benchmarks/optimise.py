@@ -38,9 +38,9 @@ def entry(p: lp.Prompt, text: str) -> Entry:
 
 
 def snippets() -> tuple[Rows, Rows]:
-    """160 rows to search on, 400 to compare on."""
+    """120 rows to search on, 240 to compare on."""
     rows = [json.loads(line) for line in (EXAMPLES / "snippets.jsonl").read_text(encoding="utf-8").splitlines()]
-    return rows[:160], rows[160:]
+    return rows[:120], rows[120:360]
 
 
 def changelogs() -> tuple[Rows, Rows]:
@@ -69,11 +69,11 @@ def main() -> None:
     parser.add_argument("--state", type=Path)
     given = parser.parse_args()
     if "classify" in given.tasks:
-        budget = lp.Budget(evaluations=24)
-        report("classify", given.state, sentiment, snippets(), "exact", budget=budget, minibatch=32, demos=8)
+        budget = lp.Budget(evaluations=16)
+        report("classify", given.state, sentiment, snippets(), "exact", budget=budget, minibatch=24, demos=8)
     if "extract" in given.tasks:
-        budget = lp.Budget(evaluations=8)
-        report("extract", given.state, entry, changelogs(), "fields", budget=budget, candidates=4, demos=2)
+        budget = lp.Budget(evaluations=6)
+        report("extract", given.state, entry, changelogs(), "fields", budget=budget, candidates=3, demos=2)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,8 @@ def optimise(
     No configuration is tried twice. Raises TuningError when there is nothing to search, for candidates that do not fit
     their slots, or when `state` is of another search; EvaluationError for data and metrics, as `evaluate` does.
     """
+    if not isinstance(program, Program):
+        raise TuningError(f"optimise takes a program, not {program!r:.60}")
     _check(method, minibatch=minibatch, candidates=candidates, demos=demos, concurrency=concurrency)
     rows, own = read(data), choose(model, program.model, program.__name__)
     slots = slots_of(program, rows)

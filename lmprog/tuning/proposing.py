@@ -5,6 +5,7 @@ worst first, and what checks refused. It writes one paragraph, under a constrain
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..holes import gen
 from ..models import LanguageModel
 from ..programs import program
 from ..prompt import Prompt
+from ..run import Run
+from .objective import tokens
 
 TIPS = (
     "Be short and clear.",
@@ -63,19 +66,23 @@ def propose(p: Prompt, brief: Brief, tip: str) -> str:
 
 def instructions(model: LanguageModel, brief: Brief, count: int, seed: int) -> tuple[list[str], int]:
     """Up to `count` new ones, none twice, and the tokens that they took."""
-    known = {_plain(text) for text, _ in brief.scored}
-    found: list[str] = []
-    tokens = 0
-    for n in range(2 * count):
+
+    def one(n: int) -> Run[str]:
         decoder = Sample(temperature=TEMPERATURE, seed=seed * 1000 + n)
-        run = propose.run(brief, TIPS[n % len(TIPS)], model=model, decoder=decoder)
-        tokens += run.usage.prompt_tokens + run.usage.sampled_tokens + run.usage.forced_tokens
-        if _plain(run.value) not in known:
-            known.add(_plain(run.value))
-            found.append(run.value.strip())
-        if len(found) == count:
-            break
-    return found, tokens
+        return propose.run(brief, TIPS[n % len(TIPS)], model=model, decoder=decoder)
+
+    known = {_plain(text) for text, _ in brief.scored}
+    found: dict[str, str] = {}
+    spent = 0
+    with ThreadPoolExecutor(count) as threads:
+        for first in (0, count):
+            runs = list(threads.map(one, range(first, first + count)))
+            spent += sum([tokens(run.usage) for run in runs])
+            texts = [run.value.strip() for run in runs if _plain(run.value) not in known | found.keys()]
+            found |= {_plain(text): text for text in texts}
+            if len(found) >= count:
+                break
+    return list(found.values())[:count], spent
 
 
 def _plain(text: str) -> str:

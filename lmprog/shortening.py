@@ -163,9 +163,10 @@ def _told(asks: Sequence[tuple[Ask, int]], cuts: Cuts) -> str:
 
 def shortened(asks: Sequence[Ask]) -> Mapping[str, tuple[int, int]]:
     """Of each slot that gave way: how many characters or examples are left, and how many there were."""
-    names = {ask.name for ask in asks if ask.kept < ask.size}
-    return {
-        name: (sum([a.kept for a in asks if a.name == name]), sum([a.size for a in asks if a.name == name]))
-        for name in dict.fromkeys([ask.name for ask in asks])
-        if name in names
-    }
+    names = dict.fromkeys([ask.name for ask in asks if ask.kept < ask.size])
+    return {name: _left([ask for ask in asks if ask.name == name]) for name in names}
+
+
+def _left(asks: Sequence[Ask]) -> tuple[int, int]:
+    left = [len(ask.text) if ask.kind == "text" else ask.kept for ask in asks]
+    return sum(left), sum([ask.size for ask in asks])

@@ -42,8 +42,7 @@ def test_the_end_of_a_slot_gives_way_and_fixed_text_does_not() -> None:
     assert run.text.startswith(f"Document: {kept(run)}\n\nFixed text that stays.\nA: ")
     prompt = size(run.text[: run.captures["b"].span[0]])
     assert CONTEXT - 8 - 8 <= prompt <= CONTEXT - 8  # as much as there is room for, but for a word
-    left, of = run.shortened["document"]
-    assert (len(WORDS), 0) == (of, max(0, len(kept(run)) - left))
+    assert {"document": (len(kept(run)), len(WORDS))} == run.shortened
 
 
 def test_it_is_as_if_the_text_had_been_short() -> None:
@@ -176,7 +175,7 @@ def test_text_that_is_not_given_to_p_as_it_is() -> None:
 
     run = formatted.run()
     assert run.text.startswith(f"<{run.value}>")
-    assert {"document": (run.shortened["document"][0], len(WORDS))} == run.shortened
+    assert {"document": (len(run.value), len(WORDS))} == run.shortened
 
 
 def test_programs_inside_and_slots_that_are_asked_for_again() -> None:

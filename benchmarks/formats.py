@@ -48,13 +48,9 @@ def planted(
 
 def found(scores: NDArray[np.float64], seed: int) -> tuple[int, int]:
     bandit = Bandit(len(scores), scores.shape[1], seed)
-    budget = scores.size // 5
-    looks = list(bandit.first(budget // 20))
-    while looks:
+    for looks in bandit.search(scores.size // 5):
         for arm, row in looks:
             bandit.tell(arm, row, float(scores[arm, row]))
-        budget -= len(looks)
-        looks = bandit.ask(min(16, budget))
     return bandit.ends()
 
 

@@ -19,6 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Look = tuple[int, int]  # an arm and a row
+BATCH = 16  # looks that are decided on together
+REFERENCE = 20  # that part of the budget is for arm 0,
+SETTLE = 5  # and that part, at the end, for what seems best and worst by then
 FIRST = 2  # looks at each arm to begin with
 PRIOR = 3.0  # looks that the prior, the mean of all arms, is worth
 ROW_PRIOR = 4.0
@@ -26,7 +30,7 @@ MOST = 50.0  # looks at scores of 0 and 1 that one look may be worth
 
 
 class Bandit:
-    """`arms` by `rows`; `ask` gives what to look at, `tell` takes the scores."""
+    """`arms` by `rows`; `search` gives what to look at, `tell` takes the scores."""
 
     def __init__(self, arms: int, rows: int, seed: int) -> None:
         self.arms, self.rows = arms, rows
@@ -35,7 +39,15 @@ class Bandit:
         self._seen: list[tuple[int, int, float]] = []
         self.counts = np.zeros(arms, np.int64)
 
-    def first(self, reference: int) -> Iterator[tuple[int, int]]:
+    def search(self, budget: int) -> Iterator[list[Look]]:
+        """All that is to be looked at, in batches; the scores of one are told before the next is asked for."""
+        looks = list(self._first(budget // REFERENCE))
+        while looks:
+            yield looks
+            budget -= len(looks)
+            looks = self._ask(min(BATCH, budget), settle=budget <= min(2 * self.rows, self.counts.sum() // SETTLE))
+
+    def _first(self, reference: int) -> Iterator[Look]:
         """Two looks at each arm, and more at arm 0, with which others are compared."""
         for _ in range(min(FIRST, self.rows)):
             for arm in self._rng.permutation(self.arms).tolist():
@@ -43,12 +55,13 @@ class Bandit:
         while self.counts[0] < min(reference, self.rows):
             yield self._next(0)
 
-    def ask(self, size: int) -> list[tuple[int, int]]:
-        """Up to `size` looks, (arm, row); none when everything has been looked at."""
+    def _ask(self, size: int, *, settle: bool) -> list[Look]:
+        """Up to `size` looks, (arm, row); none when everything has been looked at. `settle`: at what seems best and
+        worst now, so that it is known better, or given up."""
         means, weights = self.means(), self._weights()
-        found: list[tuple[int, int]] = []
+        found: list[Look] = []
         while len(found) < size and (left := self.counts < self.rows).any():
-            drawn = self._rng.beta(means * weights, (1 - means) * weights)
+            drawn = means if settle else self._rng.beta(means * weights, (1 - means) * weights)
             sign = 1 if len(found) % 2 else -1
             found.append(self._next(int(np.argmax(np.where(left, sign * drawn, -np.inf)))))
         return found
@@ -56,7 +69,7 @@ class Bandit:
     def tell(self, arm: int, row: int, score: float) -> None:
         self._seen.append((arm, row, score))
 
-    def _next(self, arm: int) -> tuple[int, int]:
+    def _next(self, arm: int) -> Look:
         row = int(self._order[self.counts[arm]])
         self.counts[arm] += 1
         return arm, row

@@ -19,12 +19,10 @@ from ..models import Canceller, LanguageModel, choose
 from ..options import Options
 from ..programs import Program
 from ..run import Run, Usage
-from .bandit import Bandit
+from .bandit import Bandit, Look
 from .formats import Format, formats, styled
 
 WIDTH = 60  # characters of the drawn interval
-BATCH = 16  # looks that are decided on together
-Look = tuple[int, int]  # a format and a row
 
 
 @dataclass(frozen=True)
@@ -207,15 +205,13 @@ class _Search:
         self.scores: list[list[float]] = [[] for _ in self.formats]
 
     def go(self, budget: int, tokens: int | None, concurrency: int, progress: bool) -> None:
-        first = list(self.bandit.first(budget // 20))
-        with bar_of(progress, f"formats of {self.program.__name__}", max(budget, len(first))) as bar:
-            self._look(first, concurrency, bar)
-            if len(self.errors) == len(first):
-                raise EvaluationError(f"every run fails, or its score; the first: {self.errors[0]!r}")
-            while self.looks < budget and (tokens is None or _computed(self.usage) < tokens):
-                if not (some := self.bandit.ask(min(BATCH, budget - self.looks))):
+        with bar_of(progress, f"formats of {self.program.__name__}", budget) as bar:
+            for looks in self.bandit.search(budget):
+                self._look(looks, concurrency, bar)
+                if len(self.errors) == self.looks:
+                    raise EvaluationError(f"every run fails, or its score; the first: {self.errors[0]!r}")
+                if tokens is not None and _computed(self.usage) >= tokens:
                     break
-                self._look(some, concurrency, bar)
 
     def _look(self, looks: Sequence[Look], concurrency: int, bar: Any) -> None:
         def begin(n: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[Any]]:

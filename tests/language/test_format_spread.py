@@ -112,13 +112,12 @@ def landscape(seed: int, arms: int, rows: int) -> tuple[NDArray[np.float64], int
 
 def search(scores: NDArray[np.float64], budget: int, seed: int) -> tuple[int, int]:
     bandit = Bandit(len(scores), scores.shape[1], seed)
-    looks = list(bandit.first(budget // 20))
-    while looks:
+    looked = 0
+    for looks in bandit.search(budget):
+        looked += len(looks)
         for arm, row in looks:
             bandit.tell(arm, row, float(scores[arm, row]))
-        budget -= len(looks)
-        looks = bandit.ask(min(16, budget))
-    assert 0 == budget
+    assert budget == looked
     return bandit.ends()
 
 
@@ -140,14 +139,13 @@ def test_scores_that_do_not_vary_by_row_need_two_looks() -> None:
 
 
 def test_nothing_is_looked_at_twice_and_all_of_it_in_the_end() -> None:
-    bandit = Bandit(5, 7, 0)
-    looks = [*bandit.first(3)]
-    for arm, row in looks:
-        bandit.tell(arm, row, 0.0)
-    while some := bandit.ask(4):
-        looks += some
+    bandit, all_looks = Bandit(5, 7, 0), []
+    for looks in bandit.search(1000):
+        for arm, row in looks:
+            bandit.tell(arm, row, 0.0)
+        all_looks += looks
 
-    assert sorted(product(range(5), range(7))) == sorted(looks)
+    assert sorted(product(range(5), range(7))) == sorted(all_looks)
 
 
 # -- a program's spread ------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class Passes:
     def __exit__(self, *_: object) -> None: ...
 
 
-class _Limb(Unknown):
+class Limb(Unknown):
     """Stands in for a branch."""
 
     __iter__ = None  # type: ignore[assignment]  # one is not a list of them
@@ -127,20 +127,20 @@ class Outline:
     def effect(self, function: Callable[[], Any]) -> Unknown:
         return Unknown("an effect")
 
-    def fork(self, function: Callable[..., Any], args: Iterable[Any], **_: Any) -> list[_Limb]:
+    def fork(self, function: Callable[..., Any], args: Iterable[Any], **_: Any) -> list[Limb]:
         limbs = []
         for i, arg in enumerate(args):
             branch = Outline()
             branch.holes, branch.roles.kind, branch.roles.open = self.holes, self.roles.kind, self.roles.open
             text, value = _write(branch, function, arg)
             self.pieces.append(f"⟨branch {i}: {text}⟩")
-            limbs.append(_Limb(i, text, value))
+            limbs.append(Limb(i, text, value))
         return limbs
 
-    def adopt(self, branch: _Limb) -> Any:
+    def adopt(self, branch: Limb) -> Any:
         return self.append([branch], "")[0]
 
-    def append(self, branches: Sequence[_Limb], separator: str) -> tuple[Any, ...]:
+    def append(self, branches: Sequence[Limb], separator: str) -> tuple[Any, ...]:
         self.pieces.append(separator.join([branch.text for branch in branches]))
         return tuple([branch.value for branch in branches])
 

@@ -14,7 +14,7 @@ from ..option_tree import check_told_apart, nested
 from ..plan import End, Fill, Role, Text
 from .findings import Finding
 from .subject import Subject, called
-from .survey import Step, Survey
+from .survey import FORK, Step, Survey
 
 
 def unclear_ends(subject: Subject) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def nested_options(subject: Subject) -> Iterator[Finding]:
                 check_told_apart(hole.options, [text.encode() + end for text in hole.options], end)
             except AmbiguousOptions as error:
                 yield subject.finding("LM02", step.site, str(error).partition(": end the")[0], _END_OPTIONS)
-        elif not _followed_by(path, at, Role):
+        elif not _ends_message(path, at):
             message = f"the option {short!r} begins the option {long!r}, and no text follows in the same p(...)"
             yield subject.finding("LM02", step.site, message, _END_OPTIONS)
 
@@ -113,7 +113,7 @@ def endless_holes(subject: Subject) -> Iterator[Finding]:
         hole = _hole(step)
         if hole.max_tokens is not None or hole.stop or hole.options is not None or hole.json or _follow(step):
             continue
-        if not isinstance(step.item, Fill) or step.item.follow or _followed_by(path, at, Role):
+        if not isinstance(step.item, Fill) or step.item.follow or _ends_message(path, at):
             continue
         if hole.grammar is not None and not (endless(hole.grammar.expr) and can_go_on(hole.grammar.expr)):
             continue
@@ -148,9 +148,10 @@ def _next(path: Survey, at: int) -> Step | None:
     return after if after is not None and not isinstance(after.item, End) else None
 
 
-def _followed_by(path: Survey, at: int, kind: type) -> bool:
+def _ends_message(path: Survey, at: int) -> bool:
+    """A message of a chat ends behind the hole, and with it the value."""
     after = _next(path, at)
-    return after is not None and isinstance(after.item, kind)
+    return after is not None and isinstance(after.item, Role) and after.item != FORK
 
 
 RULES = (unclear_ends, nested_options, adjacent_holes, without_choice, refusals, endless_holes)

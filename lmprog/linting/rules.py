@@ -10,7 +10,7 @@ from ..models import LanguageModel
 from ..programs import Program
 from . import decoding_rules, hole_rules, length_rules, name_rules
 from .findings import Finding, wanted
-from .subject import Subject
+from .subject import Subject, check
 
 STATIC = (*hole_rules.RULES, *length_rules.RULES, *name_rules.RULES, *decoding_rules.RULES)
 
@@ -42,6 +42,7 @@ def lint(
     Raises ProgramError for codes that there are not and for arguments that the program does not take, EvaluationError
     for data that do not fit it.
     """
+    check(program, args)
     rows = None if data is None else rows_of(program, data, args)
     return wanted(found(Subject(program, args, rows, model or program.model)), select, ignore)
 

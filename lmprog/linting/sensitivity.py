@@ -32,6 +32,7 @@ from ..transcript import Place as Stand
 from ..transcript import Transcript
 from .formats import formats as formats_of
 from .formats import styled
+from .subject import check
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def posix(
     some = [programs] if isinstance(programs, Program) else list(programs)
     if not some:
         raise ProgramError("there is no program to compare")
+    for one in some:
+        check(one, {})
     chosen = choose(model, some[0].model, some[0].__name__)
     if not chosen.scores:
         raise ProgramError(f"{chosen.name} does not tell how probable given texts are")

@@ -192,8 +192,8 @@ class _Search:
         self.errors: list[Exception] = []
 
     def prepare(self, most: int, seed: int) -> None:
-        if most < 2:
-            raise EvaluationError(f"formats is 2 or more, not {most!r}")
+        if isinstance(most, bool) or not isinstance(most, int) or most < 2:
+            raise EvaluationError(f"formats is a whole number of 2 or more, not {most!r}")
         self.formats, labels = formats(self.program, self.calls, most, seed)
         if len(self.formats) < 2:
             raise EvaluationError(

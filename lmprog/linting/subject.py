@@ -37,7 +37,9 @@ class Row:
 
 
 def check(program: Program[..., Any], given: Mapping[str, Any]) -> None:
-    """Raises ProgramError for arguments that the program does not take."""
+    """Raises ProgramError for what is no program, and for arguments that it does not take."""
+    if not isinstance(program, Program):
+        raise ProgramError(f"a program is what @program makes, not {program!r}")
     try:
         inspect.signature(program.function).bind_partial(None, **given)
     except TypeError as error:

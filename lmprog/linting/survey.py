@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,16 +19,17 @@ from ..errors import LmprogError
 from ..explore import Explorer
 from ..grammars.shortest import shortest
 from ..holes import Hole, text_of
-from ..outline import Passes
-from ..plan import Decoding, End, Fill, Item, Text
+from ..outline import Limb, Passes
+from ..plan import Decoding, End, Fill, Item, Role, Text
 from ..preview import Preview, perform
 from ..programs import Program
-from ..prompt import Prompt
+from ..prompt import Prompt, Session
 from .source import Site, Source
 
 PATHS = 64  # of a body that are followed
 ANY = ("moon", "Yes, it is.", "12")  # free texts
 NOWHERE = Site("", 0)
+FORK = Role("branch")  # where a branch begins or ends: what stands before and after it is not joined
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,22 @@ class Survey(Preview):
 
     def attempts(self, times: int, **options: Any) -> Iterator[Any]:
         yield Passes()
+
+    def fork(self, function: Callable[..., Any], args: Iterable[Any], **options: Any) -> list[Limb]:
+        """One branch stands for all."""
+        some = list(args)
+        if not some:
+            return []
+        self._note(FORK)
+        value = function(Noting(cast(Session, self)), some[0])
+        self._note(FORK)
+        return [Limb(n, "", value) for n in range(len(some))]
+
+    def adopt(self, branch: Limb) -> Any:
+        return branch.value
+
+    def append(self, branches: Sequence[Limb], separator: str) -> tuple[Any, ...]:
+        return tuple([branch.value for branch in branches])
 
     def raised(self, error: BaseException) -> End:
         if isinstance(error, LmprogError):

@@ -13,7 +13,7 @@ from ..plan import Fill
 from .findings import Finding
 from .source import Site
 from .subject import Row, Subject, called
-from .survey import Step
+from .survey import Step, Survey
 
 LONG = 24  # tokens of fixed text that are worth being moved
 
@@ -42,7 +42,7 @@ def overflows(subject: Subject) -> Iterator[Finding]:
     if subject.vocab is None or context is None:
         return
     needs: dict[Site, list[Need]] = defaultdict(list)
-    for need in [need for row in subject.rows for path in row.paths for need in _needs(subject, row, path.steps)]:
+    for need in [need for row in subject.rows for path in row.paths for need in _needs(subject, row, path)]:
         if need.total > context:
             needs[need.step.site].append(need)
     for site, some in needs.items():
@@ -50,15 +50,16 @@ def overflows(subject: Subject) -> Iterator[Finding]:
         yield subject.finding("LM10", site, _told(worst, some, context), _mend(worst, context))
 
 
-def _needs(subject: Subject, row: Row, steps: Sequence[Step]) -> Iterator[Need]:
+def _needs(subject: Subject, row: Row, path: Survey) -> Iterator[Need]:
+    """At each hole. Slots that give way when the context overflows do not count."""
     texts = int(subject.model is not None and subject.model.bos is not None)
     filled = 0
-    for step in steps:
+    for step in path.steps:
         if step.hole is not None:
             own = _most(subject, step.hole)
             yield Need(row, step, texts, filled, own)
             filled += own
-        elif step.text:
+        elif step.text and step.slot not in path.shortened:
             texts += subject.tokens(step.text)
 
 

@@ -34,12 +34,13 @@ FORK = Role("branch")  # where a branch begins or ends: what stands before and a
 
 @dataclass(frozen=True)
 class Step:
-    """An item of a path: where the body says it (as which part of a call), of a hole as it was described, and how it is
-    decoded."""
+    """An item of a path: where the body says it (as which part of a call), of which slot it is the text, of a hole as
+    it was described, and how it is decoded."""
 
     item: Item
     site: Site
     part: int | None
+    slot: str
     hole: Hole | None
     decoder: Decoder
 
@@ -60,7 +61,8 @@ class Survey(Preview):
     def __init__(self, answers: Sequence[int], decoder: Decoder) -> None:
         super().__init__(answers=answers)
         self.steps: list[Step] = []
-        self.parts: deque[int] = deque()  # of the call of p under way: numbers of the parts to come
+        self.parts: deque[tuple[int, str]] = deque()  # of the call of p under way: numbers and slots of parts to come
+        self.shortened: set[str] = set()  # slots that give way when the context overflows
         self.error: tuple[LmprogError, Site] | None = None
         self._hole: Hole | None = None
         self._decoders = [decoder]
@@ -103,9 +105,9 @@ class Survey(Preview):
                 self._decoders.pop()
             else:
                 self._decoders.append(item.decoder)
-        part = self.parts.popleft() if self.parts and isinstance(item, Text | Fill) else None
+        part, slot = self.parts.popleft() if self.parts and isinstance(item, Text | Fill) else (None, "")
         hole = self._hole if isinstance(item, Fill) else None
-        self.steps.append(Step(item, here(part), part, hole, self._decoders[-1]))
+        self.steps.append(Step(item, here(part), part, slot, hole, self._decoders[-1]))
 
 
 def examples(hole: Hole) -> tuple[str, ...] | None:
@@ -123,7 +125,8 @@ class Noting(Prompt):
 
     def __call__(self, *parts: object) -> Any:
         survey = cast(Survey, self._session)
-        survey.parts = deque([i for i, part in enumerate(parts) if isinstance(part, Hole) or text_of(part)])
+        some = [(i, part) for i, part in enumerate(parts) if isinstance(part, Hole) or text_of(part)]
+        survey.parts = deque([(i, getattr(part, "slot", "")) for i, part in some])
         return super().__call__(*parts)
 
 
@@ -139,6 +142,8 @@ def surveys(program: Program[..., Any], args: Mapping[str, Any], paths: int = PA
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnclearEnd)
         Explorer(path, merge=True, paths=paths, seconds=None).explore()
+    for survey in found:
+        survey.shortened = {name for name, slot in body.slots.items() if slot.shorten}
     return found
 
 

@@ -83,6 +83,17 @@ def test_overflow_names_the_row_and_the_tokens() -> None:
     assert len(lp.program(long_prompt)(rows[2]["text"], model=small)) >= 0
 
 
+@pytest.mark.parametrize("shorten", [False, True])
+def test_slots_that_give_way_do_not_overflow(shorten: bool) -> None:
+    @lp.program(model=RandomModel(0, context=64))
+    def told(p: lp.Prompt) -> Any:
+        p(lp.slot("document", "one word " * 40, shorten=shorten), "\n")
+        return p("Line: ", lp.gen(max_tokens=9), "\n")
+
+    assert ([] if shorten else ["LM10"]) == [finding.code for finding in lp.lint(told)]
+    assert [] == lp.lint(told.with_(document="short"))
+
+
 def test_shared_tokens_are_counted_on_the_rows(tmp_path: Path) -> None:
     model = RandomModel(0)
     source = '@program\ndef f(p, a):\n    p("Letter: ", a, LONG)\n    return p("Kind: ", select(["x", "y"]), ".")\n'

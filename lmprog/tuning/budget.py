@@ -11,7 +11,7 @@ from ..errors import TuningError
 @dataclass(frozen=True)
 class Budget:
     """Limits of a search; None: no limit. The search ends before the first thing that it would do beyond one, so that
-    only the rows already under way then (`concurrency` of them at most) go over it.
+    only what is already under way then goes over it: `concurrency` rows at most, or the candidates of one slot.
 
     tokens       of prompts and values, whether or not the prefix cache had them
     seconds      of wall time, over all sessions of a search that is resumed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -65,6 +65,7 @@ class Proposer:
     size: int
     threshold: float
     assertions: bool = False
+    check: Callable[[], None] = lambda: None  # called before anything is spent; raises when the budget is gone
     tokens: int = 0
 
     def take(self) -> int:
@@ -80,7 +81,10 @@ class Proposer:
     @cached_property
     def _demos(self) -> list[Any]:
         """Demonstrations, each with its label."""
-        kept = self.store.kept("demonstrations") or self.store.keep("demonstrations", self._bootstrapped())
+        kept = self.store.kept("demonstrations")
+        if kept is None:
+            self.check()
+            kept = self.store.keep("demonstrations", self._bootstrapped())
         self.tokens += kept["tokens"]
         return list(kept["demos"])
 
@@ -95,7 +99,10 @@ class Proposer:
     def instructions(self, name: str, trials: Sequence[Trial]) -> list[Any]:
         """New instructions for a slot, told of those tried so far and their scores."""
         place = f"instructions {name} {len(trials)}"
-        kept = self.store.kept(place) or self.store.keep(place, self._written(name, trials))
+        kept = self.store.kept(place)
+        if kept is None:
+            self.check()
+            kept = self.store.keep(place, self._written(name, trials))
         self.tokens += kept["tokens"]
         return list(kept["texts"])
 

@@ -37,7 +37,8 @@ class Measure:
         found = evaluate(self.program.with_(values), self.data, self.metric, rows=rows, **self.how)
         for error in found.errors:
             if error.type in FATAL:
-                raise TuningError(f"row {error.index}: {error.message}")
+                mend = "; give candidates that fit in space=" if error.type == "SlotError" else ""
+                raise TuningError(f"row {error.index}: {error.message}{mend}")
         return found
 
 

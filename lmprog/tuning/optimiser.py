@@ -113,7 +113,8 @@ def optimise(
     measure = Measure(program, scored, metric or LABELS, how)
     objective, total = _objective(method, measure, metric)
     with closing(Store(None if state is None else Path(state))) as store:
-        store.claim(parts(measure, pool, own, decoder, method if method in ASKING else "score"))
+        if state is not None:
+            store.claim(parts(measure, pool, own, decoder, method if method in ASKING else "score"))
         search = Search(
             given,
             objective,
@@ -128,7 +129,7 @@ def optimise(
             total=total,
         )
         numbers = seed, candidates, demos, threshold, assertions
-        proposing = Proposer(measure, pool, proposer or own, teacher, store, slots, *numbers)
+        proposing = Proposer(measure, pool, proposer or own, teacher, store, slots, *numbers, search.check)
         with Bar(program.__name__, search.budget) if progress else nullcontext() as bar:
             search.watch = bar or search.watch
             _Plan(given, missing, slots, proposing, SEARCHES.get(method, method)).follow(search)
@@ -182,6 +183,7 @@ class _Plan:
         with suppress(Over):
             search.begin()
             made = {n: self.proposing.examples(n) for n in self.missing if self.slots[n].kind == "examples"}
+            search.pay(self.proposing.take())
             space = self.given.more(made)
             if texts:
                 space = space.more({name: [self.slots[name].value] for name in texts})
@@ -193,10 +195,13 @@ class _Plan:
             self._search(search, space)
 
     def _proposed(self, search: Search, space: Space, texts: Sequence[str]) -> Space:
-        return space.more({name: self.proposing.instructions(name, search.trials) for name in texts})
+        made = {}
+        for name in texts:
+            made[name] = self.proposing.instructions(name, search.trials)
+            search.pay(self.proposing.take())
+        return space.more(made)
 
     def _search(self, search: Search, space: Space) -> None:
-        search.pay(self.proposing.take())
         search.widen(space, sampler(self.method, space, self.proposing.seed))
         search.run()
 

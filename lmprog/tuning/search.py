@@ -135,13 +135,14 @@ class Search:
         known = self.store.outcomes(name)
         for some in _chunks([row for row in rows if row not in trial.outcomes], self.chunk):
             if new := [row for row in some if row not in known]:
-                self._check()
+                self.check()
                 fresh = self.store.add(name, self.objective(trial.values, new))
                 known |= {outcome.row: outcome for outcome in fresh}
             self._take(trial, [known[row] for row in some])
         trial.full = len(trial.outcomes) == len(self.rows)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises Over when nothing more may be spent."""
         if self.budget.over(replace(self.spent, seconds=self.store.seconds)):
             raise Over
 

@@ -338,3 +338,40 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     lp.optimise(outer, ROWS, planted, space=SPACE, budget=lp.Budget(evaluations=3), progress=True)
 
     assert "3 trials" in capsys.readouterr().err
+
+
+def test_what_is_no_program() -> None:
+    with pytest.raises(lp.TuningError, match="takes a program"):
+        lp.optimise(len, ROWS, planted)  # type: ignore[arg-type]
+
+
+def test_a_state_knows_templates_and_what_functions_call(tmp_path: Path) -> None:
+    def template(text: str) -> lp.Template:
+        return lp.Template(
+            text + '{{ slot("instruction", "Say") }} {{ x }} {{ select("kind", ["a", "b"]) }}', model=MODEL
+        )
+
+    rows, space, state = [{"x": "1"}, {"x": "2"}], {"instruction": ["Say", "Tell"]}, tmp_path / "state"
+    first = lp.optimise(template("A"), rows, lambda row, run: 1, space=space, state=state)
+    with pytest.raises(lp.TuningError, match="another program"):
+        lp.optimise(template("B"), rows, lambda row, run: 1, space=space, state=state)
+    again = lp.optimise(template("A"), rows, lambda row, run: 1, space=space, state=state)
+
+    assert [t.outcomes for t in first.trials] == [t.outcomes for t in again.trials]
+
+
+def test_nothing_is_proposed_beyond_the_budget() -> None:
+    spent = lp.optimise(
+        outer, ROWS, lambda row, run: run.value == row["expected"], budget=lp.Budget(tokens=150), concurrency=2
+    ).spent
+
+    assert 150 <= spent.tokens < 400
+
+
+def test_a_search_in_time_is_found_again_as_it_was(tmp_path: Path) -> None:
+    how: dict[str, Any] = {"state": tmp_path / "state", "budget": lp.Budget(seconds=0.8), "candidates": 2, "demos": 1}
+    first = lp.optimise(outer, ROWS, lambda row, run: run.value == row["expected"], **how)
+    again = lp.optimise(outer, ROWS, lambda row, run: run.value == row["expected"], **how)
+
+    assert [(t.values, t.score) for t in first.trials] == [(t.values, t.score) for t in again.trials]
+    assert first.spent == again.spent

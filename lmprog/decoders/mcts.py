@@ -65,9 +65,7 @@ class MCTS:
 
     def __post_init__(self) -> None:
         self.sampling()
-        at_least_one(
-            rollouts=self.rollouts, width=self.width, **({} if self.commit is None else {"commit": self.commit})
-        )
+        at_least_one(rollouts=self.rollouts, width=self.width, commit=1 if self.commit is None else self.commit)
         for name in ("c", "power"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise SamplingError(f"{name} is a finite number of 0 or more, not {getattr(self, name)!r}")

@@ -92,6 +92,10 @@ class Verbalizer:
         """The class that each text stands for that may be appended."""
         return {text: c for c, text in self.shown.items()} if self.shown else self.class_of
 
+    def place(self, text: str) -> int:
+        """The number of the class that an appended text stands for."""
+        return [*self.words].index(self.values[text])
+
     def among(self, texts: Iterable[str]) -> Verbalizer | None:
         """What is left where only some of the texts may be appended; None: nothing."""
         left = set(texts)

@@ -24,6 +24,7 @@ from ..scoring import Place, Weighed, weighing
 from ..selecting import MANY
 from ..task import covering
 from ..transcript import Transcript, backed_up, spell
+from ..verbalizer import Verbalizer
 from .context import Context
 
 FLOOR = math.log(1e-12)  # nothing counts as less probable than that: no option, no token
@@ -53,6 +54,9 @@ class Measure:
         self.heal = capture.asked.boundary != "token"
         self.value = capture.text.encode()
         self.options = _options(capture) if masked else None
+        self.words = None if self.options is None else _words(capture, self.options)
+        if self.words is not None:
+            self.options = self.words.texts
         self._known: dict[tuple[bytes, tuple[int, ...]], list[Step]] = {}
         self.constraint = _constraint(capture, context, model) if masked and self.options is None else None
         if self.options is not None:
@@ -91,7 +95,9 @@ class Measure:
             cut = len(ids) - (self._backed(ids, fixed) if self.heal else 0)
             found = yield from weighing(options, end, Place(tuple(ids[:cut]), tuple(ids[cut:])), self.model)
         values = np.nan_to_num(found.logprobs, nan=LEAST, neginf=LEAST)
-        value = float(values[options.index(self.capture.text)] - np.logaddexp.reduce(values))
+        at = options.index(self.capture.text) if self.words is None else self.words.place(self.capture.text)
+        values = values if self.words is None else self.words.combined(values)
+        value = float(values[at] - np.logaddexp.reduce(values))
         return max(FLOOR, value), found.usage + Usage(1)
 
     # -- other values
@@ -152,6 +158,12 @@ def _options(capture: Capture) -> tuple[str, ...] | None:
     """Of a choice that is made by the probabilities of whole options."""
     options = capture.asked.options
     return options if options is not None and len(options) <= MANY and capture.text in options else None
+
+
+def _words(capture: Capture, options: Sequence[str]) -> Verbalizer | None:
+    """Of a class that was chosen by the scores of its words: what is measured is the class."""
+    hole = capture.asked.hole
+    return None if hole is None or hole.words is None else hole.words.among(options)
 
 
 def _constraint(capture: Capture, context: Context, model: LanguageModel) -> Constraint | None:

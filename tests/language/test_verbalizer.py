@@ -262,6 +262,15 @@ def test_conditions_are_on_words() -> None:
     }
 
 
+@pytest.mark.parametrize("how", [{}, {"combine": "mean"}, {"shown": {"positive": "+", "negative": "-"}}])
+def test_causes_are_those_of_the_class(how: dict[str, Any]) -> None:
+    with RandomModel(3, spread=1.0) as model:
+        run = program(lambda p: p("Late again. It is ", select(Verbalizer(MOODS, **how), name="mood"))).run(model=model)
+        found = run.why("mood", samples=1)
+
+        assert run.captures["mood"].dist[run.value] == pytest.approx(math.exp(found.logprob))
+
+
 def test_calibration() -> None:
     ask = program(lambda p, t: p(f"Text: {t}\nMood: ") or p.score(MOODS))
     with RandomModel(2, spread=1.0) as model:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import SamplingError
 from ..runtime.routine import Routine
-from .blending import LEAST, Blended, outcomes, places_of
+from .blending import LEAST, Blended, check_text, outcomes, places_of
 from .certificate import Certificate
 from .dropping import dropped, without
 from .method import Outcome, Problem
@@ -54,9 +54,10 @@ class Abstain(Blended):
 
     def __post_init__(self) -> None:
         self.sampling()
-        for name in ("drop", "value") if self.question is None else ("drop", "value", "question"):
-            if not (isinstance(text := getattr(self, name), str) and text):
-                raise SamplingError(f"{name} is a text that is not empty, not {text!r}")
+        check_text("drop", self.drop)
+        check_text("value", self.value)
+        if self.question is not None:
+            check_text("question", self.question)
         if not 0 <= self.momentum <= 1:
             raise SamplingError(f"momentum lies in [0, 1], not {self.momentum!r}")
 

@@ -113,7 +113,16 @@ def check_models(**models: Model) -> None:
             )
 
 
+def check_text(name: str, text: str) -> None:
+    """Raises SamplingError for what is empty, or no text."""
+    if not isinstance(text, str) or not text:
+        raise SamplingError(f"{name} is a text that is not empty, not {text!r}")
+    if not text.isascii() and any(["\ud800" <= char <= "\udfff" for char in text]):
+        raise SamplingError(f"{name} has a lone surrogate, which is not text: {text!r}")
+
+
 def check_share(share: float) -> None:
+    """Raises SamplingError for what is no share."""
     if not 0 <= share <= 1:
         raise SamplingError(f"plausible lies in [0, 1], not {share!r}")
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import SamplingError
 from ..runtime.model import Model
 from ..runtime.routine import Routine
-from .blending import Blended, check_models, check_share, gained, only_plausible, outcomes, places_of
+from .blending import Blended, check_models, check_share, check_text, gained, only_plausible, outcomes, places_of
 from .dropping import dropped
 from .method import Outcome, Problem
 from .places import Floats, Row, Spot
@@ -49,10 +49,14 @@ class Contrast(Blended):
             raise SamplingError(
                 "Contrast takes the text to drop from the prompt or another prompt (against=), not both"
             )
-        if not self.drop and self.against is None and (self.amateur is None or self.drop == ""):
+        if self.drop is None and self.against is None and self.amateur is None:
             raise SamplingError(
                 "Contrast needs a text to drop from the prompt, another prompt (against=), or an amateur"
             )
+        if self.drop is not None:
+            check_text("drop", self.drop)
+        if self.against:
+            check_text("against", self.against)
         if math.isnan(self.alpha) or self.alpha < 0:
             raise SamplingError(f"alpha is a number of 0 or more, not {self.alpha!r}")
         check_share(self.plausible)

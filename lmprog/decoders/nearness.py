@@ -60,9 +60,7 @@ class Sight:
     """What is known of one draft and one problem.
 
     inside   bool [V]: the tokens that are pieces of the draft
-    foreign  int64 [V]: edits that each of the others takes at least, wherever it comes: one for each byte that the
-             draft does not have, or one for two pairs of bytes that it does not have (Ukkonen 1992, "Approximate
-             string-matching with q-grams and maximal matches")
+    foreign  int64 [V]: edits that each of the others takes, about, wherever it comes
     """
 
     def __init__(self, draft: str, problem: Problem) -> None:
@@ -105,8 +103,8 @@ class Near:
 
     `SMC(n, Near(draft, near).potential)` draws values by model × exp(-near × edits). As a `Twist` it
     counts the edits of the nearest value that goes on from the text so far, with all that the hole's language still
-    demands (`lmprog.grammars.remaining`); where more than 64 tokens may come, those that are no piece of the draft, or
-    of a nearest value, count as edits more, of which there must be so many at least.
+    demands (`lmprog.grammars.remaining`); where more than 64 tokens may come, what tokens cost that are no piece of the
+    draft, or of a nearest value, is guessed from their bytes.
 
     Raises SamplingError for a `near` that is no finite number of 0 or more.
     """
@@ -142,7 +140,10 @@ class Near:
 
 
 def foreign(tokens: Bytes, draft: bytes) -> Counts:
-    """int64 [V]: edits that lead from any piece of the draft to each of the tokens, at least."""
+    """int64 [V]: about how many edits lead from the best piece of the draft to each of the tokens: one for each byte,
+    or each pair of bytes, that the draft does not have. At most twice as many as are needed (Ukkonen 1992, "Approximate
+    string-matching with q-grams and maximal matches"), and few too few for tokens that have no pair in common with it.
+    """
     data = np.frombuffer(b"".join([token or b"" for token in tokens]), np.uint8).astype(np.int64)
     ends = np.cumsum([len(token or b"") for token in tokens])
     begins = np.concatenate([[0], ends[:-1]])
@@ -151,8 +152,8 @@ def foreign(tokens: Bytes, draft: bytes) -> Counts:
     pairs = _sums(
         ~np.isin(data[:-1] * 256 + data[1:], ours[:-1] * 256 + ours[1:]), begins, np.maximum(ends - 1, begins)
     )
-    least: Counts = np.maximum(single, (pairs + 1) // 2)
-    return least
+    guessed: Counts = np.maximum(single, pairs)
+    return guessed
 
 
 def _sums(flags: npt.NDArray[np.bool_], begins: Counts, ends: Counts) -> Counts:

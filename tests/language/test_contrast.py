@@ -149,6 +149,7 @@ def test_in_programs(model: RandomModel, preview: bool, temperature: float) -> N
 
 def test_what_has_no_meaning_is_refused() -> None:
     wrong: list[dict[str, Any]] = [{}, {"drop": ""}, {"drop": "a", "against": "b"}]
+    wrong += [{"drop": "\ud800"}, {"against": "\ud800"}]
     wrong += [{"drop": "a", "alpha": math.nan}, {"drop": "a", "plausible": 2.0}, {"drop": "a", "temperature": -1.0}]
     for given in wrong:
         with pytest.raises(lp.SamplingError):

@@ -130,7 +130,8 @@ def make_room(live: Live, room: Room, *, refused: bool = False) -> None:
 def _cuts(live: Live, asks: Sequence[tuple[Ask, int]], over: int) -> Cuts:
     """Less of each, by at least one unit in all."""
     sizes = [(_size(live, ask.text), times) for ask, times in asks]
-    cap = _cap(sizes, over)
+    edges = sum([times for _, times in asks])  # where texts are spelt in other tokens than by themselves
+    cap = _cap(sizes, over + edges)
     cuts = {ask.key: min(ask.kept, _longest(live, ask, cap)) for ask, _ in asks}
     if all([cuts[ask.key] == ask.kept for ask, _ in asks]):
         ask, _ = max(asks, key=lambda pair: _size(live, pair[0].text))

@@ -60,7 +60,7 @@ class BestFirst(Undrawn):
         while now := search.taken(diver, self.width):
             rows = yield from places.rows([begun.spot for begun in now])
             branches = [
-                after(begun, row, places, max(1, self.limit - search.seen) + 1)
+                after(begun, row, places, max(1, self.limit - search.seen) + 1, search.best)
                 for begun, row in zip(now, rows, strict=True)
             ]
             diver = search.dive(branches[0]) if diver or search.seen < self.limit else None
@@ -132,12 +132,13 @@ class Search:
         return []
 
 
-def after(begun: Found, row: Row, places: Places, most: int) -> Iterator[Found]:
-    """The continuations of a beginning, of which `row` is, its end among them: at most so many, the most probable
-    first. The row, which may be large, is not kept."""
-    total, ends = row.total, len(row.tokens)
-    picks = best(np.append(row.weights, row.end), most)
-    steps = [(int(row.tokens[at]), float(row.weights[at])) if at < ends else None for at in picks]
-    ended = begun.ended(row, total)
-    grown = (ended if step is None else begun.grown(*step, total, places) for step in steps)
+def after(begun: Found, row: Row, places: Places, most: int, floor: float = -math.inf) -> Iterator[Found]:
+    """The continuations of a beginning, of which `row` is, its end among them: at most so many, of a worth above the
+    floor, the most probable first. The row, which may be large, is not kept."""
+    total, values = row.total, np.append(row.weights, row.end)
+    picks = np.array(best(values, most), np.int64)
+    picks = picks[begun.worth + values[picks] > floor]
+    ended, ends = begun.ended(row, total), picks == len(row.tokens)
+    steps = zip(np.append(row.tokens, 0)[picks], values[picks], ends, strict=True)
+    grown = (ended if end else begun.grown(int(token), float(w), total, places) for token, w, end in steps)
     return (found for found in grown if found is not None)

@@ -224,7 +224,7 @@ class Run(Generic[T]):
         masked: bool = True,
         check: int = 0,
         seed: int = 0,
-        budget: int = 200_000,
+        budget: int = 500_000,
         progress: bool = False,
     ) -> Why:
         """Which parts of the text before a field cause its value: each is replaced, and the value's probability

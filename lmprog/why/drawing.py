@@ -36,14 +36,16 @@ class Drawer:
         self.texts = texts_of(vocab)
 
     def draw(
-        self, ids: Sequence[int], parts: Sequence[Sequence[int]], count: int, seed: tuple[int, ...]
+        self, ids: Sequence[int], parts: Sequence[tuple[Sequence[int], int]], seed: tuple[int, ...]
     ) -> dict[int, list[int]]:
-        """`count` tokens to come in each place of the parts; none where there is no other text."""
-        words = {place: [ids[i] for i in part] for part in parts for place in part}
+        """For each place of the parts so many tokens to come there as is said of the part; none where there is no
+        other text."""
+        words = {place: [ids[i] for i in part] for part, _ in parts for place in part}
+        counts = {place: count for part, count in parts for place in part}
         drawn: dict[int, list[int]] = {}
         for place, row in self._rows(ids, sorted(words)):
             weights = others(self.vocab, self.texts, ids[place], words[place], row)
-            drawn[place] = self._drawn(weights, np.random.default_rng((*seed, place)).random(count))
+            drawn[place] = self._drawn(weights, np.random.default_rng((*seed, place)).random(counts[place]))
         return drawn
 
     def _rows(self, ids: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, Floats | None]]:

@@ -48,6 +48,7 @@ SPELLING = "the tokens of {name} cannot spell the text of the run: {error}"
 ALL = 64  # parts that "auto" looks at without coarser ones first
 MOST = 16  # parts that "auto" cuts a part into
 OPENED = 3  # parts that "auto" looks into at a time
+FEW = 2  # draws for parts that "auto" may look into; one, where the budget asks for it
 ROUNDS = 8  # of "auto"
 LIGHT = 0.1  # of the strongest effect: "auto" does not look into parts of less
 BATCH = 64  # changed texts that are asked about together
@@ -141,6 +142,8 @@ class _Search:
         even = options.replacement == "uniform"
         self._drawer = Drawer(measure.model.vocab, self._ask, even)
         self._drawn: dict[int, list[int]] = {}  # of the last round that was about each place
+        self._finest: Unit | None = None  # None: no part is looked into
+        self._thrifty = False
         self._rounds = 0
         self._known: dict[Change, float] = {}
         (self.base,) = self._values([()])
@@ -155,22 +158,43 @@ class _Search:
         pieces = self.cutter.cut(finest)
         if len(pieces) <= ALL and self._cost(pieces) <= self.options.budget:
             return self._effects(pieces), []
+        self._finest = finest
         return self._inwards(finest)
 
     def _inwards(self, finest: Unit) -> tuple[dict[Piece, Part], list[Part]]:
         """Coarse parts first; then the heaviest of them are cut, again and again."""
         tokens = list(self.cutter.spans)
         pieces = self.cutter.finer(tokens, finest, MOST)
+        self._thrifty = self._cost(pieces) > self.options.budget
         self._check_budget(pieces, "auto")
         parts, groups = self._effects(pieces), list[Part]()
         for _ in range(ROUNDS):
-            chosen = self._heaviest(parts, finest)
-            finer = [piece for group in chosen for piece in self.cutter.finer(group.tokens, finest, MOST)]
-            if not chosen or self._cost(finer) + self.usage.prompt_tokens_computed > self.options.budget:
+            chosen = self._affordable(self._heaviest(parts, finest), finest)
+            if not chosen:
                 break
             groups += [parts.pop(group) for group in chosen]
-            parts |= self._effects(finer)
+            parts |= self._effects([piece for finer in chosen.values() for piece in finer])
         return dict(sorted(parts.items(), key=lambda item: item[0].span)), groups
+
+    def _affordable(self, heaviest: Sequence[Piece], finest: Unit) -> dict[Piece, list[Piece]]:
+        """As many of the parts, each with what it is cut into, as the budget allows to look into."""
+        left = self.options.budget - self.usage.prompt_tokens_computed
+        finer = {group: self.cutter.finer(group.tokens, finest, MOST) for group in heaviest}
+        for self._thrifty in (False, True):
+            for count in range(len(heaviest), 0, -1):
+                chosen = {group: finer[group] for group in heaviest[:count]}
+                if self._cost([piece for pieces in chosen.values() for piece in pieces]) <= left:
+                    return chosen
+        return {}
+
+    def _times(self, piece: Piece) -> int:
+        """How often a part is replaced."""
+        if self._finest is None:
+            return self.samples
+        if self._thrifty:
+            return 1
+        finest = len(self.cutter.cut(self._finest, piece.tokens)) == 1
+        return self.samples if finest else min(FEW, self.samples)
 
     def _heaviest(self, parts: Mapping[Piece, Part], finest: Unit) -> list[Piece]:
         """What is to be looked into next, of the strongest parts."""
@@ -201,9 +225,9 @@ class _Search:
     def _draw(self, pieces: Sequence[Piece]) -> None:
         if self.options.replacement == "delete":
             return
-        places = [self._replaced(piece) for piece in pieces]
-        self.bar.about("reading the text", sum(map(len, places)))
-        self._drawn |= self._drawer.draw(self.context.ids, places, self.samples, (self.options.seed, self._rounds))
+        parts = [(self._replaced(piece), self._times(piece)) for piece in pieces]
+        self.bar.about("reading the text", sum([len(places) for places, _ in parts]))
+        self._drawn |= self._drawer.draw(self.context.ids, parts, (self.options.seed, self._rounds))
         self._rounds += 1
 
     def _changes(self, piece: Piece) -> list[Change]:
@@ -213,7 +237,8 @@ class _Search:
         places = [place for place in self._replaced(piece) if self._drawn[place]]
         if not places:
             return []
-        return [tuple([(place, self._drawn[place][n]) for place in places]) for n in range(self.samples)]
+        times = len(self._drawn[places[0]])
+        return [tuple([(place, self._drawn[place][n]) for place in places]) for n in range(times)]
 
     # -- what the model says
 
@@ -249,7 +274,7 @@ class _Search:
     def _cost(self, pieces: Sequence[Piece]) -> int:
         """About how many tokens are computed for the effects of some parts."""
         whole = len(self.context.ids) + self.measure.size()
-        return self.samples * sum([whole - piece.tokens[0] for piece in pieces])
+        return sum([self._times(piece) * (whole - piece.tokens[0]) for piece in pieces])
 
     def _check_budget(self, pieces: Sequence[Piece], unit: str) -> None:
         if (tokens := self._cost(pieces)) > self.options.budget:
@@ -263,9 +288,11 @@ class _Search:
         rng = np.random.default_rng((self.options.seed, 1))
         pieces = [piece for piece in parts if self._changes(piece)]
         sets = [[p for p in pieces if rng.random() < 0.5] for _ in range(self.options.check)]
-        joint = [
-            tuple(sorted([c for p in some for c in self._changes(p)[n % self.samples]])) for n, some in enumerate(sets)
-        ]
+        joint = [tuple(sorted([c for p in some for c in self._nth(p, n)])) for n, some in enumerate(sets)]
         came = [self.base - value for value in self._values(joint)]
         foretold = [math.fsum([parts[p].effect for p in some]) for some in sets]
         return spearman(foretold, came)
+
+    def _nth(self, piece: Piece, n: int) -> Change:
+        changes = self._changes(piece)
+        return changes[n % len(changes)]

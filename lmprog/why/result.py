@@ -43,7 +43,7 @@ class Why:
     measure         "options": exactly, among the options of the choice; "masked": the sum over its tokens, each among
                     the tokens that the hole's language allowed there; "model": the same without a language
     replacement     what parts were replaced by: "model", "uniform" or "delete"
-    samples, seed   draws for each part, and what they were drawn by
+    samples, seed   draws for each part (parts that "auto" might have cut further have fewer), and what drew them
     fidelity        Spearman's rank correlation between what the effects foretell of random sets of parts, replaced
                     together, and what came (`check=`); None: not asked
     usage           what it cost. `prompt_tokens` is what it would cost without shared prefixes

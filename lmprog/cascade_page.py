@@ -62,32 +62,47 @@ def fragment(fit: CascadeFit) -> str:
 
 def drawing(fit: CascadeFit) -> str:
     """The curve of the points that no other beats, each step by itself, and what was chosen; as SVG."""
-    marks = [(step.name, step.cost, step.accuracy) for step in fit.steps]
+    marks = [(f"always {step.name}", step.cost, step.accuracy) for step in fit.steps]
     marks += [("fitted", fit.fitted.cost, fit.fitted.accuracy), ("held out", fit.cost, fit.accuracy)]
     curve = [(point.cost, point.accuracy) for point in fit.curve]
-    across = _scale([x for x, _ in curve] + [x for _, x, _ in marks], EDGE, WIDTH - EDGE, 0.0)
-    up = _scale([y for _, y in curve] + [y for *_, y in marks], HEIGHT - EDGE, EDGE / 2, None)
+    costs = sorted([*[x for x, _ in curve], *[x for _, x, _ in marks]])
+    accuracies = sorted([*[y for _, y in curve], *[y for *_, y in marks]])
+    across = _scale(0.0, costs[-1], EDGE, WIDTH - EDGE)
+    up = _scale(accuracies[0], accuracies[-1], HEIGHT - EDGE, EDGE)
+    places: dict[tuple[float, float], list[str]] = {}
+    for name, x, y in marks:
+        places.setdefault((round(across(x), 1), round(up(y), 1)), []).append(name)
     line = " ".join([f"{across(x):.1f},{up(y):.1f}" for x, y in curve])
-    dots = [
-        f"<circle cx='{across(x):.1f}' cy='{up(y):.1f}' r='4' fill='{'#5b8def' if n < len(fit.steps) else '#d5573b'}'/>"
-        f"<text x='{across(x) + 7:.1f}' y='{up(y) + 14:.1f}'>{escape(name)} ({y:.3f})</text>"
-        for n, (name, x, y) in enumerate(marks)
-    ]
+    low, bottom = EDGE - 8, HEIGHT - EDGE
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' "
         f"font-family='system-ui, sans-serif' font-size='12'>"
-        f"<path d='M{EDGE},{EDGE / 2} V{HEIGHT - EDGE} H{WIDTH - EDGE}' fill='none' stroke='#999'/>"
-        f"<polyline points='{line}' fill='none' stroke='#5b8def' stroke-width='2'/>{''.join(dots)}"
-        f"<text x='{WIDTH / 2}' y='{HEIGHT - 16}' text-anchor='middle'>cost</text>"
-        f"<text x='16' y='{HEIGHT / 2}' text-anchor='middle' transform='rotate(-90 16 {HEIGHT / 2})'>accuracy</text>"
+        f"<path d='M{EDGE},{EDGE / 2} V{bottom} H{WIDTH - EDGE}' fill='none' stroke='#999'/>"
+        f"<polyline points='{line}' fill='none' stroke='#5b8def' stroke-width='2'/>"
+        f"{''.join([_mark(x, y, names) for (x, y), names in places.items()])}"
+        f"{_text(low, bottom, 'end', f'{accuracies[0]:.3f}')}{_text(low, EDGE + 4, 'end', f'{accuracies[-1]:.3f}')}"
+        f"{_text(EDGE, bottom + 16, 'middle', '0')}{_text(WIDTH - EDGE, bottom + 16, 'middle', f'{costs[-1]:.4g}')}"
+        f"{_text(WIDTH / 2, HEIGHT - 16, 'middle', 'cost')}{_text(EDGE, EDGE / 2 - 8, 'middle', 'accuracy')}"
         "</svg>"
     )
 
 
-def _scale(values: Sequence[float], begin: float, end: float, least: float | None) -> Callable[[float], float]:
-    """From values to pixels, `least` (None: the least of them) at the beginning."""
-    low = min(values) if least is None else least
-    size = (max(values) - low) or 1.0
+def _mark(x: float, y: float, names: Sequence[str]) -> str:
+    chosen = bool({"fitted", "held out"} & {*names})
+    colour = "#d5573b" if chosen else "#5b8def"
+    right = x > WIDTH / 2
+    down = 18 if right else -22 if chosen else -7  # beside the curve, which rises from the left
+    label = _text(x - 9 if right else x + 9, y + down, "end" if right else "start", ", ".join(names))
+    return f"<circle cx='{x}' cy='{y}' r='4' fill='{colour}'/>{label}"
+
+
+def _text(x: float, y: float, anchor: str, text: str) -> str:
+    return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}'>{escape(text)}</text>"
+
+
+def _scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
+    """From values to pixels."""
+    size = (high - low) or 1.0
     return lambda value: begin + (value - low) / size * (end - begin)
 
 

@@ -313,6 +313,7 @@ def test_what_it_shows(small: RandomModel, big: RandomModel) -> None:
     assert "always RandomModel(1)" in shown
     assert "target accuracy 1: met" in shown
     assert "<polyline" in page
+    assert "always RandomModel(0)</text>" in page
     assert page.endswith("</svg>")
     assert "RandomModel(0) (from" in repr(fit.cascade)
     assert kind.prompt("x") == fit.cascade.prompt("x")

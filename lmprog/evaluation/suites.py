@@ -204,7 +204,8 @@ def _scored(case: Case, run: Run[Any], metric: Metric) -> str:
 
 
 def _equals(run: Run[Any], wanted: Any) -> str:
-    return "" if exact(run.value, wanted) else f"the value is {run.value!r:.200}, not {wanted!r:.200}"
+    some = wanted if isinstance(wanted, list) and not isinstance(run.value, list | tuple) else [wanted]
+    return "" if any(exact(run.value, one) for one in some) else f"the value is {run.value!r:.200}, not {wanted!r:.200}"
 
 
 def _json(run: Run[Any], wanted: Any) -> str:

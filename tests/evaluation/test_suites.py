@@ -130,6 +130,14 @@ def test_values_that_are_no_text() -> None:
     run()
 
 
+def test_any_of_a_list() -> None:
+    text = "program: cards.py:draw\nmodel: random:0\ncases:\n  - seed: 1\n    expect: "
+    suite(f"{text}x\n")
+    (value,) = re.findall(r"the value is '(\w+)'", run(code=1).stdout)
+    suite(f"{text}[other, {value}]\n")
+    run()
+
+
 def test_seeds() -> None:
     text = "program: cards.py:draw\nmodel: random:0\ncases:\n"
     suite(text + "".join(f"  - seed: {seed}\n    expect: x\n" for seed in (1, 2, 1)))

@@ -22,7 +22,7 @@ def why(
     masked: Annotated[bool, typer.Option(help="Measure a choice among its options.")] = True,
     check: Annotated[int, typer.Option(help="Random sets of parts to be replaced together.")] = 0,
     seed: Annotated[int, typer.Option(help="What replacements are drawn by.")] = 0,
-    budget: Annotated[int, typer.Option(help="Tokens that may be computed, about.")] = 200_000,
+    budget: Annotated[int, typer.Option(help="Tokens that may be computed, about.")] = 500_000,
     html: Annotated[Path | None, typer.Option(help="Write the run as a page, with what was found.")] = None,
     save: Annotated[Path | None, typer.Option(help="Save the run with what was found, as JSON.")] = None,
 ) -> None:

@@ -21,7 +21,7 @@ PATTERNS = {
     "sentence": re.compile(r".+?(?:[.!?…][\"'’”)\]]*(?=\s)|\n|\Z)\s*|\s+", re.DOTALL),
 }
 COARSE: tuple[Unit, ...] = ("line", "sentence", "word", "token")
-FEW = 3  # words: so few are looked at by their tokens
+FEW = 3  # words: a text of so few is looked at by its tokens
 LONG = 4  # tokens that the words of a text have at most, on average, if it is looked at by words
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from ..errors import EvaluationError, TuningError
+from ..errors import EvaluationError, LmprogError, TuningError
 from ..evaluation.data import arguments
 from ..models import LanguageModel
 from ..programs import Program
@@ -109,7 +109,13 @@ class Proposer:
     def _written(self, name: str, trials: Sequence[Trial]) -> dict[str, Any]:
         failed = counterexamples(trials, self.measure.data) if self.assertions else ()
         brief = self._brief(name, trials, failed)
-        texts, tokens = instructions(self.model, brief, self.count, self.seed + len(trials))
+        try:
+            texts, tokens = instructions(self.model, brief, self.count, self.seed + len(trials))
+        except LmprogError as error:
+            raise TuningError(
+                f"{self.model.name} cannot write instructions for the slot {name!r}: {error}; "
+                "give the slot candidates in space=, or a model as proposer="
+            ) from error
         return {"texts": texts, "tokens": tokens}
 
     def _brief(self, name: str, trials: Sequence[Trial], failed: Sequence[str]) -> Brief:

@@ -360,6 +360,11 @@ def test_a_state_knows_templates_and_what_functions_call(tmp_path: Path) -> None
     assert [t.outcomes for t in first.trials] == [t.outcomes for t in again.trials]
 
 
+def test_a_model_that_cannot_write_instructions() -> None:
+    with pytest.raises(lp.TuningError, match="give the slot candidates in space=, or a model as proposer="):
+        lp.optimise(echo(bool), [{"x": "a"}], lambda row, run: 1)
+
+
 def test_nothing_is_proposed_beyond_the_budget() -> None:
     spent = lp.optimise(
         outer, ROWS, lambda row, run: run.value == row["expected"], budget=lp.Budget(tokens=150), concurrency=2

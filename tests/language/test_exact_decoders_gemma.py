@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,3 +107,33 @@ def test_two_models_fill_a_schema(model: Model, small: Model) -> None:
     assert all(set(value) == {"legs", "wild"} for value in values)
     for each in (model, small):
         each.engine.check()
+
+
+def test_searches_fill_a_schema(model: Model) -> None:
+    likely = card.run(model=model, decoder=lp.BestFirst(60))
+    greedy = card.run(model=model, decoder=lp.Beam(1))
+    legs = card.run(model=model, decoder=lp.MCTS(lambda text: text.count("8"), 24), seed=1)
+    sure = card.run(model=model, decoder=lp.Confident(4, answer='"legs":([0-9])'))
+
+    assert score(likely) >= score(greedy) - 1e-4
+    assert legs.value["legs"] == 8
+    assert sure.value["legs"] in range(9)
+
+
+def score(run: lp.Run[Any]) -> float:
+    found = run.captures["card"].particles[0].score
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("decoder", [lp.FSD(), lp.Momentum()], ids=["fsd", "momentum"])
+def test_open_text_does_not_repeat_itself(model: Model, decoder: lp.Decoder) -> None:
+    waves = program(lambda p: p("The sea, the sea, the", gen(max_tokens=24, name="x")))
+    plain, varied = [waves.run(model=model, decoder=one).captures["x"].tokens for one in (lp.Argmax(), decoder)]
+
+    assert pairs(varied) > pairs(plain)
+
+
+def pairs(tokens: tuple[int, ...]) -> int:
+    """How many different ones."""
+    return len(set(itertools.pairwise(tokens)))

@@ -67,26 +67,30 @@ def rates(seeds: int) -> list[list[str]]:
     return lines
 
 
+def planted_formats(seeds: int, write: bool) -> None:
+    head = ["means of worst and best", *[f"{arms} formats, {rows} rows" for arms, rows in SIZES]]
+    setting = f"{seeds} seeds; {machine(1)}. How often the best, and the worst, is found at a fifth of the cost"
+    report("Planted formats", setting, table(head, rates(seeds)), write)
+
+
+def classification(name: str, write: bool) -> None:
+    model = lp.load(name or None)
+    spread = lp.format_spread(sort, REVIEWS, "exact", model=model, progress=True)
+    sensitivity = lp.posix(sort, REVIEWS, model=model, progress=True)
+    setting = f"{model.name}; {machine(1)}; {versions('lmprog', 'torch')}"
+    report("Formats of a classification", setting, f"```text\n{spread}\n\n{sensitivity}\n```", write)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--model", default="")
+    parser.add_argument("--seeds", type=int, default=20, help="0 leaves the planted formats out")
+    parser.add_argument("--model", default="", help="none leaves the classification out")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
-    head = ["means of worst and best", *[f"{arms} formats, {rows} rows" for arms, rows in SIZES]]
-    setting = f"{args.seeds} seeds; {machine(1)}. How often the best, and the worst, is found at a fifth of the cost"
-    report("Planted formats", setting, table(head, rates(args.seeds)), args.write)
+    if args.seeds:
+        planted_formats(args.seeds, args.write)
     if args.model != "none":
-        model = lp.load(args.model or None)
-        spread = lp.format_spread(sort, REVIEWS, "exact", model=model, progress=True)
-        sensitivity = lp.posix(sort, REVIEWS, model=model, progress=True)
-        text = f"```text\n{spread}\n\n{sensitivity}\n```"
-        report(
-            "Formats of a classification",
-            f"{model.name}; {machine(1)}; {versions('lmprog', 'torch')}",
-            text,
-            args.write,
-        )
+        classification(args.model, args.write)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,20 @@ NUMBERS = {bool: (True, False), int: (2, 3), float: (2.5, 3.5)}
 LISTS = (list, Sequence, tuple, set)
 
 
+class Anything(dict[Any, Any]):
+    """A dict that has `value` under every key that is asked for."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+    def __missing__(self, key: Any) -> Any:
+        return self.value
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self.value
+
+
 class Unknown(Exception):
     """There is no stand-in for a parameter's type."""
 
@@ -67,6 +81,8 @@ def _value(tp: Any, n: int, which: int = 0) -> Any:
         return _value(next(one for one in inner if one is not type(None)), n, which)
     if isinstance(tp, type) and issubclass(tp, Enum):
         return [*tp][n % len(tp)]
+    if (origin or tp) in (dict, Mapping):
+        return Anything(_value(inner[1] if inner else str, n, which))
     if (origin or tp) in LISTS or getattr(origin, "__name__", "") in ("Sequence", "Iterable", "Collection"):
         return [_value(inner[0] if inner else str, n, i) for i in range(3)]
     raise Unknown

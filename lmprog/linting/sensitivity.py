@@ -11,6 +11,7 @@ where L_j is the number of tokens of y_j; and of that the mean over the rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ from ..transcript import Transcript
 from .formats import formats as formats_of
 from .formats import styled
 from .subject import check
+
+TOGETHER = 16  # runs that are under way at once
 
 
 @dataclass(frozen=True)
@@ -117,14 +120,26 @@ def posix(
     calls = [[arguments(one, row, f"row {n}") for one in some] for n, row in enumerate(rows)]
     some, names = _variants(some, [each[0] for each in calls], formats, seed)
     found, answers = [], []
-    with bar_of(progress, f"POSIX of {some[0].__name__}", len(rows)) as bar:
-        for n, each in enumerate(calls):
-            each = each if len(each) == len(some) else each * len(some)
-            asked = [_asked(one, args, chosen, hole, decoder, seed, n) for one, args in zip(some, each, strict=True)]
-            found.append(_index(asked, chosen, heal=some[0].options.boundary != "token"))
-            answers.append(tuple([one.answer for one in asked]))
-            bar(sum([one.usage for one in asked], Usage()), False)
+    jobs = [
+        (one, args, n) for n, each in enumerate(calls) for one, args in zip(some, _for_each(each, some), strict=True)
+    ]
+    pool = ThreadPoolExecutor(TOGETHER)
+    try:
+        runs = pool.map(lambda job: _asked(job[0], job[1], job[2], chosen, hole, decoder, seed), jobs)
+        with bar_of(progress, f"POSIX of {some[0].__name__}", len(rows)) as bar:
+            for _ in rows:
+                asked = [next(runs) for _ in some]
+                found.append(_index(asked, chosen, heal=some[0].options.boundary != "token"))
+                answers.append(tuple([one.answer for one in asked]))
+                bar(sum([one.usage for one in asked], Usage()), False)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return Posix(sum(found) / len(found), tuple(found), tuple(names), tuple(answers))
+
+
+def _for_each(args: Sequence[Mapping[str, Any]], some: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+    """The arguments of each program; formats of one take the same."""
+    return args if len(args) == len(some) else [args[0]] * len(some)
 
 
 def _variants(
@@ -156,11 +171,11 @@ class Asked:
 def _asked(
     program: Program[..., Any],
     args: Mapping[str, Any],
+    row: int,
     model: LanguageModel,
     hole: str | None,
     decoder: Decoder | None,
     seed: int,
-    row: int,
 ) -> Asked:
     refuse(f"{program.__name__} runs")
     body = program.body((), dict(args))

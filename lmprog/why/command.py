@@ -19,7 +19,7 @@ def why(
     unit: Annotated[str, typer.Option(help="auto, token, word, line, sentence or slot.")] = "auto",
     replacement: Annotated[str, typer.Option(help="What parts are replaced by: model, uniform or delete.")] = "model",
     samples: Annotated[int, typer.Option(help="Replacements for each part.")] = 5,
-    masked: Annotated[bool, typer.Option(help="Measure a choice among its options.")] = True,
+    masked: Annotated[bool, typer.Option(help="Measure under the language of the hole.")] = True,
     check: Annotated[int, typer.Option(help="Random sets of parts to be replaced together.")] = 0,
     seed: Annotated[int, typer.Option(help="What replacements are drawn by.")] = 0,
     budget: Annotated[int, typer.Option(help="Tokens that may be computed, about.")] = 500_000,

@@ -65,13 +65,13 @@ def report(name: str, state: Path | None, task: Any, split: tuple[Rows, Rows], m
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tasks", nargs="*", default=["classify", "extract"], choices=["classify", "extract"])
+    parser.add_argument("task", nargs="?", choices=["classify", "extract"], help="both, unless one is named")
     parser.add_argument("--state", type=Path)
     given = parser.parse_args()
-    if "classify" in given.tasks:
+    if given.task != "extract":
         budget = lp.Budget(evaluations=16)
         report("classify", given.state, sentiment, snippets(), "exact", budget=budget, minibatch=24, demos=8)
-    if "extract" in given.tasks:
+    if given.task != "classify":
         budget = lp.Budget(evaluations=6)
         report("extract", given.state, entry, changelogs(), "fields", budget=budget, candidates=3, demos=2)
 

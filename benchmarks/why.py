@@ -1,6 +1,6 @@
 """What `Run.why` costs: a planted fact in documents of growing length, asked for by the default model.
 
-    python benchmarks/why.py [--model PATH] [--lines 5 20 60] [--write]
+    python benchmarks/why.py [--model PATH] [--lines 4 12 24] [--write]
 
 Of each document one line says the code that the value is copied from. `unshared` are the prompt tokens of all changed
 texts, `computed` those that the prefix cache did not have; `first` is the part with the largest effect.
@@ -10,6 +10,7 @@ import argparse
 import time
 from random import Random
 
+import torch
 from report import machine, report, table, versions
 
 import lmprog as lp
@@ -35,7 +36,7 @@ def document(lines: int, rng: Random) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
-    parser.add_argument("--lines", type=int, nargs="+", default=[5, 20, 60])
+    parser.add_argument("--lines", type=int, nargs="+", default=[4, 12, 24])
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
@@ -52,7 +53,7 @@ def main() -> None:
     header = ["lines", "words", "parts", "requests", "unshared", "computed", "CPU s", "first", "value"]
     setting = (
         f"{model.name}, float32, {args.samples} replacements for each part, unit auto;\n"
-        f"{machine(1)}; {versions('lmprog', 'torch')}. The machine was shared with other work."
+        f"{machine(torch.get_num_threads())}; {versions('lmprog', 'torch')}. The machine was shared with other work."
     )
     report("What causes a field", setting, table(header, rows), args.write)
 

@@ -86,22 +86,26 @@ def _run(live: Live, function: Callable[..., T], args: Sequence[Any], errors: st
     live.forks += 1
     grow = partial(_grow, function, start, errors)
     try:
-        return _together([partial(grow, *part) for part in zip(lives, args, strict=True)], canceller, concurrency)
-    except GiveWay as less:
-        less.check([step for branch in lives for step in branch.steps])
-        raise
+        grown = _together([partial(grow, *part) for part in zip(lives, args, strict=True)], canceller, concurrency)
     finally:
         for branch in lives:
             live.joined(branch)
+    for less in grown:
+        if isinstance(less, GiveWay):
+            less.check([step for branch in lives for step in branch.steps])
+            raise less
+    return [branch for branch in grown if isinstance(branch, Branch)]
 
 
-def _grow(function: Callable[..., T], start: Mark, errors: str, live: Live, arg: Any) -> Branch[Any]:
-    """One branch, in its thread."""
+def _grow(function: Callable[..., T], start: Mark, errors: str, live: Live, arg: Any) -> Branch[Any] | GiveWay:
+    """One branch, in its thread. One that overflows does not stop the others: which is the first to do so is chance."""
     began, value, error = time.perf_counter(), None, None
     index, p = live.recorder.branch[-1], Prompt(live)
     try:
         with branched(live.recorder.branch):
             value = function(p, arg)
+    except GiveWay as less:
+        return less
     except RunCancelled:
         raise
     except Exception as e:

@@ -19,7 +19,7 @@ from typing import Any
 from .changes import changed, closed_over
 from .errors import LmprogError
 from .runtime._native import watch
-from .slot_frames import Ask, Cuts, Frame, Giving, entered, giving
+from .slot_frames import Ask, Cuts, Frame, Giving, apart, entered, giving
 from .slots import Slot
 
 CONTAINERS = (list, dict, set, bytearray, deque)
@@ -116,7 +116,7 @@ class Body:
         if sys.getprofile() is not None:
             stop("calls cannot be watched under a profiler")
         function, args, kwargs = replica(self._call)
-        with self._framed():
+        with self._framed(), apart():
             return self._watched(partial(function, p, *args, **kwargs), stop)
 
     def _watched(self, call: Callable[[], Any], stop: Callable[[str], object]) -> Any:

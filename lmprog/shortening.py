@@ -61,6 +61,8 @@ def run(live: Live, body: Body, p: Prompt) -> Any:
                 raise ContextOverflow(f"{less}, but too much has happened before to begin again") from None
             go_back(live, start, str(less))
             live.page.resets, live.forks = resets, forks
+            if not kept:  # else attempts before the last effect are not judged again
+                live.recorder.verdicts, live.recorder.blocks = [], 0
             live.replay = deque(kept)
             body.cuts = {**body.cuts, **less.cuts}
             live.lookahead = Lookahead(body if live.options.preview and not kept else None)

@@ -143,6 +143,18 @@ def branched(branch: tuple[int, ...]) -> Iterator[None]:
         _giving.reset(token)
 
 
+@contextmanager
+def apart() -> Iterator[None]:
+    """Inside, the run or branch is looked at from its beginning: what is asked for there counts for nothing."""
+    real = giving()
+    before = [ask for ask in real.asks if ask.key[1] != real.branch]
+    token = _giving.set(Giving(real.cuts, before, real.branch))
+    try:
+        yield
+    finally:
+        _giving.reset(token)
+
+
 def _described(slot: Slot) -> str:
     return f"{slot.kind}, shorten={slot.shorten}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,47 @@ def test_effects_of_branches_do_not_happen_twice() -> None:
         forks.run()
     assert 400 in done
     assert len(done) == len(set(done))
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_previews_of_branches_count_for_nothing(preview: bool) -> None:
+    @program(model=MODEL)
+    def forks(p: lp.Prompt) -> None:
+        def branch(q: lp.Prompt, text: str) -> None:
+            for hole in "ab":
+                q(lp.slot("part", text, shorten=True), gen(regex="[a-z]{1,4}", max_tokens=8, name=hole))
+
+        p.append(p.fork(branch, [WORDS[:500]]))
+
+    run = forks.run(preview=preview)
+    assert 2 * 500 == run.shortened["part"][1]
+    assert run.shortened["part"][0] == sum([end - begin for begin, end in run.slots["part"]])
+
+
+def test_branches_that_overflow_together_are_cut_as_the_first_of_them_asks() -> None:
+    @program(model=MODEL)
+    def forks(p: lp.Prompt, late: int) -> Any:
+        p(lp.slot("document", WORDS[:300], shorten=True))
+        hole = gen(regex="[a-z]{1,4}", max_tokens=4)
+
+        def branch(q: lp.Prompt, i: int) -> None:
+            time.sleep(0.1 * (i == late))
+            q(hole, ". " * (60 + 20 * i), hole)
+
+        p.append(p.fork(branch, [0, 1])[:1])
+
+    assert forks.run(0).text == forks.run(1).text
+
+
+def test_attempts_that_are_run_again_are_judged_once() -> None:
+    @program(model=MODEL)
+    def again(p: lp.Prompt) -> None:
+        for a in p.attempts(2, otherwise="last"):
+            with a:
+                a.check(p(gen(regex="[a-z]{1,4}", max_tokens=8)) == "", "no")
+        p(lp.slot("document", WORDS, shorten=True), gen(max_tokens=8))
+
+    assert [(0, 0), (0, 1)] == [(verdict.block, verdict.number) for verdict in again.run().verdicts]
 
 
 def test_saved_runs_say_it(tmp_path: Path) -> None:

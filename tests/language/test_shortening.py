@@ -299,7 +299,7 @@ def test_branches_that_overflow_together_are_cut_as_the_first_of_them_asks() -> 
 
         def branch(q: lp.Prompt, i: int) -> None:
             time.sleep(0.1 * (i == late))
-            q(hole, ". " * (60 + 20 * i), hole)
+            q(hole, "." * 99 if i else lp.slot("part", WORDS[:300], shorten=True), hole)
 
         p.append(p.fork(branch, [0, 1])[:1])
 

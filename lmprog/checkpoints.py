@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .chat import ChatPlace
 from .errors import ProgramError, RoleError
 from .events import Event
+from .slot_frames import giving
 from .transcript import Place
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Mark:
     steps: int
     asides: tuple[Aside, ...]
     roles: tuple[str, str, int]  # kind, open, begun
+    asked: dict[str, int]  # how often for each slot that may give way
 
     def __repr__(self) -> str:
         return f"<mark after {self.captures} holes>"
@@ -79,6 +81,7 @@ def mark(live: Live) -> Mark:
         len(live.steps),
         live.asides,
         (roles.kind, roles.open, roles.begun),
+        {**giving().times},
     )
 
 
@@ -96,6 +99,7 @@ def go_back(live: Live, to: Mark, reason: str = "") -> None:
     if len(live.recorder.line) > to.line:
         live.recorder.retract(to.line, to.captures, reason)
     live.page.holes = to.holes
+    giving().times = {**to.asked}
     live.tracer.retract(to.requests, live.recorder.length)
 
 

@@ -110,7 +110,7 @@ def make_room(live: Live, room: Room, *, refused: bool = False) -> None:
 
     Raises ContextOverflow when slots were to give way, and have nothing left.
     """
-    given = giving().asks
+    given = giving().asks.values()
     if not given:
         return
     ids, _ = live.transcript.border()

@@ -52,25 +52,28 @@ class Giving:
     """The slots of a run, or of a branch and of the text before it, that may give way.
 
     cuts   how much is left of those that gave way
+    times  how often each was asked for in the text so far; a run that goes back counts from there again
     inner  of branches
     """
 
     cuts: Cuts = field(default_factory=dict)
-    asks: list[Ask] = field(default_factory=list)
+    asks: dict[Key, Ask] = field(default_factory=dict)
     branch: tuple[int, ...] = ()
+    times: dict[str, int] = field(default_factory=dict)
     inner: list[Giving] = field(default_factory=list)
 
     def ask(self, name: str, kind: Kind, size: int, render: Callable[[int], str]) -> Ask:
-        key = name, self.branch, len([ask for ask in self.asks if ask.key[:2] == (name, self.branch)])
-        self.asks.append(Ask(key, kind, size, min(size, self.cuts.get(key, size)), render))
-        return self.asks[-1]
+        key = name, self.branch, self.times.get(name, 0)
+        self.times[name] = key[2] + 1
+        self.asks[key] = Ask(key, kind, size, min(size, self.cuts.get(key, size)), render)
+        return self.asks[key]
 
     def fork(self, branch: tuple[int, ...]) -> Giving:
-        self.inner.append(Giving(self.cuts, [*self.asks], branch))
+        self.inner.append(Giving(self.cuts, {**self.asks}, branch))
         return self.inner[-1]
 
     def all(self) -> list[Ask]:
-        own = [ask for ask in self.asks if ask.key[1] == self.branch]
+        own = [ask for ask in self.asks.values() if ask.key[1] == self.branch]
         return own + [ask for inner in sorted(self.inner, key=lambda inner: inner.branch) for ask in inner.all()]
 
 
@@ -147,7 +150,7 @@ def branched(branch: tuple[int, ...]) -> Iterator[None]:
 def apart() -> Iterator[None]:
     """Inside, the run or branch is looked at from its beginning: what is asked for there counts for nothing."""
     real = giving()
-    before = [ask for ask in real.asks if ask.key[1] != real.branch]
+    before = {key: ask for key, ask in real.asks.items() if key[1] != real.branch}
     token = _giving.set(Giving(real.cuts, before, real.branch))
     try:
         yield

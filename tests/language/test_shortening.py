@@ -317,6 +317,22 @@ def test_attempts_that_are_run_again_are_judged_once() -> None:
     assert [(0, 0), (0, 1)] == [(verdict.block, verdict.number) for verdict in again.run().verdicts]
 
 
+def test_attempts_that_are_taken_in_the_end_are_as_short_as_when_they_were_made() -> None:
+    @program(model=MODEL)
+    def best(p: lp.Prompt) -> Any:
+        for a in p.attempts(3, feedback="none", otherwise="best"):
+            with a:
+                p(lp.slot("document", WORDS, shorten=True), "\nA: ")
+                word = p(gen(regex="[a-z]{1,8}", max_tokens=8))
+                a.suggest(False, "no", weight=1 + a.number)
+        return word
+
+    run = best.run()
+    assert CONTEXT >= size(run.text)
+    assert {"document": (len(kept(run)), len(WORDS))} == run.shortened
+    assert run.value == best.with_(document=kept(run))()
+
+
 def test_saved_runs_say_it(tmp_path: Path) -> None:
     run = answer.run(WORDS)
     run.save(tmp_path / "run.json")

@@ -230,7 +230,8 @@ class Run(Generic[T]):
         """Which parts of the text before a field cause its value: each is replaced, and the value's probability
         compared. What is found is kept in `causes`, for `html` and `save`.
 
-        field        a capture's name; "kind[0]": the first one of that name
+        field        a capture's name; "kind[0]": the first one of that name; "card/age": a value in its JSON, by its
+                     JSON pointer, for which what stands before it in the JSON is a cause as well
         model        that is asked; the run's own, unless it was loaded
         unit         parts are lines, sentences, words, tokens or slots (with what is between them). "auto": words, or
                      tokens where words are few or long; in a long text the heaviest lines only are looked into

@@ -12,7 +12,9 @@ from ..terminal import console, errors
 
 def why(
     run: Annotated[Path, typer.Argument(help="A run that Run.save wrote.")],
-    field: Annotated[str, typer.Option(help="The name of a capture; kind[0] is the first one of that name.")],
+    field: Annotated[
+        str, typer.Option(help="A capture's name; kind[0]: the first one of that name; card/age: a value in its JSON.")
+    ],
     model: Annotated[
         str | None, typer.Option(help="Model folder, cached hub id, or random:SEED. [default: Gemma 3 270M]")
     ] = None,
@@ -31,11 +33,12 @@ def why(
     from ..run import Run
 
     with errors():
-        from .finding import Options, capture_of, find
+        from .fields import field_of
+        from .finding import Options, find
 
         options = Options(unit, replacement, samples, masked, check, seed, budget, True)  # type: ignore[arg-type]
         loaded = Run.load(run)
-        capture_of(loaded, field)  # before a model is loaded
+        field_of(loaded, field)  # before a model is loaded
         with console.status("loading the model"):
             asked = load_model(model)
         loaded.causes[field] = found = find(loaded, field, asked, options)

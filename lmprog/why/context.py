@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, takewhile
 from typing import Any
 
 from ..chat import Chat
@@ -35,6 +35,15 @@ class Context:
     spans: Spans
     path: tuple[int, ...]
     tail: int
+
+    def followed(self, ids: list[int], value: Capture, token_bytes: Sequence[bytes | None]) -> Context:
+        """The context of what is inside of the value that it was made for: `ids` go on into it."""
+        same = sum([1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ids, self.ids, strict=False))])
+        owners = [self.spans[at] for at in range(same, len(self.ids)) for _ in token_bytes[self.ids[at]] or b""]
+        owners += [(at, at + 1) for at, char in enumerate(value.text, value.span[0]) for _ in char.encode()]
+        cuts = accumulate([len(token_bytes[i] or b"") for i in ids[same:]], initial=0)
+        inside = [_from_to(owners[a:b]) for a, b in pairwise(cuts)]
+        return Context(ids, len(ids), [*self.spans[:same], *inside], (), 0)
 
 
 def context(run: Run[Any], capture: Capture, model: LanguageModel) -> Context:
@@ -151,6 +160,11 @@ def _own(model: LanguageModel, messages: Sequence[dict[str, str]]) -> list[bytes
             raise RunError(REWRITTEN.format(text=messages[len(own)]["content"][:40]))
         own.append(before)
     return [*own, data]
+
+
+def _from_to(spans: Sequence[Span | None]) -> Span | None:
+    first, last = (spans[0], spans[-1]) if spans else (None, None)
+    return None if first is None or last is None else (first[0], last[1])
 
 
 def _span(chars: Sequence[int | None]) -> Span | None:

@@ -24,16 +24,16 @@ from typing import Any, get_args
 import numpy as np
 
 from ..errors import NoModel, ProgramError, RunError
-from ..explain import named
 from ..models import Canceller, LanguageModel
-from ..run import Capture, Run, Usage
+from ..run import Run, Usage
 from ..runtime.remote.model import RemoteModel
 from ..runtime.request import Request, Result
 from ..runtime.routine import one, together
 from .bar import Bar
-from .context import Context, context
+from .context import context
 from .cutting import Cutter, Piece, Unit, labels
 from .drawing import Drawer, Replacement
+from .fields import field_of
 from .measuring import Measure
 from .result import Part, Why
 from .statistics import interval, spearman
@@ -81,26 +81,30 @@ class Options:
 
 def find(run: Run[Any], field: str, model: LanguageModel | None, options: Options) -> Why:
     """`Run.why`."""
-    capture = capture_of(run, field)
+    asked = field_of(run, field)
     if model is None:
         raise NoModel(NO_MODEL.format(why="has no model, as it was loaded", field=field))
+    if not hasattr(model, "scores"):
+        raise ProgramError(f"model= is a model, as lp.load() gives one, not {model!r}")
     if isinstance(model, RemoteModel) or not model.scores:
         raise ProgramError(NO_SCORES.format(name=model.name))
     began = time.perf_counter()
-    _check_spelling(run.text[: capture.span[1]], model)
-    before = context(run, capture, model)
-    cutter = Cutter(before, run.text, labels(run, capture.asked.unseen))
+    text = run.text[: asked.place[1]]
+    _check_spelling(text, model)
+    before = context(run, asked.capture, model)
+    measure = Measure(asked.capture, before, model, options.masked, asked.span)
+    cutter = Cutter(measure.before, run.text, labels(run, asked.capture.asked.unseen))
     if not cutter.spans:
         raise RunError(f"there is no text before {field!r} that could have caused it")
-    search = _Search(Measure(capture, before, model, options.masked), before, cutter, options)
+    search = _Search(measure, cutter, options)
     with search.bar:
         parts, groups = search.run()
         fidelity = search.check(parts) if options.check else None
     return Why(
         field,
-        capture.text,
-        capture.span,
-        run.text[: capture.span[1]],
+        asked.text,
+        asked.place,
+        text,
         tuple(parts.values()),
         search.base,
         search.measure.name,
@@ -120,21 +124,12 @@ def _check_spelling(text: str, model: LanguageModel) -> None:
         raise RunError(SPELLING.format(name=model.name, error=error)) from None
 
 
-def capture_of(run: Run[Any], field: str) -> Capture:
-    """Raises RunError when it is not there, or empty."""
-    if not isinstance(field, str) or (capture := named(run, field)) is None:
-        raise RunError(f"there is no capture {field!r}; this run has: {', '.join(run.captures) or 'none'}")
-    if not capture.text:
-        raise RunError(f"the value of {field!r} is empty: there is nothing to explain")
-    return capture
-
-
 Change = tuple[tuple[int, int | None], ...]  # positions, and the ids that come there instead; None: nothing does
 
 
 class _Search:
-    def __init__(self, measure: Measure, context: Context, cutter: Cutter, options: Options) -> None:
-        self.measure, self.context, self.cutter, self.options = measure, context, cutter, options
+    def __init__(self, measure: Measure, cutter: Cutter, options: Options) -> None:
+        self.measure, self.context, self.cutter, self.options = measure, measure.before, cutter, options
         self.samples = 1 if options.replacement == "delete" else options.samples
         self.usage = Usage()
         self.bar = Bar(options.progress)

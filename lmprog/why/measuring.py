@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..covers import Exact
+from ..events import Span
 from ..exact import Summed, exact_place, summing
 from ..fill import constraint_of
-from ..grammars import Constraint, compile
+from ..grammars import Constraint, choices, compile
 from ..grammars.ebnf import gbnf
 from ..models import LanguageModel
 from ..option_tree import nested
@@ -45,15 +46,21 @@ class Measure:
 
     The end of the text is spelt anew (token healing) as in the run. Where that does not change, nor do the value's
     tokens; otherwise they are those that the tokenizer spells it in, with the text's end.
+
+    `inside`: only these characters of the value are measured, by the tokens that have a part in them; what comes before
+    these tokens is context too. `before` is all that is.
     """
 
     name: Literal["options", "masked", "model"]
 
-    def __init__(self, capture: Capture, context: Context, model: LanguageModel, masked: bool) -> None:
+    def __init__(
+        self, capture: Capture, context: Context, model: LanguageModel, masked: bool, inside: Span | None = None
+    ) -> None:
         self.capture, self.context, self.model = capture, context, model
+        self.before, self._inner = context, list[Step]()
         self.heal = capture.asked.boundary != "token"
         self.value = capture.text.encode()
-        self.options = _options(capture) if masked else None
+        self.options = _options(capture) if masked and inside is None else None
         self.words = None if self.options is None else _words(capture, self.options)
         if self.words is not None:
             self.options = self.words.texts
@@ -65,23 +72,46 @@ class Measure:
         self.name = "masked"
         if self.constraint is None or self.constraint.forced(self.constraint.start()) == self.value:  # no other value
             self.name, self.constraint = "model", None
+        if inside is not None:
+            self._look_inside(inside)
+
+    def _look_inside(self, span: Span) -> None:
+        self.before, self._inner = self._split(span)
+        if self.constraint is not None and not any(map(_open, self._inner)):  # no other value
+            self.name, self.constraint = "model", None
+            self._known.clear()
+            self.before, self._inner = self._split(span)
+
+    def _split(self, span: Span) -> tuple[Context, list[Step]]:
+        """What is before the tokens that have a part in some characters of the value, and these tokens."""
+        sent, steps = self._base()
+        path = [step.token for step in steps]
+        token_bytes = self.model.vocab.token_bytes
+        over = len(spell(self.model.vocab, self.context.ids)) - len(spell(self.model.vocab, sent))
+        begin, end = [over + len(self.capture.text[:at].encode()) for at in span]
+        covered = covering(token_bytes, path, begin, end - begin)
+        before = self.context.followed([*sent, *path[: covered.start]], self.capture, token_bytes)
+        return before, steps[covered.start : covered.stop]
 
     def size(self) -> int:
         """About how many tokens are read behind the text."""
-        return max(1, len(self.context.path or self.capture.tokens))
+        return max(1, len(self._inner or self.context.path or self.capture.tokens))
 
     def of(self, ids: Sequence[int], fixed: int) -> Measured:
         """The value's log-probability, and what it cost. `fixed`: so many of the ids are never spelt anew."""
         ids = list(ids) or sorted(self.model.vocab.eos)[:1]  # no BOS and no text: something must be there to continue
         if self.options is not None:
             return self._among(self.options, ids, fixed)
+        if self._inner:
+            return self._along(ids, self._inner)
         return self._along(*self._spelt(ids, fixed))
 
     def width(self) -> int:
         """How many log-probabilities are asked for at a time, at most."""
         if self.options is not None:
             return 4 * len(self.options)
-        return sum([1 if step.among is None else 1 + len(step.among) for step in self._base()[1]])
+        steps = self._inner or self._base()[1]
+        return sum([1 if step.among is None else 1 + len(step.among) for step in steps])
 
     # -- a choice
 
@@ -126,15 +156,21 @@ class Measure:
 
     def _walked(self, prefix: bytes, path: tuple[int, ...]) -> Iterator[Step]:
         """The language says what could have come, as long as it knows the path."""
-        c = self.constraint
+        c, forced = self.constraint, list[int]()
         state = None if c is None else c.start(prefix, self.capture.asked.follow.encode())
         for token in path:
             after = None if c is None or state is None else c.advance(state, token)
-            yield Step(token, None if c is None or state is None or after is None else _allowed(c, state, self.model))
+            if c is None or state is None or after is None:
+                yield Step(token, None)
+            else:
+                forced = forced or c.forced_tokens(state)
+                settled = forced[:1] == [token]  # the run appends what is forced: other spellings of it do not count
+                forced = forced[1:] if settled else []
+                yield Step(token, np.array([token], np.int32) if settled else _allowed(c, state, self.model))
             state = after
 
     def _along(self, sent: list[int], steps: Sequence[Step]) -> Measured:
-        asks, free = [], [step for step in steps if step.among is None or len(step.among) > 1]
+        asks, free = [], [step for step in steps if _open(step)]
         for i, step in enumerate(steps):
             if step.among is None:
                 asks.append(Ask(len(sent) + i, np.array([step.token], np.int32)))
@@ -154,6 +190,10 @@ class Measure:
         return min(backed, len(ids) - 1)
 
 
+def _open(step: Step) -> bool:
+    return step.among is None or len(step.among) > 1
+
+
 def _options(capture: Capture) -> tuple[str, ...] | None:
     """Of a choice that is made by the probabilities of whole options."""
     options = capture.asked.options
@@ -168,6 +208,8 @@ def _words(capture: Capture, options: Sequence[str]) -> Verbalizer | None:
 
 def _constraint(capture: Capture, context: Context, model: LanguageModel) -> Constraint | None:
     asked = capture.asked
+    if asked.hole is None and asked.options is not None:
+        return compile(choices(asked.options), model.vocab)
     if asked.hole is None:
         return compile(gbnf(asked.language), model.vocab) if asked.language else None
     if asked.hole.grammar is None:

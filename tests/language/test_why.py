@@ -7,10 +7,11 @@ import pickle
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import lmprog as lp
@@ -215,6 +216,66 @@ def test_the_mask_of_the_run_is_the_mask_of_the_measure() -> None:
     assert run.captures["n"].text == "".join([part.text for part in why.parts if part.kind == "capture"])
 
 
+class Inner(BaseModel):
+    city: Literal["Rome", "Oslo"]
+
+
+class Card(BaseModel):
+    name: Literal["Ann", "Bob"]
+    age: int
+    tags: list[Literal["x", "y"]]
+    inner: Inner | None
+
+
+@pytest.mark.parametrize("boundary", ["heal", "token"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_fields_of_json_are_measured_by_their_own_tokens(seed: int, boundary: Any, tmp_path: Path) -> None:
+    @program(model=RandomModel(seed), boundary=boundary)
+    def fill(p: Any) -> None:
+        p("Topic: cats\nv: ", gen(Card, name="card", max_tokens=200), "\n")
+
+    run = fill.run(trace=True)
+    run.save(tmp_path / "run.json")
+    loaded = lp.Run.load(tmp_path / "run.json")
+    for field in ("card", "card/name", "card/age", "card/tags", "card/inner", "card[0]/name"):
+        why, again = run.why(field, samples=1), loaded.why(field, samples=1, model=run.model)
+        begin, end = why.span
+        tokens = [t for t in run.tokens if t.span[0] < end and begin < t.span[1]]
+        assert math.isclose(sum(t.masked for t in tokens), why.logprob, abs_tol=1e-6)
+        assert why.value == run.text[begin:end]
+        assert run.text.startswith("".join([part.text for part in why.parts]))
+        assert {"prompt"} | ({"capture"} if "/" in field else set()) == {part.kind for part in why.parts}
+        assert (why.parts, why.logprob) == (again.parts, again.logprob)
+    with pytest.raises(lp.RunError, match="there is no /nam in the value of 'card', only: /name, /age"):
+        run.why("card/nam")
+
+
+def test_an_earlier_field_of_the_json_is_a_cause() -> None:
+    """What decides the second letter is the first one, and nothing else."""
+    tokens = [*"abpq{}:,", '"', "\n"]
+
+    def probs(prefix: tuple[int, ...]) -> Sequence[float]:
+        weights = np.random.default_rng((0, *prefix)).uniform(0.5, 1.5, len(tokens) + 1)
+        there = ["a"] == [tokens[i] for i in prefix[-8:-7]]
+        weights[tokens.index("p" if there else "q")] *= 30
+        found: list[float] = (weights / weights.sum()).tolist()
+        return found
+
+    @program(model=TableModel(tokens, probs))
+    def fill(p: Any) -> None:
+        p("aab\nbba\n", gen(regex=r'\{"a":"[ab]","b":"[pq]"\}', name="v"))
+
+    run = fill.run()
+    why = run.why("v/b")
+    assert ("masked", '"p"' if '"a":"a"' in run.text else '"q"') == (why.measure, why.value)
+    assert run.text.index(':"') + 2 == why.top(1)[0].span[0]
+    assert '{"a":"' == run.text[8 : why.top(1)[0].span[0]]
+    with pytest.raises(lp.RunError, match="this run has: v"):
+        run.why("w/b")
+    with pytest.raises(lp.RunError, match="is not JSON"):
+        chosen(planted(lambda _: True), "abc").why("kind/a")
+
+
 def test_free_text_is_measured_under_the_model() -> None:
     @program(model=RandomModel(3))
     def line(p: Any) -> None:
@@ -404,6 +465,8 @@ def test_errors(tmp_path: Path) -> None:
         loaded.why("kind")
     with pytest.raises(lp.ProgramError, match="Scripted does not tell how probable"):
         loaded.why("kind", model=Scripted(["p"]))
+    with pytest.raises(lp.ProgramError, match="model= is a model"):
+        loaded.why("kind", model="google/gemma-3-270m")  # type: ignore[arg-type]
     with pytest.raises(lp.RunError, match="no text before 'kind'"):
         chosen(planted(lambda _: True), "").why("kind")
     with pytest.raises(lp.ProgramError, match="unit is one of 'auto'"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from .events import Span
 from .holes import Boundary, Hole
+from .verbalizer import Verbalizer
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Asked:
     boundary  as of the hole
     unseen    stretches of the run's text before the value that the model had not read: branches beside its own
     language  what the value could be, as GBNF; only of a run that was loaded, and only if that can be written
+    words     the words of classes and the rest of a verbalizer, the classes as texts; of a run that was loaded
     hole      only of a run that was not
     """
 
@@ -26,11 +28,19 @@ class Asked:
     boundary: Boundary = "heal"
     unseen: tuple[Span, ...] = ()
     language: str = ""
+    words: Verbalizer | None = None
     hole: Hole | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy of a run is like one that was loaded: holes have functions in them."""
-        return self.__dict__ | {"hole": None}
+        return self.__dict__ | {"hole": None, "words": self.classes}
+
+    @property
+    def classes(self) -> Verbalizer | None:
+        """Of a choice between classes, which are their texts."""
+        if self.hole is None or self.hole.words is None:
+            return self.words
+        return self.hole.words.named()
 
     def moved(self, fork: int, shift: int) -> Asked:
         """In a branch of a fork at that character, the text of which is appended so much later than it was written."""

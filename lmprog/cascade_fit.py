@@ -207,7 +207,7 @@ def fit_cascade(
     folds   parts of the data for the held-out figures, at most as many as rows; see `CascadeFit`
     seed, decoder, concurrency, progress   as in `map`
 
-    Raises EvaluationError: data, metric or target that cannot be.
+    Raises EvaluationError: data, metric or target that cannot be; OSError: a file that cannot be read.
     """
     target = _target(accuracy, cost)
     if not isinstance(cascade, Cascade):
@@ -225,7 +225,7 @@ def fit_cascade(
     table = Table(np.array(scores), np.array(costs), np.array(sure))
     points = table.points()
     chosen = target.best(points)
-    held_scores, held_costs = _held_out(table, target, folds, seed or 0)
+    held_scores, held_costs = _held_out(table, target, folds, abs(seed or 0))
     return CascadeFit(
         cascade=cascade.at(*chosen.thresholds),
         target=target,

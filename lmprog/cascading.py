@@ -7,7 +7,6 @@ Which thresholds are worth their cost is found on data: see `fit_cascade`.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -37,7 +36,7 @@ from .errors import (
 )
 from .events import Event
 from .lookahead import Head
-from .models import Canceller, LanguageModel, overridden
+from .models import Canceller, LanguageModel
 from .options import Options
 from .preview import refuse
 from .programs import Program
@@ -96,9 +95,17 @@ class Step:
     model: LanguageModel | None
     price: Price
 
+    @property
+    def has_model(self) -> bool:
+        return self.model is not None or self.program.model is not None
+
     def cost(self, usage: Usage) -> float:
+        """Raises ProgramError where the price gives no number."""
         if callable(self.price):
-            return float(self.price(usage))
+            found = self.price(usage)
+            if not _number(found) or not math.isfinite(found):
+                raise ProgramError(f"the price of {self.name} gives a number, not {found!r}")
+            return float(found)
         read, written = self.price if isinstance(self.price, tuple) else (self.price, self.price)
         return float(read) * usage.prompt_tokens + written * (usage.sampled_tokens + usage.forced_tokens)
 
@@ -112,8 +119,8 @@ class Steps:
     retry_on: tuple[type[Exception], ...]
 
     @property
-    def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self.steps[0].program.function)
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self.steps[0].program.function
 
     def __call__(self, p: Prompt, *args: Any, **kwargs: Any) -> NoReturn:
         raise ProgramError("a cascade runs its steps by itself: call it without the prompt")
@@ -144,15 +151,17 @@ class Cascade(Program[..., Any]):
     """Made by `lp.cascade`: called, run, mapped and awaited as a program is, with the arguments of its steps.
 
     `run` gives a `CascadeRun`. `decoder=`, `seed=`, `logprobs=`, `trace=`, `preview=` of a call go to every step,
-    `model=` to those that were given as programs. Samples are drawn independently of one another. A cascade has no plan
-    and no stream, and cannot write into another program's run: call it there without the prompt.
+    `model=` to those that have no model of their own. Samples are drawn independently of one another. A cascade has no
+    plan and no stream, and cannot write into another program's run: call it there without the prompt.
     """
 
     function: Steps
 
     def __init__(self, steps: Steps) -> None:
         names = [step.name for step in steps.steps]
-        super().__init__(steps, cast(LanguageModel, Models(" → ".join(names))), _Options(preview=True))
+        complete = all([step.has_model for step in steps.steps])
+        model = cast(LanguageModel, Models(" → ".join(names))) if complete else None
+        super().__init__(steps, model, _Options(preview=True))
         self.__name__, self.__doc__ = f"cascade of {', '.join(names)}", type(self).__doc__
 
     @property
@@ -231,6 +240,11 @@ class Cascade(Program[..., Any]):
 
     # -- how it runs
 
+    def chosen(self, model: LanguageModel | None) -> LanguageModel:
+        if self.model is not None and model not in (None, self.model):
+            raise ProgramError("the steps of this cascade have models of their own: model= would change nothing")
+        return super().chosen(model)
+
     def _start(self, canceller: Canceller, model: LanguageModel, options: Options, body: Body) -> Future[Run[Any]]:
         refuse(f"{self.__name__} runs")
         here = replace(options, preview=False)  # steps have previews of their own
@@ -247,9 +261,7 @@ class Cascade(Program[..., Any]):
     ) -> Run[Any]:
         refuse(f"{self.__name__} runs")
         assert isinstance(options, _Options)
-        given = None if model is self.model else model
-        if given not in (None, overridden()) and all([step.model is not None for step in self.steps]):
-            raise ProgramError("the steps of this cascade have models of their own: model= would change nothing")
+        given = None if model == self.model else model
         _, args, kwargs = body._call
         tried: list[Tried] = []
         for number in range(len(self.steps)):
@@ -276,7 +288,7 @@ class Cascade(Program[..., Any]):
         if seed is None and options.row is not None:
             seed = derive_seed(step.program.options.base_seed(), "row", options.row)
         sure = number < len(gates) and isinstance(gates[number].test, Confidence)
-        words = {"model": step.model or model, "decoder": options.decoder, "seed": seed}
+        words = {"model": step.model or (None if step.has_model else model), "decoder": options.decoder, "seed": seed}
         words["logprobs"] = True if sure or options.logprobs else None
         words["trace"] = True if options.trace else None
         words["preview"] = None if options.preview else False
@@ -335,7 +347,7 @@ def _steps(steps: Any, program: Any, prices: Any) -> tuple[Step, ...]:
     listed = [*steps] if isinstance(steps, list | tuple) else [steps]
     if len(listed) < 2:
         raise ProgramError(f"a cascade has a list of two steps or more, not {len(listed)}")
-    each = [1.0] * len(listed) if prices is None else list(prices)
+    each = [1.0] * len(listed) if prices is None else [*prices] if isinstance(prices, list | tuple) else [prices]
     if len(each) != len(listed):
         raise ProgramError(f"{len(listed)} steps have {len(listed)} prices, not {len(each)}")
     made: list[Step] = []

@@ -171,7 +171,7 @@ class Program(Generic[P, T]):
         `progress=True` shows a bar on stderr.
         """
         options = self._options({"decoder": decoder, "seed": seed})
-        model = choose(model, self.model, self.__name__)
+        model = self.chosen(model)
 
         def begin(index: int, args: tuple[Any, ...], kwargs: dict[str, Any], canceller: Canceller) -> Future[Run[T]]:
             return self._start(canceller, model, options.for_row(index), self.body(args, kwargs))
@@ -353,8 +353,12 @@ class Program(Generic[P, T]):
     def _chosen(self, kwargs: dict[str, Any]) -> tuple[LanguageModel, Options]:
         """The model and options of a call, whose own words are taken out of its arguments."""
         own = {name: kwargs.pop(name) for name in CALL if name in kwargs}
-        model = choose(own.pop("model", None), self.model, self.__name__)
+        model = self.chosen(own.pop("model", None))
         return model, self._options(own)
+
+    def chosen(self, model: LanguageModel | None) -> LanguageModel:
+        """The model of a call with `model=`. Raises NoModel."""
+        return choose(model, self.model, self.__name__)
 
     def _options(self, own: dict[str, Any]) -> Options:
         given = {name: value for name, value in own.items() if value is not None}

@@ -299,7 +299,7 @@ class Tried:
     error: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost: float = 0.0
-    run: Run[Any] | None = field(default=None, repr=False, compare=False)
+    run: Run[Any] | None = field(default=None, repr=False, compare=False, metadata={"saved": False})
 
 
 @dataclass(frozen=True, repr=False)

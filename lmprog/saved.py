@@ -2,7 +2,7 @@
 
     {"format": "lmprog run", "version": 1, "text": ..., "value": ..., "usage": {...}, "messages": [...],
      "slots": {...}, "shortened": {...}, "captures": [...], "trace": [...], "requests": [...], "tokens": [...],
-     "causes": [...]}
+     "causes": [...], "tried": [...]}
 
 Records are the fields of their dataclasses; fields that have their default are left out. Bytes of tokens are text, or
 {"hex": ...} where they are not UTF-8; of the numbers that JSON does not have, nan is null, and infinities are "inf" and
@@ -30,8 +30,9 @@ from .fill import language_of
 from .grammars import Grammar
 from .grammars.expr import Expr
 from .grammars.to_gbnf import to_gbnf
-from .run import Capture, Captures, Run, Usage, Verdict
+from .run import Capture, Captures, CascadeRun, Run, Tried, Usage, Verdict
 from .trace import Candidate, RequestRecord, TokenRecord
+from .verbalizer import Verbalizer
 from .why.result import Part, Why
 
 LANGUAGES, RULES, LONGEST = 256, 500, 20_000  # languages that are remembered as text; rules and characters of one
@@ -44,6 +45,7 @@ LISTS: dict[str, Any] = {
     "verdicts": Verdict,
     "tokens": TokenRecord,
     "causes": Why,
+    "tried": Tried,
 }
 
 
@@ -90,7 +92,10 @@ def from_plain(data: dict[str, Any], path: object) -> Run[Any]:
         raise RunError(f"{path}: slots have spans that there cannot be")
     shortened = _slots("shortened", data, tuple[int, int], path)
     more: dict[str, Any] = {"messages": messages, "causes": causes, "slots": slots, "shortened": shortened}
-    return Run(data.get("value"), str(data.get("text", "")), captures, usage, **more, **lists)
+    kind: type[Run[Any]] = Run
+    if tried := lists.pop("tried"):
+        kind, more = CascadeRun, {**more, "step": len(tried) - 1, "tried": tried}
+    return kind(data.get("value"), str(data.get("text", "")), captures, usage, **more, **lists)
 
 
 def _slots(key: str, data: dict[str, Any], kind: Any, path: object) -> dict[str, Any]:
@@ -113,11 +118,14 @@ def _check(key: str, records: tuple[Any, ...], requests: int, path: object) -> N
 def _lists(run: Run[Any]) -> dict[str, tuple[Any, ...]]:
     captures, causes = tuple(map(_with_language, run.captures.all())), tuple(run.causes.values())
     lists = {"captures": captures, "trace": run.trace, "requests": run.requests, "tokens": run.tokens}
-    return lists | {"causes": causes, "verdicts": run.verdicts}
+    tried = {"tried": run.tried} if isinstance(run, CascadeRun) else {}
+    return lists | {"causes": causes, "verdicts": run.verdicts} | tried
 
 
 def _with_language(capture: Capture) -> Capture:
     asked = capture.asked
+    if (words := asked.classes) is not None:
+        return dataclasses.replace(capture, asked=dataclasses.replace(asked, words=words))
     if asked.hole is None or asked.hole.grammar is None or asked.hole.monitor is not None or asked.options is not None:
         return capture
     return dataclasses.replace(capture, asked=dataclasses.replace(asked, language=_gbnf(language_of(asked.hole))))
@@ -158,7 +166,9 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | bool) else _jsonable(value)
 
 
-RECORDS = (Capture, Asked, Certificate, Particle, Usage, RequestRecord, TokenRecord, events.Event, Why, Part)
+RECORDS = (
+    Capture, Asked, Verbalizer, Tried, Certificate, Particle, Usage, RequestRecord, TokenRecord, events.Event, Why, Part
+)  # fmt: skip
 
 
 def _told(record: Any) -> Iterator[tuple[str, Any]]:

@@ -96,6 +96,11 @@ class Verbalizer:
         """The number of the class that an appended text stands for."""
         return [*self.words].index(self.values[text])
 
+    def named(self) -> Verbalizer:
+        """The same, with the texts of the classes in their place."""
+        shown = {str(c): text for c, text in self.shown.items()}
+        return replace(self, words={str(c): some for c, some in self.words.items()}, shown=shown)
+
     def among(self, texts: Iterable[str]) -> Verbalizer | None:
         """What is left where only some of the texts may be appended; None: nothing."""
         left = set(texts)

@@ -149,6 +149,7 @@ LINES: dict[str, Callable[[Figures], str]] = {
     "calls that ran": lambda f: _share(f.executed),
     "tokens per success": lambda f: _number(f.tokens, 0),
     "seconds per success": lambda f: _number(f.seconds, 3),
+    "cost per success": lambda f: "–" if f.cost is None else _number(f.cost, 1),
     "seconds p50, p95": lambda f: f"{_number(f.p50, 3)}, {_number(f.p95, 3)}",
 }
 
@@ -175,6 +176,7 @@ def _figures(result: Evaluation) -> dict[str, Any]:
         "executed": _finite(found.executed.value),
         "tokens_per_success": _finite(found.tokens),
         "seconds_per_success": _finite(found.seconds),
+        "cost_per_success": None if found.cost is None else _finite(found.cost),
         "p50": _finite(found.p50),
         "p95": _finite(found.p95),
         "usage": vars(result.usage),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..run import CascadeRun
 from .statistics import Interval, wilson
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Figures:
     executed         calls of tools (`p.tool_call`) in these runs that ran without an exception
     tokens           prompt and generated, per success: of all runs, over the sum of their scores; inf without any
     seconds          the same of the time that the runs took
+    cost             the same of what cascades say that they cost, at their prices; None for other programs
     p50, p95         seconds that a run took, waiting for others included: half of them less, 95 % of them less
 
     Runs from the cache count with what they cost when they were done. What a run cost that failed is not known.
@@ -46,6 +48,7 @@ class Figures:
     executed: Share
     tokens: float
     seconds: float
+    cost: float | None
     p50: float
     p95: float
 
@@ -54,12 +57,14 @@ def figures(result: Evaluation) -> Figures:
     runs = [row for row in result.rows if row.run is not None]
     usage = result.usage + result.cached_usage
     success = sum(result.scores)
+    costs = [row.run.cost for row in runs if isinstance(row.run, CascadeRun)]
     took = [row.usage.seconds for row in runs]
     return Figures(
         valid=Share(len(runs), len(result.rows)),
         executed=Share(sum(row.executed for row in runs), sum(row.calls for row in runs)),
         tokens=_over(usage.prompt_tokens + usage.sampled_tokens + usage.forced_tokens, success),
         seconds=_over(usage.seconds, success),
+        cost=_over(math.fsum(costs), success) if costs else None,
         p50=_quantile(took, 0.5),
         p95=_quantile(took, 0.95),
     )

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ..batch import as_done, bar_of
 from ..decoders import Argmax, Decoder
 from ..errors import EvaluationError
-from ..models import Canceller, LanguageModel, choose
+from ..models import Canceller, LanguageModel
 from ..options import Options
 from ..page import unseeded
 from ..programs import Program
@@ -89,7 +89,7 @@ def evaluate(
         raise EvaluationError(f"what is evaluated is a program, of @lp.program or lp.Template, not {program!r:.100}")
     functions, table = metrics(metric), read(data)
     calls = {index: _call(program, table[index], index, functions) for index in chosen(rows, len(table))}
-    chosen_model = choose(model, program.model, program.__name__)
+    chosen_model = program.chosen(model)
     options = program._options({"decoder": decoder, "seed": seed})
     job = Job(program, chosen_model, options.for_row, calls, concurrency)
     began, found = time.perf_counter(), {}

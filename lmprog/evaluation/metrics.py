@@ -43,6 +43,8 @@ def metrics(given: Metric | Sequence[Metric] | Mapping[Any, float]) -> dict[str,
     """By name, in order. Of weights, the first is the weighted mean. Raises EvaluationError."""
     if isinstance(given, Mapping):
         return _weighted(given)
+    if not isinstance(given, str | Sequence) and not callable(given):
+        raise EvaluationError(f"a metric is a name or a function of a row and its run, not {given!r:.80}")
     some = [given] if isinstance(given, str) or callable(given) else list(given)
     found = {_name(metric): _function(metric) for metric in some}
     if not some or len(found) < len(some):

@@ -73,6 +73,7 @@ def _measures(results: Sequence[Evaluation]) -> list[tuple[str, list[tuple[str, 
         ("calls of tools that ran", [_share(f.executed) for f in figures]),
         ("tokens per success", [(_number(f.tokens, 0), "") for f in figures]),
         ("seconds per success", [(_number(f.seconds, 3), "") for f in figures]),
+        ("cost per success, of cascades", [("–" if f.cost is None else _number(f.cost, 1), "") for f in figures]),
         ("seconds of a run, p50", [(_number(f.p50, 3), "") for f in figures]),
         ("seconds of a run, p95", [(_number(f.p95, 3), "") for f in figures]),
     ]

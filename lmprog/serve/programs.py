@@ -15,14 +15,15 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..cascading import Cascade
 from ..docstrings import read_docstring
 from ..errors import LmprogError
 from ..events import Close, Done, Event, Open, Retract, Text
 from ..jobs.errors import JobError
 from ..jobs.target import named
-from ..models import grouped
+from ..models import LanguageModel, grouped
 from ..programs import Program
-from ..run import Capture, Run
+from ..run import Capture, CascadeRun, Run
 from ..slot_files import read
 from .body import first_fault, read_json
 from .errors import ApiError, ServeError, api_error, refused, timed_out
@@ -33,12 +34,18 @@ SHOWN = {Text: "text", Open: "open", Close: "close", Retract: "retract"}
 
 
 class Endpoint:
-    """A program, and what its arguments must be. Raises ServeError when their types cannot be read from JSON."""
+    """A program, and what its arguments must be; it runs on the server's model, but for steps of cascades that have
+    their own. Raises ServeError when their types cannot be read from JSON."""
 
-    def __init__(self, program: Program[..., Any]) -> None:
-        self.program, self.name = program, program.__name__
+    def __init__(self, program: Program[..., Any], name: str | None = None) -> None:
+        self.program, self.name = program, name or program.__name__
         self.arguments = _arguments(program)
-        self.about = inspect.getdoc(program.function) or ""
+        self.about = inspect.getdoc(inspect.unwrap(program.function)) or ""
+
+    @property
+    def model(self) -> LanguageModel | None:
+        """That of a cascade all steps of which have models."""
+        return self.program.model if isinstance(self.program, Cascade) else None
 
     @property
     def entry(self) -> Json:
@@ -70,7 +77,8 @@ def endpoints_of(names: Sequence[str], slots: Sequence[Path] = ()) -> dict[str, 
         if not isinstance(program, Program):
             raise ServeError(f"{name} is not a program: it is {program!r}")
         file = files.pop(program.__name__, None)
-        endpoint = Endpoint(program if file is None else program.load(file))
+        called = name.rpartition(":")[2] if isinstance(program, Cascade) else None
+        endpoint = Endpoint(program if file is None else program.load(file), called)
         if endpoint.name in found:
             raise ServeError(f"two programs are called {endpoint.name}: rename one")
         found[endpoint.name] = endpoint
@@ -129,7 +137,7 @@ async def run_program(request: Request) -> Response:
         raise ApiError(404, f"there is no program {name!r} here", code="program_not_found")
     stream, options = _query(request)
     arguments = endpoint.read(await read_json(request, service.settings))
-    call = {**arguments, "model": service.model, **options}
+    call = {**arguments, "model": endpoint.model or service.model, **options}
     client, deadline = request.state.client, service.settings.timeout
     with ExitStack() as stack:
         service.admission.take(client, 1)
@@ -189,7 +197,8 @@ def _shown(happened: Event) -> Json | None:
 
 def _answer(run: Run[Any]) -> Json:
     captures = [_capture(capture) for capture in run.captures.all()]
-    return {"value": plain(run.value), "text": run.text, "captures": captures, "usage": asdict(run.usage)}
+    answered = {"answered_by": run.answered_by, "cost": run.cost} if isinstance(run, CascadeRun) else {}
+    return {"value": plain(run.value), "text": run.text, "captures": captures, "usage": asdict(run.usage), **answered}
 
 
 def _capture(capture: Capture) -> Json:

@@ -13,7 +13,7 @@ import numpy as np
 from ..decoders import Decoder
 from ..errors import TuningError
 from ..evaluation.data import Data, read
-from ..models import LanguageModel, choose
+from ..models import LanguageModel
 from ..programs import Program
 from ..slots import Slot
 from .about import parts
@@ -102,7 +102,7 @@ def optimise(
     if not isinstance(program, Program):
         raise TuningError(f"optimise takes a program, not {program!r:.60}")
     _check(method, minibatch=minibatch, candidates=candidates, demos=demos, concurrency=concurrency)
-    rows, own = read(data), choose(model, program.model, program.__name__)
+    rows, own = read(data), program.chosen(model)
     slots = slots_of(program, rows)
     given = checked(space or {}, slots, program)
     missing = _missing(program, method, metric, slots, given)

@@ -202,8 +202,8 @@ def _options(capture: Capture) -> tuple[str, ...] | None:
 
 def _words(capture: Capture, options: Sequence[str]) -> Verbalizer | None:
     """Of a class that was chosen by the scores of its words: what is measured is the class."""
-    hole = capture.asked.hole
-    return None if hole is None or hole.words is None else hole.words.among(options)
+    classes = capture.asked.classes
+    return None if classes is None else classes.among(options)
 
 
 def _constraint(capture: Capture, context: Context, model: LanguageModel) -> Constraint | None:

@@ -125,7 +125,7 @@ def test_the_planted_optimum_is_found(small: RandomModel, seed: int, rights: lis
 def test_figures_are_held_out(small: RandomModel) -> None:
     """With as many folds as rows, each row is answered by thresholds that were chosen on all others."""
     steps, costs, rows = plants(5, 25, [0.6, 0.9]), [1.0, 10.0], [*range(25)]
-    fit = lp.fit_cascade(of(steps, small, costs), [{"n": n} for n in rows], right, accuracy=0.85, folds=25)
+    fit = lp.fit_cascade(of(steps, small, costs), [{"n": n} for n in rows], right, accuracy=0.85, folds=25, seed=-1)
     spent, ok = [], []
     for row in rows:
         others = [n for n in rows if n != row]
@@ -269,14 +269,20 @@ def test_async_and_inside_of_programs(small: RandomModel, big: RandomModel) -> N
 
 def test_models_of_calls(small: RandomModel, big: RandomModel) -> None:
     named = lp.cascade([small, big], program=kind, accept=0.5)
-    with pytest.raises(lp.ProgramError, match="have models of their own"):
-        named("a", model=small)
+    data = [{"text": "a", "expected": "odd"}]
+    for call in (lambda: named("a", model=small), lambda: lp.evaluate(named, data, "exact", model=small)):
+        with pytest.raises(lp.ProgramError, match="have models of their own"):
+            call()
     with lp.using(big):
         assert 0 == named.at(0).run("a").step
     free = lp.cascade([kind, program(kind.function)], accept=0.5)
     assert kind("a", model=big) == free("a", model=big) == free.at(1)("a", model=big)
-    with pytest.raises(lp.NoModel):
-        free("a")
+    for call in (lambda: free("a"), lambda: lp.evaluate(free, data, "exact")):
+        with pytest.raises(lp.NoModel):
+            call()
+    half = lp.cascade([program(model=small)(kind.function), kind], accept=lambda run: run.value == "none")
+    tried = half.run("a", model=big).tried
+    assert [kind("a", model=small), kind("a", model=big)] == [one.value for one in tried]
 
 
 def test_confidence(small: RandomModel) -> None:
@@ -305,6 +311,24 @@ def test_confidence(small: RandomModel) -> None:
             confidence(done)
 
 
+def test_it_is_saved_and_what_a_success_costs(small: RandomModel, big: RandomModel, tmp_path: Path) -> None:
+    prices: list[Any] = [1, lambda usage: 50]
+    cascade = lp.cascade([small, big], program=kind, accept=0.5, prices=prices)
+    data = [{"text": str(n), "expected": kind(str(n), model=big)} for n in range(8)]
+    done = lp.evaluate(cascade, data, "exact")
+    runs = [row.run for row in done.rows if isinstance(row.run, lp.CascadeRun)]
+    done.save(tmp_path / "done.json")
+    cascade.run("0").save(tmp_path / "run.json")
+    again = lp.Run.load(tmp_path / "run.json")
+
+    assert done.figures.cost == pytest.approx(sum(run.cost for run in runs) / sum(done.scores))
+    assert done.figures == lp.Evaluation.load(tmp_path / "done.json").figures
+    assert lp.evaluate(kind, data, "exact", model=big).figures.cost is None
+    assert isinstance(again, lp.CascadeRun)
+    assert (runs[0].value, runs[0].cost, runs[0].step) == (again.value, again.cost, again.step)
+    assert [one.confidence for one in runs[0].tried] == [one.confidence for one in again.tried]
+
+
 def test_what_it_shows(small: RandomModel, big: RandomModel) -> None:
     data = [{"text": str(n), "expected": kind(str(n), model=big)} for n in range(10)]
     fit = lp.fit_cascade(lp.cascade([small, big], program=kind, accept=0.5), data, "exact", accuracy=1.0)
@@ -327,6 +351,7 @@ def test_what_it_shows(small: RandomModel, big: RandomModel) -> None:
         ({"accept": "kind"}, "accept is a threshold, a function of the run"),
         ({"accept": [0.5, 0.6]}, "2 steps have 1 tests"),
         ({"accept": 0.5, "prices": [1]}, "2 steps have 2 prices, not 1"),
+        ({"accept": 0.5, "prices": 3}, "2 steps have 2 prices, not 1"),
         ({"accept": 0.5, "prices": [1, -2]}, "a price is a number of 0 or more"),
         ({"accept": 0.5, "retry_on": ("x",)}, "retry_on takes kinds of exceptions, not 'x'"),
         ({"accept": 0.5, "program": None}, "steps are either models, with program=, or programs"),
@@ -342,6 +367,12 @@ def test_wrong_cascades(small: RandomModel, options: dict[str, Any], why: str) -
     ("call", "why"),
     [
         (lambda cascade: cascade("a"), r"accept gave 0.7: say from which number on an answer is taken"),
+        (
+            lambda cascade: lp.cascade([kind, kind], accept=0, prices=[lambda usage: math.nan, 1])(
+                "a", model=Scripted(["odd"])
+            ),
+            "the price of kind gives a number, not nan",
+        ),
         (lambda cascade: cascade.at(0.5, 0.6), "2 steps have 1 thresholds, not 2"),
         (lambda cascade: cascade.plan("a"), "a cascade has no plan"),
         (lambda cascade: cascade.stream("a"), "a cascade has no stream"),
@@ -350,6 +381,10 @@ def test_wrong_cascades(small: RandomModel, options: dict[str, Any], why: str) -
             "from 0 to 1: not 7",
         ),
         (lambda cascade: lp.fit_cascade(cascade.at(0), [{"text": "a"}] * 2, "exact", cost=1), "on row 0, .*: KeyError"),
+        (
+            lambda cascade: lp.fit_cascade(cascade.at(0), [{"text": "a"}] * 2, cast(Any, 3), cost=1),
+            "a metric is a name or a function of a row and its run, not 3",
+        ),
         (lambda cascade: lp.fit_cascade(cascade, [{"text": "a"}], "exact"), "either accuracy= or cost="),
         (
             lambda cascade: lp.fit_cascade(cascade, [{"text": "a"}], "exact", cost=1),

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -262,13 +263,19 @@ def test_conditions_are_on_words() -> None:
     }
 
 
-@pytest.mark.parametrize("how", [{}, {"combine": "mean"}, {"shown": {"positive": "+", "negative": "-"}}])
-def test_causes_are_those_of_the_class(how: dict[str, Any]) -> None:
+@pytest.mark.parametrize("how", [{}, {"combine": "mean"}, {"shown": {Mood.GOOD: "+", Mood.BAD: "-"}}])
+def test_causes_are_those_of_the_class(how: dict[str, Any], tmp_path: Path) -> None:
+    words: dict[Any, list[str]] = {Mood.GOOD: MOODS["positive"], Mood.BAD: MOODS["negative"]}
     with RandomModel(3, spread=1.0) as model:
-        run = program(lambda p: p("Late again. It is ", select(Verbalizer(MOODS, **how), name="mood"))).run(model=model)
+        hole = select(Verbalizer(words, **how), name="mood")
+        run: lp.Run[Any] = program(lambda p: p("Late again. It is ", hole)).run(model=model)
         found = run.why("mood", samples=1)
 
         assert run.captures["mood"].dist[run.value] == pytest.approx(math.exp(found.logprob))
+        for n in range(2):  # a loaded run is saved again
+            run.save(tmp_path / f"{n}.json")
+            run = lp.Run.load(tmp_path / f"{n}.json")
+            assert found.logprob == run.why("mood", samples=1, model=model).logprob
 
 
 def test_calibration() -> None:

@@ -193,6 +193,52 @@ def test_runs_of_one_client_are_one_group(programs: Serving) -> None:
     assert Canceller()._group != "ada"
 
 
+CASCADES = """
+import lmprog as lp
+from lmprog import program, select
+from lmprog.testing import RandomModel
+
+@program
+def kind(p, text: str) -> str:
+    \"""What kind of text it is.\"""
+    return p(text, " ", select(["good", "bad", "odd"], name="kind"))
+
+small, big = RandomModel(11), RandomModel(12)
+named = lp.cascade([small, big], program=kind, accept=1.0, prices=[1, lambda usage: 50])
+free = lp.cascade([program(model=small)(kind.function), kind], accept=1.0)
+"""
+
+
+def test_cascades(tmp_path: Any) -> None:
+    """Steps keep their models; those that have none run on the server's, which may itself be a step of a cascade."""
+    file = tmp_path / "cascades.py"
+    file.write_text(CASCADES)
+    endpoints = endpoints_of([f"{file}:named", f"{file}:free"])
+    named: Any = endpoints["named"].program
+    kind, texts = named.steps[0].program, [str(n) for n in range(6)]
+    with RandomModel(12) as big:
+        with RandomModel(13) as own, serving(own, endpoints=endpoints) as live:
+            for name, model in (("named", big), ("free", own)):
+                answers = [live.post(f"/programs/{name}", {"text": text}).json() for text in texts]
+                assert kind.map(texts, model=model) == [answer["value"] for answer in answers]
+            used = answers[0]["usage"]
+            assert "kind #2" == answers[0]["answered_by"]
+            assert used["prompt_tokens"] + used["sampled_tokens"] + used["forced_tokens"] == answers[0]["cost"]
+            assert "text: Input should be a valid string" in live.post("/programs/named", {"text": 3}).text
+            assert "a cascade has no stream" in live.post("/programs/named?stream=true", {"text": "x"}).text
+            listed = httpx.get(f"{live.url}/programs").json()["data"]
+            assert ["What kind of text it is."] * 2 == [entry["description"] for entry in listed]
+
+            remote = lp.load(f"{live.url}/v1")
+            cascade = lp.cascade([remote, big], program=kind, accept=lambda run: run.value == "good")
+            for text, run in zip(texts, [cascade.run(text) for text in texts], strict=True):
+                first = kind(text, model=remote)
+                assert (first if first == "good" else kind(text, model=big)) == run.value
+        run = cascade.run("gone")
+        assert 1 == run.step
+        assert "BackendUnreachable" in str(run.tried[0].error)
+
+
 def test_what_is_no_program(tmp_path: Any) -> None:
     file = tmp_path / "some.py"
     file.write_text("from lmprog import program\nx = 5\n@program\ndef f(p, a: 'Nothing'): ...\n")

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from .decoders import Decoder, derive_seed
 from .holes import Boundary
 
+# what a call may say beside the function's own arguments
+CALL = ("model", "decoder", "seed", "logprobs", "trace", "preview")
+
 
 @dataclass(frozen=True)
 class Options:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import functools
 import inspect
-import reprlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from types import MappingProxyType, MethodType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, overload
+from types import MethodType
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from .batch import map_rows, map_runs
 from .decoders import Decoder, check_decoder
-from .errors import ProgramError, SlotError
+from .errors import ProgramError
 from .events import Event
 from .explore import explore_all
 from .holes import Boundary, check_boundary
 from .lookahead import Head
 from .models import Canceller, LanguageModel, around, choose
-from .options import Options
+from .options import CALL, Options
 from .outline import outline
 from .page import unseeded
 from .plan import Plan
@@ -36,29 +33,16 @@ from .run import Run
 from .session import Live
 from .shortening import run as run_shorter
 from .shortening import shortened
-from .slot_files import read as read_slots
-from .slot_files import write as write_slots
-from .slot_frames import Frame, Giving, entered, frame_of
-from .slot_names import found, unsaid
-from .slot_names import refuse as refuse_slots
-from .slot_values import Value, checked
-from .slots import Slot
+from .slot_frames import Giving, entered
+from .slotted import Slotted
 from .starting import start
 from .stream import Stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
-CALL = (
-    "model",
-    "decoder",
-    "seed",
-    "logprobs",
-    "trace",
-    "preview",
-)  # what a call may say beside the function's own arguments
 
 
-class Program(Generic[P, T]):
+class Program(Slotted, Generic[P, T]):
     """A function that writes text with holes. Call it for its plain return value, `run` it for everything else.
 
     Beside the function's own arguments (all but the prompt), calls take `model=`, `decoder=`, `seed=`, for the
@@ -69,14 +53,14 @@ class Program(Generic[P, T]):
     Programs hold no state of their own, so threads may share one.
     """
 
+    function: Callable[Concatenate[Prompt, P], T]
+
     def __init__(
         self, function: Callable[Concatenate[Prompt, P], T], model: LanguageModel | None, options: Options
     ) -> None:
         functools.update_wrapper(self, function)
         self.function, self.model, self.options = function, model, options
         self.__name__: str = getattr(function, "__name__", type(function).__name__)
-        self._values: dict[str, Value] = {}
-        self._unsaid: frozenset[str] = frozenset()  # of their names, those that the code may not have
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -230,83 +214,6 @@ class Program(Generic[P, T]):
         self._check_slots(body)
         return Plan(*explore_all(lambda answers: preview(body, (), answers).items))
 
-    # -- slots ---------------------------------------------------------------------------------------------------
-
-    said: frozenset[str] = frozenset()  # texts that may be names of slots, beside those in the function's code
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The values of slots that `with_` gave."""
-        return MappingProxyType(copy.deepcopy(self._values))
-
-    def with_(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
-        """The same program with other values in its slots, by their names: texts, and lists of dicts for examples.
-
-        Slots of a program called inside are "inner.instruction", in a mapping. None takes a value back. Values are
-        copied, and none of them changes the program itself.
-
-        Raises SlotError for what is neither a text nor examples. That a program has no such slot is found before it
-        runs, where its code tells, and otherwise when it has run.
-        """
-        if values is not None and not isinstance(values, Mapping):
-            raise SlotError(f"with_ takes values by the names of slots, not {values!r:.60}")
-        given = {**self._values, **{str(name): value for name, value in {**(values or {}), **more}.items()}}
-        changed = copy.copy(self)
-        changed._values = {name: checked(name, value) for name, value in given.items() if value is not None}
-        changed._unsaid = frozenset(unsaid(self, changed._values))
-        return changed
-
-    def save(self, path: str | Path) -> None:
-        """Write the values that `with_` gave to a .toml or .json file, for `load`; see `lmprog.slot_files`.
-
-        The file is there as a whole or as it was. Raises SlotError for values that the format cannot say, OSError.
-        """
-        write_slots(path, self.__name__, self._values)
-
-    def load(self, path: str | Path) -> Self:
-        """As `with_`, with the values in a file, .toml or .json.
-
-        Raises SlotError for what is no file of slots, and for slots that the program's code does not have; OSError.
-        """
-        values = read_slots(path).values
-        for name in sorted(unsaid(self, values, strict=False)):
-            own = name.rpartition(".")[2]
-            raise SlotError(
-                f"{path}: {self.__name__} has no slot {name!r}: take it out of the file, or ask for it in the program, "
-                f'as in p(lp.slot("{own}", "..."))'
-            )
-        return self.with_(values)
-
-    def slots(self, *args: Any, **kwargs: Any) -> dict[str, Slot]:
-        """The slots that a run with these arguments may ask for, by name; needs no model.
-
-        Found on all paths through the program, as far as they can be known without a model, in the order in which they
-        are asked for.
-        """
-        body = self._bound(args, kwargs)
-        known, complete = found(body)
-        refuse_slots(self.__name__, self._unsaid - known.keys() if complete else (), known)
-        return known
-
-    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Body:
-        """Raises TypeError, as a call does, for arguments that are none of the function's."""
-        own = {name: value for name, value in kwargs.items() if name not in CALL}
-        inspect.signature(self.function).bind(None, *args, **own)
-        return self.body(args, own)
-
-    def body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Body:
-        """Its function with these arguments, inside of which its slots have their values."""
-        return Body(self.function, args, kwargs, self._frame())
-
-    def _frame(self, *, root: bool = True) -> Frame:
-        return frame_of(self.__name__, self.function, self._values, root=root)
-
-    def _check_slots(self, body: Body) -> None:
-        """Raises SlotError when it was given values of slots that it certainly does not have."""
-        if self._unsaid:
-            known, complete = found(body)
-            refuse_slots(self.__name__, self._unsaid - known.keys() if complete else (), known)
-
     def __eq__(self, other: object) -> bool:
         """The same function, model and options, with the same values in its slots."""
         if not isinstance(other, Program):
@@ -316,8 +223,6 @@ class Program(Generic[P, T]):
 
     def __hash__(self) -> int:
         return hash(self.__name__)
-
-    # -- how it runs ---------------------------------------------------------------------------------------------
 
     def __get__(self, instance: Any, owner: type | None = None) -> Program[..., T]:
         if instance is None:
@@ -331,10 +236,6 @@ class Program(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<program {self.__name__}{inspect.signature(self.function)}{self._changed()}>"
-
-    def _changed(self) -> str:
-        """What `with_` changed, in a few words."""
-        return "".join([f", {name}={reprlib.repr(value)}" for name, value in self._values.items()])
 
     def _inline(self, p: Prompt, /, *args: Any, **kwargs: Any) -> T:
         if clash := [name for name in CALL if name in kwargs]:
@@ -391,7 +292,7 @@ class Program(Generic[P, T]):
                 value = run_shorter(live, body, p)
         finally:
             finish(p)
-        refuse_slots(self.__name__, self._unsaid - body.slots.keys(), body.slots)
+        self._refuse_others(body.slots)
         return replace(live.finished(value), shortened=shortened(body.given))
 
 

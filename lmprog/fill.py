@@ -21,6 +21,7 @@ from .holes import Hole
 from .models import LanguageModel
 from .run import Usage
 from .runtime.choice import check_fits
+from .runtime.model import Model
 from .runtime.remote.model import RemoteModel
 from .runtime.request import Request, Result
 from .runtime.routine import Routine, one
@@ -155,11 +156,13 @@ class _Filling:
     def _limit(self, sent: Sequence[int], state: int, backed: int) -> int:
         if self.hole.max_tokens is not None:
             return self.hole.max_tokens
-        room = max(1, self.model.context - len(sent) - backed)
+        before = len(sent) + backed + (self.method is not None)  # a method may ask what comes behind the last token
+        room = max(1, self.model.context - before)
         limit = min(room, DEFAULT_TOKENS)
         while limit < room and not self.constraint.fits(state, limit + backed):
             limit = min(room, 2 * limit)
-        return limit
+        slots = self.model.engine.slots - before if isinstance(self.model, Model) else limit
+        return slots if 0 < slots < limit and self.constraint.fits(state, slots + backed) else limit
 
     def _cut(self, result: Result, covered: range, prefix: bytes) -> bytes:
         """The value that the `covered` tokens alone give, without a code point that is cut in two."""

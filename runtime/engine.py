@@ -86,6 +86,11 @@ class Engine:
         self._process = os.getpid()
         _OPEN.add(self)
 
+    @property
+    def slots(self) -> int:
+        """KV slots of the pool: tokens that can be kept at a time."""
+        return self._scheduler.pool.size
+
     # -- requests ------------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, *, block: bool = True, timeout: float | None = None) -> Handle:

@@ -73,22 +73,23 @@ class BestOf(Drawing):
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
         tally, scores = Tally(), dict[Hashable, float]()
-        drawn: list[Draw] = []
+        drawn, count = list[Draw](), 0
         passing: list[Draw] = []
         size = self.batch if self.stop else self.n
-        for begin in range(0, self.n, size):
-            draws = yield from self.some(problem, tally, range(begin, min(begin + size, self.n)))
-            drawn += draws
+        while count < self.n:
+            which = range(count, min(count + size, self.n))
+            draws = yield from self.some(problem, tally, which)
+            drawn, count = drawn + draws, which.stop
             passing += [draw for draw in draws if problem.passes(draw.text)]
             yield from self._scored(problem, passing, scores, tally)
             if self._good(scores):
                 break
-        draws = passing or drawn[:1]
+        draws = self.kept(problem, drawn)
         yield from self._scored(problem, draws, scores, tally)
         groups = grouped(draws, self._key)
         outcome = chosen(groups, [scores[self._key(group[0])] for group in groups], tally)
         assert outcome.certificate is not None
-        return replace(outcome, certificate=replace(outcome.certificate, drawn=len(drawn)))
+        return replace(outcome, certificate=replace(outcome.certificate, drawn=count))
 
     def mean_draws(self, share: float) -> float:
         """How many values are drawn on average, where that share of all draws is good enough to stop."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import NoSample, SamplingError
 from ..runtime.request import Finish, Result
-from ..runtime.routine import Routine
+from ..runtime.routine import Routine, one
 from ..runtime.sampling import Sampling
 from ..task import covering
-from .draws import Draw, chosen, grouped
+from .draws import Draw, chosen, grouped, surviving
 from .method import Outcome, Problem, Tally
 from .whole import Undrawn, at_least_one, check_weighs
 
@@ -58,6 +58,8 @@ class Confident(Undrawn):
         check_weighs(self, problem)
         tally = Tally()
         paths = yield from self._continued(problem, [Path((), (problem.state,))], tally)
+        if not paths:
+            raise NoSample("the most probable tokens lead to where the hole's monitor allows nothing more")
         branches = paths[0].beginnings(problem)[: self.k - 1]
         for left in reversed(range(self.rounds)):
             paths += yield from self._continued(problem, branches, tally)
@@ -72,10 +74,10 @@ class Confident(Undrawn):
         return chosen(groups, [math.fsum([sure[id(draw)] for draw in group]) for group in groups], tally)
 
     def _continued(self, problem: Problem, begun: Sequence[Path], tally: Tally) -> Routine[list[Path]]:
-        """All of them by the most probable tokens, as one batch."""
+        """All of them by the most probable tokens, as one batch; not those that a monitor leads into a dead end so."""
         asked, top = problem.request, max(2, self.k)
         going = [path for path in begun if path.finish is None]
-        results = yield [
+        requests = [
             replace(
                 asked,
                 ids=[*asked.ids, *path.ids],
@@ -88,9 +90,11 @@ class Confident(Undrawn):
             )
             for path in going
         ]
-        tally.add(results)
+        results = yield from surviving(one, requests)
+        tally.add([result for result in results if result is not None])
         after = iter(results)
-        return [path.and_then(next(after), problem) if path.finish is None else path for path in begun]
+        pairs = [(path, next(after) if path.finish is None else None) for path in begun]
+        return [path.and_then(result, problem) if result else path for path, result in pairs if result or path.finish]
 
     def _unsure(self, problem: Problem, paths: Sequence[Path]) -> list[Path]:
         """The k branches at the places, before answers, where the two most probable tokens are closest."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from ..errors import SamplingError
+from ..errors import BudgetError, EmptyLanguage, NoSample, SamplingError
 from ..runtime.request import Result
 from ..runtime.routine import Routine, one, together
 from ..runtime.sampling import Sampling
@@ -15,6 +16,10 @@ from .base import Sample, check_decoder, derive_seed
 from .certificate import Certificate, Particle
 from .method import Method, Outcome, Problem, Tally
 from .whole import at_least_one
+
+T = TypeVar("T")
+R = TypeVar("R")
+DEAD_ENDS = "all {n} draws came to where the hole's monitor allows nothing more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class Draw:
 
 @dataclass(frozen=True)
 class Drawing:
-    """`n` values of the hole, drawn by the decoder `of`, independent of each other, and all at once."""
+    """`n` values of the hole, drawn by the decoder `of`, independent of each other, and all at once. Draws that a
+    monitor leads into a dead end take no part; NoSample where all are led there."""
 
     n: int = 8
     of: Sample | Method = field(default=Sample(), kw_only=True)
@@ -51,14 +57,34 @@ class Drawing:
     def drawn(self, problem: Problem, tally: Tally) -> Routine[list[Draw]]:
         """The draws that pass the hole's condition; where none does, the first, which is for the caller to refuse."""
         draws = yield from self.some(problem, tally, range(self.n))
-        return [draw for draw in draws if problem.passes(draw.text)] or draws[:1]
+        return self.kept(problem, draws)
+
+    def kept(self, problem: Problem, draws: Sequence[Draw]) -> list[Draw]:
+        """Those that pass, or the first one. Raises NoSample where there is none at all."""
+        if not draws:
+            raise NoSample(DEAD_ENDS.format(n=self.n))
+        return [draw for draw in draws if problem.passes(draw.text)] or [draws[0]]
 
     def some(self, problem: Problem, tally: Tally, which: range) -> Routine[list[Draw]]:
-        """Those of the n, whether they pass or not."""
+        """Those of the n, whether they pass or not, but for those that a monitor led into a dead end."""
         seed = problem.request.sampling.seed
         problems = [_alone(problem, derive_seed(seed, "draw", i)) for i in which]
         check_draws(self, problem)
-        return taken(problem, (yield from together([_result(self.of, problem) for problem in problems])), tally)
+        results = yield from surviving(partial(_result, self.of), problems)
+        return taken(problem, [result for result in results if result is not None], tally)
+
+
+def surviving(make: Callable[[T], Routine[R]], items: Sequence[T]) -> Routine[list[R | None]]:
+    """The routines made of all items, at once; None for one that a monitor led into a dead end. As an error ends a
+    whole round, its halves are then done again by themselves; what they have computed is still in the cache."""
+    try:
+        return list((yield from together([make(item) for item in items])))
+    except (BudgetError, EmptyLanguage):
+        if len(items) == 1:
+            return [None]
+    half = len(items) // 2
+    first = yield from surviving(make, items[:half])
+    return first + (yield from surviving(make, items[half:]))
 
 
 def check_draws(method: object, problem: Problem) -> None:

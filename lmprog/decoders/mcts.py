@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import NoSample, SamplingError
+from ..errors import BudgetError, EmptyLanguage, NoSample, SamplingError
 from ..runtime.request import Request, Result
-from ..runtime.routine import Routine, together
+from ..runtime.routine import Routine, one, together
 from ..runtime.sampling import Sampling
 from .base import derive_seed
 from .best_first import after
 from .best_of import worths
-from .draws import Draw, chosen, grouped
+from .draws import Draw, chosen, grouped, surviving
 from .exhaustive import Found
 from .method import Outcome, Problem
 from .places import Places
@@ -44,8 +44,9 @@ class MCTS:
     The best value of all that were tried is taken, the first of equal ones. Where no beginning is left that was not
     tried, that is the best one of all, and `gap` in the certificate is 0 (with `commit` it is not known, None). The
     particles are the different values that were tried, the best first, with their share of the rollouts; `score` is
-    what they are ranked by. Values that fail the hole's condition count as the worst, and are passed over. Draws have
-    the `temperature`, and are reproducible with a `seed`; at 0 they are the most probable tokens.
+    what they are ranked by. Values that fail the hole's condition, and draws that a monitor leads into a dead end,
+    count as the worst, and are passed over. Draws have the `temperature`, and are reproducible with a `seed`; at 0 they
+    are the most probable tokens.
 
     The function is called once for each text, on the engine's thread, and must be quick. With `Prefix` the beginning
     that was tried most is completed by the most probable tokens at the end.
@@ -180,6 +181,7 @@ class Search:
         self.scores: dict[object, float] = {}
         self.used, self.settled = 0, False
         self._low, self._high = math.inf, -math.inf
+        self.guided = isinstance(method.value, Prefix)
         self._ask = method.value.weigh if isinstance(method.value, Prefix) else method.value
         self._known: dict[str, float] = {}
 
@@ -197,7 +199,7 @@ class Search:
             if since == method.commit:
                 self._settle()
                 since = 0
-        if isinstance(method.value, Prefix) and not self.root.closed:
+        if self.guided and not self.root.closed:
             yield from self._complete()
 
     def key(self, draw: Draw) -> object:
@@ -235,10 +237,14 @@ class Search:
     def _try(self, leaves: Sequence[Node]) -> Routine[None]:
         """Grow the tree behind all of them, and rank what they lead to."""
         going = [leaf for leaf in leaves if not leaf.whole]
-        work: list[Routine[Any]] = [self.places.rows([leaf.found.spot for leaf in going])]
-        guided = isinstance(self.method.value, Prefix)
-        work.append(self._drawn([leaf for leaf in leaves if leaf.whole or not guided], self.problem.request.sampling))
-        rows, draws = yield from together(work)
+        spots = [leaf.found.spot for leaf in going]
+        ends, sampling = [leaf for leaf in leaves if leaf.whole or not self.guided], self.problem.request.sampling
+        work: list[Routine[Any]] = [self.places.rows(spots), self._drawn(ends, sampling)]
+        try:
+            rows, draws = yield from together(work)
+        except (BudgetError, EmptyLanguage):  # a draw came to a dead end, and ends the round
+            rows = yield from self.places.rows(spots)
+            draws = yield from self._drawn(ends, sampling)
         for leaf, row in zip(going, rows, strict=True):
             leaf.opened(after(leaf.found, row, self.places, self.method.rollouts - self.used + 1))
         scores = yield from self._ranked(leaves, draws)
@@ -246,13 +252,14 @@ class Search:
             leaf.tried(score)
 
     def _drawn(self, leaves: Sequence[Node], sampling: Sampling) -> Routine[dict[Node, Draw]]:
-        """A value behind each."""
+        """A value behind each, but for those that a monitor led into a dead end."""
         going = [leaf for leaf in leaves if not leaf.whole]
         seeds = [derive_seed(sampling.seed, "rollout", self.used + i) for i in range(len(going))]
-        results = yield [self._request(leaf, replace(sampling, seed=s)) for leaf, s in zip(going, seeds, strict=True)]
-        self.places.tally.add(results)
-        drawn = dict(zip(going, results, strict=True))
-        return {leaf: self._draw(leaf.found, drawn.get(leaf)) for leaf in leaves}
+        requests = [self._request(leaf, replace(sampling, seed=s)) for leaf, s in zip(going, seeds, strict=True)]
+        results = yield from surviving(one, requests)
+        drawn = {leaf: result for leaf, result in zip(going, results, strict=True) if result is not None}
+        self.places.tally.add(list(drawn.values()))
+        return {leaf: self._draw(leaf.found, drawn.get(leaf)) for leaf in leaves if leaf.whole or leaf in drawn}
 
     def _request(self, leaf: Node, sampling: Sampling) -> Request:
         asked, spot = self.problem.request, leaf.found.spot
@@ -279,7 +286,7 @@ class Search:
         return [self._score(leaf, draws.get(leaf), worth[leaf]) for leaf in leaves]
 
     def _score(self, leaf: Node, draw: Draw | None, worth: float) -> float:
-        if draw is not None and not self.problem.passes(draw.text):
+        if not (self.problem.passes(draw.text) if draw else self.guided):
             return -math.inf
         spot = leaf.found.spot
         score = self._value(self.problem.text(spot.ids, spot.state) if draw is None else draw.text)

@@ -8,7 +8,7 @@ import pytest
 
 import lmprog as lp
 from lmprog import gen, program
-from lmprog.testing import RandomModel
+from lmprog.testing import RandomModel, TableModel
 
 
 def vowels(text: str) -> float:
@@ -90,3 +90,58 @@ def test_rows_and_traces(model: RandomModel, decoder: lp.Decoder) -> None:
         or run.captures["x"].certificate is None
     )
     assert run.html()
+
+
+class NeedsAnA:
+    """A monitor that leads into dead ends: it does not say before the end that an "a" is wanted."""
+
+    def start(self, prompt: str) -> str:
+        return ""
+
+    def advance(self, state: str, text: str) -> str:
+        return state + text
+
+    def allow(self, state: str) -> None:
+        return None
+
+    def final(self, state: str) -> bool:
+        return "a" in state
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [*DECODERS, lp.Beam(4), lp.MCTS(vowels, 40, commit=20), lp.BestOf(12, vowels), lp.Consistent(12)],
+    ids=lambda decoder: type(decoder).__name__,
+)
+def test_what_ends_where_a_monitor_allows_nothing_takes_no_part(model: RandomModel, decoder: lp.Decoder) -> None:
+    hole = gen(regex="[a-d]{1,6}", monitor=NeedsAnA())
+    fill = program(model=model, decoder=decoder)(lambda p, n: p(f"Text {n}: ", hole, "\n"))
+
+    for n in range(4):
+        assert "a" in fill(n, seed=n)
+
+
+def test_where_all_draws_end_there_it_is_said(model: RandomModel) -> None:
+    hole = gen(regex="[b-d]{1,6}", monitor=NeedsAnA())
+    for decoder in (lp.BestOf(3), lp.Consistent(3), lp.MCTS(vowels, 8), lp.Confident(3), lp.FSD()):
+        with pytest.raises(lp.NoSample):
+            program(model=model, decoder=decoder)(lambda p: p("Text: ", hole, "\n"))()
+
+
+@pytest.mark.parametrize("hole", [gen(choices=["cat", "category"]), gen(int), gen(regex="[a-z]{1,5}")], ids="abc")
+def test_holes_without_a_budget_take_what_slots_there_are(hole: Any) -> None:
+    with RandomModel(0, slots=100) as small:
+        fill = program(model=small)(lambda p: p("Text: here ", hole, "\n"))
+        for decoder in [*DECODERS[1:6], lp.Argmax(), lp.Sample(), lp.SMC(3), lp.Beam(2), lp.Consistent(3)]:
+            assert hole.matches(fill.run(decoder=decoder, seed=0).captures[0].text)
+        small.engine.check()
+        with pytest.raises(lp.OutOfSlots):
+            program(model=small)(lambda p: p("x" * 99, hole))()
+
+
+@pytest.mark.parametrize("decoder", [lp.ASAp(2), lp.SMC(3), lp.BestFirst(60), lp.FSD(), lp.Contrast("a")], ids=repr)
+def test_values_may_go_on_to_the_end_of_the_context(decoder: lp.Decoder) -> None:
+    model = TableModel(["a", "b"], lambda ids: [0.6, 0.3999, 0.0001], context=20)
+    value = program(model=model, decoder=decoder)(lambda p: p("aab", gen(regex="[ab]+")))(seed=0)
+
+    assert set(value) <= {"a", "b"}

@@ -51,8 +51,8 @@ def read(path: str | Path) -> Kept:
     """What a file holds. Raises SlotError for a file that holds no slots, OSError."""
     parse, _ = _kind(path)
     try:
-        data = parse(Path(path).read_bytes().decode())
-    except ValueError as error:
+        data = parse(Path(path).read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise SlotError(f"{path} cannot be read: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise SlotError(f'{path} is no file of slots: it does not say format = "{FORMAT}"')

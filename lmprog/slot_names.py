@@ -22,27 +22,30 @@ def unsaid(program: Any, names: Iterable[str], *, strict: bool = True) -> set[st
     """Those of the slots' names that a program's code does not seem to have: it may make them up, or a user misspelt
     them.
 
-    Names stand in the code as texts; those of programs called inside are functions' names. Without `strict` it is
-    enough that a name begins or ends with a text of the code, as f"part_{i}" does.
+    Names stand in the code as texts, those of its own slots not in that of programs called inside, which are
+    functions' names. Without `strict` it is enough that a name begins or ends with a text of the code, as f"part_{i}"
+    does.
     """
     if not (names := [*names]):
         return set()
-    texts, programs = _said(program)
-    parts = [text for text in texts if len(text) > 1 and not strict]
+    all_texts, programs = _said(_reached(program, DEPTH, set()))
+    own_texts, _ = _said(_reached(program, DEPTH, set(), inside=False))
     wrong = set()
     for name in names:
         inside, _, own = name.rpartition(".")
+        texts = all_texts if inside else own_texts
+        parts = [text for text in texts if len(text) > 1 and not strict]
         known = own in texts or any([own.startswith(part) or own.endswith(part) for part in parts])
         if not known or (inside and inside not in programs and not set(inside.split(".")) <= programs):
             wrong.add(name)
     return wrong
 
 
-def _said(program: Any) -> tuple[set[str], set[str]]:
-    """All texts, and the names of all programs, in a program's code and in what it calls."""
+def _said(reached: Iterable[Any]) -> tuple[set[str], set[str]]:
+    """All texts in the code of these functions and programs, and the names of the programs."""
     texts: set[str] = set()
     programs: set[str] = set()
-    for value in _reached(program, DEPTH, set()):
+    for value in reached:
         if isinstance(value, FunctionType):
             defaults = *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()
             texts |= {*_constants(value.__code__), *[text for text in defaults if isinstance(text, str)]}
@@ -54,8 +57,11 @@ def _said(program: Any) -> tuple[set[str], set[str]]:
     return texts, programs
 
 
-def _reached(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:
-    """Functions and programs: what a program's function names, and so on. `seen` by their ids."""
+def _reached(value: Any, depth: int, seen: set[int], *, inside: bool = True) -> Iterator[Any]:
+    """Functions and programs: what a program's function names, and so on. `seen` by their ids.
+
+    inside  also other programs, and what these name
+    """
     if _is_program(value):
         yield value
         value = value.function
@@ -67,7 +73,8 @@ def _reached(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:
         homes = [getattr(value, "__self__", None), *closed_over(function)] if depth else []
         for inner in homes:
             for each in [inner, *_attributes(inner, names)]:
-                yield from _reached(each, depth - 1, seen)
+                if inside or not _is_program(each):
+                    yield from _reached(each, depth - 1, seen, inside=inside)
 
 
 def _attributes(home: Any, names: set[str]) -> list[Any]:

@@ -88,6 +88,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, suffix: s
     [
         ("a.txt", "", r"a.txt: slots are kept in a .toml or a .json file"),
         ("a.toml", "x = ", r"a.toml cannot be read: "),
+        ("a.json", "[" * 100_000, r"a.json cannot be read: "),
         ("a.json", "[]", r'a.json is no file of slots: it does not say format = "lmprog slots"'),
         ("a.toml", 'format = "lmprog slots"\nversion = 2', r"version 2 of the format; this lmprog reads 1"),
         ("a.toml", 'format = "lmprog slots"\nversion = 1\nslots = 1', r"slots is a table"),
@@ -114,6 +115,13 @@ def test_files_that_are_none(tmp_path: Path, name: str, text: str, message: str)
     (tmp_path / name).write_text(text)
     with pytest.raises(SlotError, match=message):
         card.load(tmp_path / name)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    card.with_(instruction="é").save(tmp_path / "card.toml")
+    (tmp_path / "card.toml").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "card.toml").read_bytes())
+
+    assert card.with_(instruction="é") == card.load(tmp_path / "card.toml")
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

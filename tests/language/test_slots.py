@@ -232,6 +232,26 @@ def test_unknown_names_of_a_program_that_cannot_be_foreseen_are_refused_when_it_
         blind.with_(instrction="x").run()
 
 
+def test_slots_of_a_program_inside_are_not_the_programs_own() -> None:
+    @program
+    def inner(p: lp.Prompt) -> None:
+        p(lp.slot("style", "Briefly:"))
+
+    def helper(p: lp.Prompt) -> None:
+        p(lp.slot("head", "#"))
+        inner(p)
+
+    @program(model=MODEL)
+    def outer(p: lp.Prompt) -> str:
+        helper(p)
+        return str(len(p(gen(regex="[a-z]", max_tokens=2))))
+
+    assert outer.with_({"head": "?", "inner.style": "!"}).run().text.startswith("?!")
+    for call in (outer.with_(style="x").run, outer.with_(style="x").prompt):
+        with pytest.raises(SlotError, match="outer has no slot 'style'; it has 'head', 'inner.style'"):
+            call()
+
+
 def test_names_that_this_run_does_not_ask_for_are_no_mistake() -> None:
     @program(model=MODEL)
     def some(p: lp.Prompt, long: bool) -> None:

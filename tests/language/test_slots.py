@@ -248,7 +248,7 @@ def test_slots_of_a_program_inside_are_not_the_programs_own() -> None:
 
     assert outer.with_({"head": "?", "inner.style": "!"}).run().text.startswith("?!")
     for call in (outer.with_(style="x").run, outer.with_(style="x").prompt):
-        with pytest.raises(SlotError, match="outer has no slot 'style'; it has 'head', 'inner.style'"):
+        with pytest.raises(SlotError, match=r"outer has no slot 'style'; it has 'head', 'inner.style'"):
             call()
 
 

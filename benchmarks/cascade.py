@@ -101,12 +101,12 @@ def steps_of(model: Any, chosen: Rows, fitting: Rows) -> list[Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", default=["reviews", "snippets"], choices=["reviews", "snippets"])
+    parser.add_argument("tasks", nargs="*", choices=["reviews", "snippets"])
     parser.add_argument("--share", type=float, default=0.5)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     model = lp.load()
-    for task in options.tasks:
+    for task in options.tasks or ["reviews", "snippets"]:
         chosen, fitting, unseen = split(task)
         steps = steps_of(model, chosen, fitting)
         cost = options.share * statistics.fmean([tokens(steps[1].run(row["text"]).usage) for row in fitting[:5]])

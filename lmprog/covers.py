@@ -142,7 +142,8 @@ class Covers:
     def _wanted(self) -> list[Node]:
         """What to look into next: none when all sums are known well enough, or the rows are used up."""
         left = min(TOGETHER, self.exact.rows - self.rows)
-        gap = self.high - self.low
+        with np.errstate(invalid="ignore"):  # what cannot come has no gap
+            gap = self.high - self.low
         unsure = {k for k in range(len(self.strings)) if gap[k] > math.log1p(self.exact.within)}
         if left <= 0 or not unsure or not self.nodes:
             return []

@@ -158,7 +158,7 @@ class Verbalizer:
         """With the share `keep` of each class's words that are the most probable ones over `dists`, at least one: rare
         words come of too little to go by (Hu et al. 2022). Raises CalibrationError as `calibrated`, or for the share.
         """
-        if not 0 < keep <= 1:
+        if not isinstance(keep, int | float) or not 0 < keep <= 1:
             raise CalibrationError(f"keep is a share above 0 and up to 1, not {keep!r}")
         priors = self._priors(dists)
         ranked = {c: sorted(some, key=lambda word: -priors[word]) for c, some in self.words.items()}
@@ -167,9 +167,12 @@ class Verbalizer:
         return replace(self, words=words, weights={word: w for word, w in self.weights.items() if word in left})
 
     def _priors(self, dists: Iterable[Dist]) -> dict[str, float]:
-        rows = [{word: p for under in dist.words.values() for word, p in under.logprobs.items()} for dist in dists]
-        if not rows:
+        some = [*dists]
+        if not some:
             raise CalibrationError("there is nothing to fit on: give at least one Dist")
+        if odd := [one for one in some if not isinstance(one, Dist)]:
+            raise CalibrationError(f"words are calibrated on a list of Dists: {odd[0]!r:.80} is none")
+        rows = [{word: p for under in dist.words.values() for word, p in under.logprobs.items()} for dist in some]
         if any([row.keys() != self.class_of.keys() for row in rows]):
             raise CalibrationError("a Dist is not over this verbalizer's words")
         return {word: max(float(np.mean([math.exp(row[word]) for row in rows])), LEAST) for word in self.texts}

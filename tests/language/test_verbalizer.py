@@ -325,11 +325,13 @@ def test_calibration() -> None:
         (lambda: Verbalizer({"a": "x"}, weights=[2]), "weights is a dict of numbers by word"),  # type: ignore[arg-type]
         (lambda: Verbalizer({"a": "x"}, shown=["A"]), "shown one of texts by class"),  # type: ignore[arg-type]
         (lambda: gen(choices={"a": ["x"]}, stop="."), "it takes no stop and no monitor"),
+        (lambda: Verbalizer({"a": "x"}).calibrated("x"), "calibrated on a list of Dists: 'x' is none"),  # type: ignore
+        (lambda: Verbalizer({"a": "x"}).frequent([], keep="x"), "keep is a share above 0"),  # type: ignore[arg-type]
         (lambda: select({"a": [f"w{i}" for i in range(2001)]}), "at most 2000 words, not 2001"),
     ],
 )
 def test_wrong_descriptions(make: Callable[[], object], why: str) -> None:
-    with pytest.raises(lp.HoleError, match=why):
+    with pytest.raises((lp.HoleError, lp.CalibrationError), match=why):
         make()
 
 
@@ -359,6 +361,9 @@ def test_a_class_whose_words_cannot_come() -> None:
         fill = program(lambda p, v: p("x", select(v)))
 
         assert "one" == fill(Verbalizer({"two": ["b"], "one": ["a", "c"]}), model=model)
+        dist = program(lambda p: p("x") or p.score({"two": ["b"], "one": ["a"]}, exact=True))(model=model)
+        assert {"two": 0.0, "one": 1.0} == dict(dist)
+        assert dist.exact
         for words in ({"one": ["b"], "two": ["c"]}, Verbalizer({"one": ["a", "b"], "two": ["c"]}, combine="mean")):
             with pytest.raises(lp.SamplingError, match=r"gives every (class|option) the probability 0"):
                 fill(words, model=model)

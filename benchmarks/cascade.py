@@ -39,7 +39,7 @@ def split(name: str) -> tuple[Rows, Rows, Rows]:
     random.Random(0).shuffle(rows)
     each = [[row for row in rows if row["expected"] == label] for label in ("positive", "negative")]
     chosen = [row for pair in zip(*[some[:4] for some in each], strict=True) for row in pair]
-    rest = [row for row in rows if row not in chosen][:400]
+    rest = [row for row in rows if row not in chosen][:240]
     return chosen, rest[::2], rest[1::2]
 
 

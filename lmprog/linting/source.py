@@ -11,7 +11,7 @@ import builtins
 import linecache
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from ..holes import gen, quote, select
@@ -93,7 +93,8 @@ class Names:
         if isinstance(node, ast.Name):
             return self._known.get(node.id)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            return getattr(self._known.get(node.value.id), node.attr, None)
+            owner = self._known.get(node.value.id)
+            return getattr(owner, node.attr, None) if isinstance(owner, ModuleType) else None
         return None
 
     def is_hole(self, node: ast.AST | None) -> bool:

@@ -24,6 +24,7 @@ def targets(name: str) -> list[tuple[Program[..., Any], str]]:
     home = module(name if whole else before)
     if whole:
         found = [value for value in vars(home).values() if isinstance(value, Program) and _is_from(value, home)]
+        found += _methods(home)
         if not found:
             raise ProgramError(f"there is no program in {name}")
     else:
@@ -37,6 +38,21 @@ def _is_from(program: Program[..., Any], home: ModuleType) -> bool:
     """It is not one that the module only imports."""
     made = sys.modules.get(getattr(program, "__module__", ""))
     return made in (None, home) or getattr(made, program.__name__, None) is not program
+
+
+def _methods(home: ModuleType) -> list[Program[..., Any]]:
+    """The programs of the module's classes."""
+    classes = [value for value in vars(home).values() if isinstance(value, type) and value.__module__ == home.__name__]
+    named = [(cls, name) for cls in dict.fromkeys(classes) for name in vars(cls)]
+    return [_bound(cls, name) for cls, name in named if isinstance(getattr(cls, name, None), Program)]
+
+
+def _bound(cls: type, name: str) -> Any:
+    """A program of an object that was not set up, whose attributes are those of its class."""
+    try:
+        return getattr(object.__new__(cls), name)
+    except TypeError:  # of a class that Python must set up itself, such as an exception's
+        return getattr(cls, name)
 
 
 def _template(path: Path) -> Template:

@@ -138,6 +138,13 @@ def test_scores_that_do_not_vary_by_row_need_two_looks() -> None:
         assert (7, 11) == search(np.repeat(means[:, None], 50, axis=1), 2000, seed)
 
 
+def test_scores_of_the_format_alone_tell_the_closest_apart() -> None:
+    for seed in range(6):
+        means = np.random.default_rng(seed).uniform(0.0, 0.99, 100)
+        means[[7, 11]] = 1.0, -0.01
+        assert (7, 11) == search(np.repeat(means[:, None], 20, axis=1), 400, seed)
+
+
 def test_nothing_is_looked_at_twice_and_all_of_it_in_the_end() -> None:
     bandit, all_looks = Bandit(5, 7, 0), []
     for looks in bandit.search(1000):

@@ -84,6 +84,11 @@ class Preview:
         """The past is over."""
         return self._at == len(self.past)
 
+    @property
+    def spelt(self) -> bool:
+        """Texts were made of holes' values, and what was asked of those is not known."""
+        return bool(self._refs)
+
     # -- the session ---------------------------------------------------------------------------------------------
 
     def text(self, text: str) -> None:

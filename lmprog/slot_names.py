@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from .changes import closed_over, names_in
 from .errors import SlotError
 from .explore import explore_all
-from .plan import End, Node, nodes
+from .plan import End, Item, Node, nodes
 from .preview import MARK, preview
 from .replay import Body
 from .slots import Slot, examples
@@ -102,10 +102,24 @@ def _constants(code: CodeType) -> Iterator[str]:
             yield from _constants(const)
 
 
-def found(body: Body) -> tuple[dict[str, Slot], bool]:
-    """The slots that the body asks for on any path, and whether those are all: every path is known to its end."""
-    root, complete = explore_all(lambda answers: preview(body, (), answers).items)
-    return {name: _shown(slot) for name, slot in body.slots.items()}, complete and _whole(root)
+def found(program: Any, body: Body) -> tuple[dict[str, Slot], bool]:
+    """The slots that the body asks for on any path, and whether those are all: every path is known to its end.
+
+    What is asked of a text that holds a hole's value (f"{kind}" > "m") is not noticed, and the path that is taken then
+    may be the wrong one. Those are all there only if the code spells those that were found.
+    """
+    spelt = False
+
+    def path(answers: Sequence[int]) -> list[Item]:
+        nonlocal spelt
+        seen = preview(body, (), answers)
+        spelt = spelt or seen.spelt
+        return seen.items
+
+    root, complete = explore_all(path)
+    known = {name: _shown(slot) for name, slot in body.slots.items()}
+    vague = spelt and (not known or bool(unsaid(program, known)))
+    return known, complete and _whole(root) and not vague
 
 
 def _whole(root: Node) -> bool:

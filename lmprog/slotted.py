@@ -81,7 +81,7 @@ class Slotted:
         Found on all paths through the program, as far as they can be known without a model, in the order in which they
         are asked for.
         """
-        known, complete = found(self._bound(args, kwargs))
+        known, complete = found(self, self._bound(args, kwargs))
         if complete:
             self._refuse_others(known)
         return known
@@ -102,7 +102,7 @@ class Slotted:
     def _check_slots(self, body: Body) -> None:
         """Raises SlotError when it was given values of slots that it certainly does not have."""
         if self._unsaid:
-            known, complete = found(body)
+            known, complete = found(self, body)
             if complete:
                 self._refuse_others(known)
 

@@ -92,6 +92,8 @@ def _files(slots: Sequence[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in slots:
         name = read(path).program
+        if not name:
+            raise ServeError(f'{path} does not say which program it is for: program = "card"')
         if name in files:
             raise ServeError(f"{files[name]} and {path} are both for the program {name}: merge them")
         files[name] = path

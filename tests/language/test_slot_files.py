@@ -240,6 +240,9 @@ def test_commands_tell_what_is_wrong(tmp_path: Path) -> None:
     inner.with_(instruction="x").save(slots)
     with pytest.raises(ServeError, match=r"card.toml is for the program inner, which is not served"):
         endpoints_of([named], [slots])
+    slots.write_text('format = "lmprog slots"\nversion = 1\n', encoding="utf-8")
+    with pytest.raises(ServeError, match=r"card.toml does not say which program it is for"):
+        endpoints_of([named], [slots])
 
 
 def test_both_formats_say_what_they_are(tmp_path: Path) -> None:

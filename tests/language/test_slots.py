@@ -232,6 +232,18 @@ def test_unknown_names_of_a_program_that_cannot_be_foreseen_are_refused_when_it_
         blind.with_(instrction="x").run()
 
 
+def test_paths_that_a_preview_gets_wrong_are_no_mistake() -> None:
+    names = ["part_1"]
+
+    @program(model=Scripted(["abc"]))
+    def made_up(p: lp.Prompt) -> None:
+        if f"{p(gen(regex='[a-z]+'))}" < "m":  # a preview's text is not below it
+            for name in names:
+                p(lp.slot(name, "."))
+
+    assert "abc!" == made_up.with_(part_1="!").run().text
+
+
 def test_slots_of_a_program_inside_are_not_the_programs_own() -> None:
     @program
     def inner(p: lp.Prompt) -> None:

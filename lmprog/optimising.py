@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ def optimise(
         str | None, typer.Option(help="Its name, or module:name or file.py:name of a function (row, run) -> score.")
     ] = None,
     method: Annotated[
-        Literal["joint", "random", "tpe", "bootstrap", "mutual-information", "likelihood"],
+        Literal["joint", "random", "tpe", "bootstrap", "mutual-information", "likelihood", "perplexity"],
         typer.Option(help="How to search; see docs/optimise.md."),
     ] = "joint",
     space: Annotated[
@@ -49,6 +50,7 @@ def optimise(
     """Search for the values of a program's slots under which it scores highest, and write them to a file."""
     from .commands import load_model
     from .errors import ProgramError
+    from .evaluation.data import read
     from .jobs.target import named
     from .programs import Program
     from .tuning import Budget
@@ -60,6 +62,10 @@ def optimise(
             raise ProgramError(f"{program} is not a program: it is {found!r}")
         if out.suffix not in (".toml", ".json"):
             raise ProgramError(f"-o is a .toml or .json file, not {out}")
+        for path in (out, html or out):
+            if not path.parent.is_dir():
+                raise ProgramError(f"there is no folder {path.parent} to write {path.name} in")
+        held = None if test is None else read(test)
         candidates = None if space is None else _space(space)
         with console.status("loading the model"):
             own = load_model(model) if model is not None or found.model is None else found.model
@@ -79,18 +85,22 @@ def optimise(
             progress=True,
         )
         result.save(out)
-        _tell(result, out, html, test)
+        _tell(result, out, html)
+        if held is not None:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                typer.echo(f"on {test}: {result.compare(held)}")
+            for line in told:
+                typer.echo(f"lmprog: {line.message}", err=True)
 
 
-def _tell(result: Optimised, out: Path, html: Path | None, test: Path | None) -> None:
+def _tell(result: Optimised, out: Path, html: Path | None) -> None:
     """What was found, on stdout."""
     typer.echo(f"start {result.start.score:.3f}, best {result.best.score:.3f} of {len(result.trials)} trials")
     typer.echo(f"written: {out}")
     if html is not None:
         result.html(html)
         typer.echo(f"written: {html}")
-    if test is not None:
-        typer.echo(f"on {test}: {result.compare(test)}")
 
 
 def _space(path: Path) -> Any:

@@ -81,10 +81,12 @@ class Proposer:
     @cached_property
     def _demos(self) -> list[Any]:
         """Demonstrations, each with its label."""
-        kept = self.store.kept("demonstrations")
+        teacher = "" if self.teacher is None else self.teacher.name
+        place = f"demonstrations {teacher} {self.threshold}"
+        kept = self.store.kept(place)
         if kept is None:
             self.check()
-            kept = self.store.keep("demonstrations", self._bootstrapped())
+            kept = self.store.keep(place, self._bootstrapped())
         self.tokens += kept["tokens"]
         return list(kept["demos"])
 
@@ -98,7 +100,9 @@ class Proposer:
 
     def instructions(self, name: str, trials: Sequence[Trial]) -> list[Any]:
         """New instructions for a slot, told of those tried so far and their scores."""
-        place = f"instructions {name} {len(trials)}"
+        if not hasattr(self.model, "vocab"):  # a cascade's
+            raise TuningError(f"{self.model.name} are several models: say as proposer= which one writes instructions")
+        place = f"instructions {name} {len(trials)} {self.model.name} {self.count} {self.assertions}"
         kept = self.store.kept(place)
         if kept is None:
             self.check()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..evaluation import Comparison, Evaluation, evaluate
+from ..evaluation.data import read
 from ..programs import Program
 from .assertions import Assertions, line, without
 from .budget import Spent
+from .space import key
 from .trials import Trial, pareto
+
+
+class SeenRows(UserWarning):
+    """Programs are compared on rows by which one of them was chosen."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,6 +30,7 @@ class Optimised:
     spent     tokens, seconds, evaluations and rows
     method    by which it was searched
     original  the program as it was
+    seen      the rows of the search, by `space.key`
     """
 
     program: Program[..., Any]
@@ -33,6 +41,7 @@ class Optimised:
     original: Program[..., Any]
     metric: Any = field(repr=False)
     how: dict[str, Any] = field(repr=False)
+    seen: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def start(self) -> Trial:
@@ -45,7 +54,8 @@ class Optimised:
         return pareto(self.trials)
 
     def compare(self, data: Any, metric: Any = None) -> Comparison:
-        """The best program against the one as it was, paired, on rows that the search did not see.
+        """The best program against the one as it was, paired, on rows that the search did not see. Warns with
+        SeenRows where it did.
 
         metric   None: that of the search
         """
@@ -53,8 +63,12 @@ class Optimised:
         return found.compare(start)
 
     def evaluations(self, data: Any, metric: Any = None) -> tuple[Evaluation, Evaluation]:
-        """Of the best program and of the one as it was, on other rows."""
-        measured = [evaluate(p, data, metric or self.metric, **self.how) for p in (self.program, self.original)]
+        """Of the best program and of the one as it was, on other rows. Warns where some are rows of the search."""
+        rows = read(data)
+        if known := sum([key(row) in self.seen for row in rows]):
+            said = f"{known} of {len(rows)} rows are rows of the search: a difference on them flatters what it found"
+            warnings.warn(said, SeenRows, stacklevel=3)
+        measured = [evaluate(p, rows, metric or self.metric, **self.how) for p in (self.program, self.original)]
         return measured[0], measured[1]
 
     def save(self, path: str | Path) -> None:

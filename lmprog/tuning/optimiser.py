@@ -22,18 +22,20 @@ from .budget import Budget
 from .candidates import Proposer, checked, slots_of
 from .objective import Measure
 from .optimised import Optimised
-from .probabilities import Asked, Information, Likelihood, information
+from .probabilities import Asked, Information, Likelihood, Perplexity, information
 from .samplers import sampler
 from .search import Objective, Over, Search
-from .space import Space
+from .space import Space, key
 from .store import Store
 from .trials import Total, best, mean
 
-Method = Literal["joint", "random", "tpe", "bootstrap", "mutual-information", "likelihood"]
-SEARCHES = {"bootstrap": "random", "mutual-information": "joint", "likelihood": "joint"}
-ASKING: dict[str, type[Asked]] = {"mutual-information": Information, "likelihood": Likelihood}
+Method = Literal["joint", "random", "tpe", "bootstrap", "mutual-information", "likelihood", "perplexity"]
+SEARCHES = {"bootstrap": "random", "mutual-information": "joint", "likelihood": "joint", "perplexity": "joint"}
+ASKING: dict[str, type[Asked]] = {"mutual-information": Information, "likelihood": Likelihood, "perplexity": Perplexity}
+UNLABELLED = ("mutual-information", "perplexity")
 LABELS = "exact"  # the metric of demonstrations and comparisons where none is given
 EVALUATIONS = 30  # where nothing else limits a search
+SEEDS = 2**48 + 1
 ASIDE, MOST = 3, 64  # one row in so many becomes a demonstration, and no more than so many
 
 
@@ -70,7 +72,7 @@ def optimise(
 
     data       rows as for `evaluate`. Where demonstrations are made of them, a third (64 rows at most) is set aside for
                that and not scored, unless there is a `valset`
-    metric     as for `evaluate`: the first one counts. The last two methods do without
+    metric     as for `evaluate`: the first one counts. The last three methods do without
     space      by slot the candidates: texts, or lists of dicts for examples; slots of programs called inside are
                "inner.instruction". For slots that it does not have candidates are made: instructions by `proposer`,
                demonstrations from runs that were right; a single candidate keeps a slot as it is
@@ -79,7 +81,8 @@ def optimise(
                lmprog[tune]); "random": any configuration not tried yet; "bootstrap": sets of demonstrations only, one
                after the other; "mutual-information": as joint, by the mutual information between inputs and the
                answers of the last hole that is a choice, without labels; "likelihood": as joint, by the mean
-               log-probability of `row["expected"]` as the value of the last hole
+               log-probability of `row["expected"]` as the value of the last hole; "perplexity": as joint, by how
+               probable the text before the last hole is, a token in the mean, without labels
     budget     tokens, seconds, evaluations; 30 evaluations when nothing is said. See `Budget`
     minibatch  rows that a configuration is tried on at first; the leading one is run on all rows now and then, and at
                the end. None: all rows always
@@ -102,6 +105,8 @@ def optimise(
     if not isinstance(program, Program):
         raise TuningError(f"optimise takes a program, not {program!r:.60}")
     _check(method, minibatch=minibatch, candidates=candidates, demos=demos, concurrency=concurrency)
+    _kinds(budget, space, seed, threshold, state)
+    _models(model=None if model is program.model else model, proposer=proposer, teacher=teacher)
     rows, own = read(data), program.chosen(model)
     slots = slots_of(program, rows)
     given = checked(space or {}, slots, program)
@@ -137,7 +142,8 @@ def optimise(
     if found is None:
         raise TuningError("the budget was gone before the program had been run on all rows as it is: give more")
     better = program.with_(found.values)
-    return Optimised(better, tuple(search.trials), found, search.spent, method, program, metric or LABELS, how)
+    seen = frozenset(map(key, [*scored, *pool]))
+    return Optimised(better, tuple(search.trials), found, search.spent, method, program, metric or LABELS, how, seen)
 
 
 def _objective(method: str, measure: Measure, metric: Any) -> tuple[Objective, Total]:
@@ -159,7 +165,7 @@ def _missing(
     left = [name for name in slots if name not in given.names]
     if method == "bootstrap":
         left = [name for name in left if slots[name].kind == "examples"]
-    if method == "mutual-information" and metric is None:  # nothing tells which runs were right
+    if method in UNLABELLED and metric is None:  # nothing tells which runs were right
         left = [name for name in left if slots[name].kind == "text"]
     if not (left or given.names):
         raise TuningError(f"method={method!r} has nothing to search in the slots {', '.join(slots)}: give a space")
@@ -221,3 +227,22 @@ def _check(method: str, **numbers: Any) -> None:
     for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise TuningError(f"{name} is a whole number of 1 or more, not {value!r}")
+
+
+def _kinds(budget: Any, space: Any, seed: Any, threshold: Any, state: Any) -> None:
+    """Raises TuningError for arguments of another kind."""
+    for name, value, right, what in (
+        ("budget", budget, budget is None or isinstance(budget, Budget), "an lp.Budget, as in Budget(evaluations=40)"),
+        ("space", space, space is None or isinstance(space, Mapping), "a dict: by slot the list of its candidates"),
+        ("seed", seed, isinstance(seed, int | np.integer) and 0 <= seed < SEEDS, "a whole number from 0 to 2**48"),
+        ("threshold", threshold, isinstance(threshold, int | float), "a number"),
+        ("state", state, state is None or isinstance(state, str | Path), "the path of a file"),
+    ):
+        if not right:
+            raise TuningError(f"{name} is {what}, not {value!r:.60}")
+
+
+def _models(**models: Any) -> None:
+    for name, model in models.items():
+        if model is not None and not hasattr(model, "vocab"):
+            raise TuningError(f"{name} is a model, as lp.load() gives one, not {model!r:.60}")

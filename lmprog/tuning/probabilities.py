@@ -5,6 +5,9 @@ mutual information   I(Y; X) = H(Y) - H(Y | X) between inputs and answers (Soren
                      model is sure of each answer, but gives different ones to different inputs. Needs no labels
 likelihood           the log-probability of the right answer, the score by which Rubin et al. 2022 ("Learning To
                      Retrieve Prompts for In-Context Learning") choose demonstrations; finer than right or wrong
+perplexity           how probable the prompt itself is, a token in the mean (Gonen et al. 2023, "Demystifying Prompts in
+                     Language Models via Perplexity Estimation"): models do better with prompts that are familiar to
+                     them. Needs no labels
 """
 
 from __future__ import annotations
@@ -84,6 +87,28 @@ class Likelihood(Asked):
             raise TuningError('method="likelihood" in a chat needs a last hole that is a choice: select(...)')
         asked = _scored.run(run.text[: last.span[0]], right, model=self.how["model"])
         return asked.value, tokens(asked.usage)
+
+
+class Perplexity(Asked):
+    """Of each row the log-probability of the text before the last hole, in nats a token: less the logarithm of its
+    perplexity."""
+
+    failed = LEAST
+
+    def outcome(self, row: int, run: Run[Any]) -> Outcome:
+        if run.messages:
+            raise TuningError('method="perplexity" is of programs without chat messages')
+        text = run.text[: run.captures[-1].span[0]] if len(run.captures) else run.text
+        if not text:
+            return Outcome(row, 0.0, tokens(run.usage))
+        asked = _familiar.run(text, model=self.how["model"])
+        return Outcome(row, max(asked.value, LEAST), tokens(run.usage) + tokens(asked.usage))
+
+
+@program
+def _familiar(p: Prompt, text: str) -> float:
+    """The log-probability of a text, a token in the mean."""
+    return p.score([text], norm="mean").scores[text]
 
 
 @program

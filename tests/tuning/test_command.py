@@ -71,3 +71,13 @@ def test_one_line_says_what_is_wrong(folder: Path, change: list[str], message: s
     assert done.exit_code == 2
     assert message in done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("change", [["-o", "none/c.toml"], ["--html", "none/t.html"], ["--test", "none.jsonl"]])
+def test_places_are_looked_at_before_the_search(folder: Path, change: list[str]) -> None:
+    command = "optimise cards.py:card train.jsonl --metric exact --model random:1 --state s.sqlite -o c.toml"
+    done = CliRunner().invoke(app, [*command.split(), *change])
+
+    assert done.exit_code == 2
+    assert "none" in done.output
+    assert not (folder / "s.sqlite").exists()

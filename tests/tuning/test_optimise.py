@@ -374,9 +374,82 @@ def test_nothing_is_proposed_beyond_the_budget() -> None:
 
 
 def test_a_search_in_time_is_found_again_as_it_was(tmp_path: Path) -> None:
-    how: dict[str, Any] = {"state": tmp_path / "state", "budget": lp.Budget(seconds=0.8), "candidates": 2, "demos": 1}
+    how: dict[str, Any] = {"state": tmp_path / "state", "budget": lp.Budget(seconds=2), "candidates": 2, "demos": 1}
     first = lp.optimise(outer, ROWS, lambda row, run: run.value == row["expected"], **how)
     again = lp.optimise(outer, ROWS, lambda row, run: run.value == row["expected"], **how)
 
     assert [(t.values, t.score) for t in first.trials] == [(t.values, t.score) for t in again.trials]
     assert first.spent == again.spent
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"budget": 5}, "budget is an lp.Budget"),
+        ({"space": [1]}, "space is a dict"),
+        ({"seed": -1}, "seed is a whole number"),
+        ({"seed": None}, "seed is a whole number"),
+        ({"threshold": "high"}, "threshold is a number"),
+        ({"state": 3}, "state is the path"),
+        ({"model": "gpt"}, "model is a model"),
+        ({"proposer": "gpt"}, "proposer is a model"),
+        ({"teacher": "gpt"}, "teacher is a model"),
+    ],
+)
+def test_arguments_of_another_kind(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(lp.TuningError, match=message):
+        lp.optimise(outer, ROWS, planted, **wrong)
+
+
+def test_a_cascade_needs_a_proposer() -> None:
+    tossed = lp.cascade([RandomModel(1), RandomModel(2)], program=echo(bool), accept=0.5)
+    with pytest.raises(lp.TuningError, match="proposer="):
+        lp.optimise(tossed, [{"x": "a"}], lambda row, run: 1)
+    how: dict[str, Any] = {"model": tossed.model, "proposer": RandomModel(3), "budget": lp.Budget(evaluations=3)}
+
+    assert len(lp.optimise(tossed, [{"x": "a"}], lambda row, run: 1, **how).trials) == 3
+
+
+def test_the_prompt_that_is_least_perplexing() -> None:
+    """Against the log-probability of the text, asked for by itself."""
+    rows, space = [{"x": "12"}, {"x": "3"}], {"instruction": ["Say it. ", "qzx. "]}
+
+    @lp.program(model=MODEL)
+    def card(p: lp.Prompt, x: str) -> str:
+        kind: str = p(lp.slot("instruction", "What? "), x, ": ", lp.select(["a", "b"], name="kind"))
+        return kind
+
+    found = lp.optimise(card, rows, method="perplexity", space=space)
+
+    for trial in found.trials:
+        texts = [card.with_(trial.values).run(**row) for row in rows]
+        before = [run.text[: run.captures[-1].span[0]] for run in texts]
+        assert trial.score == pytest.approx(sum(map(familiar, before)) / 2, abs=1e-6)
+    assert found.best.score == max(trial.score for trial in found.trials)
+
+
+def familiar(text: str) -> float:
+    @lp.program(model=MODEL)
+    def whole(p: lp.Prompt) -> lp.Dist:
+        return p.score([text], norm="mean")
+
+    return whole().scores[text]
+
+
+def test_compared_on_rows_of_the_search() -> None:
+    found = lp.optimise(outer, ROWS, planted, space=SPACE, budget=lp.Budget(evaluations=2))
+    with pytest.warns(UserWarning, match="3 of 4 rows are rows of the search"):
+        found.compare([*ROWS[:3], {"question": "new"}])
+
+
+def test_another_teacher_makes_other_demonstrations(tmp_path: Path) -> None:
+    rows = [{"question": f"q{n}"} for n in range(9)]
+    how: dict[str, Any] = {"budget": lp.Budget(evaluations=3), "demos": 1}
+    space = {name: SPACE[name][:1] for name in SPACE if name != "examples"}
+
+    def search(seed: int, state: Path | None) -> list[Any]:
+        found = lp.optimise(outer, rows, lambda row, run: 1, space=space, teacher=RandomModel(seed), state=state, **how)
+        return [trial.values for trial in found.trials]
+
+    search(5, tmp_path / "state")
+    assert search(6, tmp_path / "state") == search(6, None) != search(5, None)

@@ -15,6 +15,7 @@ from typing import Any
 from .decoders import Decoder
 from .decoders.nearness import Near, distance
 from .decoders.smc import SMC
+from .decoders.whole import at_least_one
 from .drafts import sketch_of
 from .errors import HoleError, PartError, ProgramError, SamplingError
 from .grammars import Grammar
@@ -23,6 +24,7 @@ from .holes import Hole, gen, text_of
 from .models import LanguageModel
 from .programs import Program, program
 from .prompt import Prompt
+from .runtime.sampling import real
 
 INSTRUCTION = "Rewrite the draft in the right form. Keep what it says."
 DRAFTING = gen(max_tokens=512)
@@ -92,15 +94,17 @@ def refining(
                  the fewest edits, of which the refiner chooses; a valid draft stays as it is, and no model is asked
     decoder      of the refiner, where near is None or infinite
 
-    Raises HoleError for a schema that is none, or says nothing; SamplingError for a wrong `near`, or one that a decoder
-    leaves no room for. Its runs raise UnsupportedConstraint when a least-edit text is too far to be found.
+    Raises HoleError for a schema that is none, or says nothing; SamplingError for wrong `near` or `particles`, or a
+    `near` that a decoder leaves no room for. Its runs raise UnsupportedConstraint when a least-edit text is too far to
+    be found.
     """
     hole = _hole(schema)
     soft = near is not None and near != math.inf
-    if near is not None and not near >= 0:
+    if near is not None and not real(near) >= 0:
         raise SamplingError(f"near is a number of 0 or more, not {near!r}")
     if soft and not (decoder is hole.settings.decoder is None):
         raise SamplingError("a finite near= is drawn by SMC: it takes no other decoder")
+    at_least_one(particles=particles)
 
     @program(model=refiner, decoder=decoder, preview=False)
     def refine(p: Prompt, text: str) -> Refined:

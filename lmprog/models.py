@@ -86,6 +86,8 @@ def grouped(group: Hashable) -> Iterator[None]:
 def choose(called: LanguageModel | None, own: LanguageModel | None, program: str) -> LanguageModel:
     """The model of a call: `model=` of the call, `lp.using`, the program's own, that of the run around it."""
     for model in (called, _override.get(), own, _around.get()):
+        if isinstance(model, str):
+            raise NoModel(f"a model is what lp.load({model!r}) gives, not its name")
         if model is not None:
             return model
     raise NoModel(

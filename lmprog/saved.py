@@ -213,7 +213,7 @@ def _read(kind: Any, data: Any, place: str) -> Any:
             data = dict(data)
             kind = EVENTS[data.pop("event")]
         return _as(kind, data)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise RunError(f"{place} cannot be read: {type(error).__name__}: {error}") from None
 
 

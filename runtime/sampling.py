@@ -5,10 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from .errors import SamplingError
 
 LARGEST = 1e30  # far from the end of float32
+
+
+def real(value: object) -> float:
+    """A setting as a float: nan, which lies in no range, for what is no number, or too large for one."""
+    try:
+        return float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral)
 
 
 @dataclass(frozen=True)
@@ -44,30 +57,30 @@ class Sampling:
     arithmetic: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+        if not 0 <= real(self.temperature) < math.inf:
             raise SamplingError(f"temperature must be a finite number of 0 or more, not {self.temperature!r}")
-        if not 0 < self.top_p <= 1:
+        if not 0 < real(self.top_p) <= 1:
             raise SamplingError(f"top_p must lie in (0, 1], not {self.top_p!r}")
-        if not 0 <= self.min_p < 1:
+        if not 0 <= real(self.min_p) < 1:
             raise SamplingError(f"min_p must lie in [0, 1), not {self.min_p!r}")
-        if self.top_k < 0 or self.top_k != int(self.top_k):
+        if not (0 <= real(self.top_k) < math.inf and self.top_k == int(self.top_k)):
             raise SamplingError(f"top_k must be a whole number of 0 (off) or more, not {self.top_k!r}")
-        if self.seed is not None and not 0 <= self.seed < 1 << 64:
+        if self.seed is not None and not (_whole(self.seed) and 0 <= self.seed < 1 << 64):
             raise SamplingError(f"seed must be None or lie in [0, 2**64), not {self.seed!r}")
 
         self._check_changes()
         self._check_arithmetic()
 
     def _check_changes(self) -> None:
-        if not (math.isfinite(self.repetition_penalty) and self.repetition_penalty > 0):
+        if not 0 < real(self.repetition_penalty) < math.inf:
             raise SamplingError(f"repetition_penalty must be a finite number above 0, not {self.repetition_penalty!r}")
         for name in ("presence_penalty", "frequency_penalty"):
-            if not math.isfinite(getattr(self, name)):
+            if not math.isfinite(real(getattr(self, name))):
                 raise SamplingError(f"{name} must be a finite number, not {getattr(self, name)!r}")
         for token, bias in (self.logit_bias or {}).items():
             if isinstance(token, bool) or not isinstance(token, int) or token < 0:
                 raise SamplingError(f"logit_bias is for token ids, not {token!r}")
-            if not (bias == -math.inf or abs(bias) <= LARGEST):
+            if not (bias == -math.inf or abs(real(bias)) <= LARGEST):
                 raise SamplingError(f"logit_bias must lie within ±{LARGEST:g} or be -inf, not {bias!r}")
 
     def _check_arithmetic(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import SamplingError
 from ..runtime.routine import Routine
+from ..runtime.sampling import real
 from .blending import LEAST, Blended, check_text, outcomes, places_of
 from .certificate import Certificate
 from .dropping import dropped, without
@@ -58,7 +59,7 @@ class Abstain(Blended):
         check_text("value", self.value)
         if self.question is not None:
             check_text("question", self.question)
-        if not 0 <= self.momentum <= 1:
+        if not 0 <= real(self.momentum) <= 1:
             raise SamplingError(f"momentum lies in [0, 1], not {self.momentum!r}")
 
     def fill(self, problem: Problem) -> Routine[Outcome]:
@@ -97,7 +98,10 @@ class Mixing:
 
     @property
     def certificate(self) -> Certificate | None:
-        return None if self.first is None else Certificate(support=(self.first[0], self.first[1], self.first[2]))
+        if self.first is None:
+            return None
+        document, own, abstain = self.first.tolist()
+        return Certificate(support=(document, own, abstain))
 
     def weights(self, spot: Spot, rows: Sequence[Row]) -> Floats:
         """Logits of the row's tokens and of the end."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import NoSample, SamplingError
 from ..runtime.routine import Routine
-from ..runtime.sampling import Sampling
+from ..runtime.sampling import Sampling, real
 from .certificate import Certificate
 from .exhaustive import Found
 from .method import Outcome, Problem
@@ -51,7 +51,7 @@ class Beam(Undrawn):
         at_least_one(k=self.k, groups=self.groups)
         for name in ("length_penalty", "diversity"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if not 0 <= real(value) < math.inf:
                 raise SamplingError(f"{name} is a finite number of 0 or more, not {value!r}")
         if self.k % self.groups:
             raise SamplingError(f"groups are of equal size: {self.k} beams are not {self.groups} groups")

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import SamplingError
 from ..runtime.request import Request, asks_of
 from ..runtime.routine import Routine
-from ..runtime.sampling import Sampling
+from ..runtime.sampling import Sampling, real
 from .base import Sample
 from .draws import Draw, Drawing, chosen, grouped, number
 from .method import Method, Outcome, Problem, Tally
@@ -64,7 +64,7 @@ class BestOf(Drawing):
                 f"lp.VennAbers.fit(scores, right), not {self.stop!r}"
             )
         at_least_one(batch=self.batch)
-        if not 0 <= self.enough <= 1:
+        if not 0 <= real(self.enough) <= 1:
             raise SamplingError(f"enough is a probability, not {self.enough!r}")
 
     @property

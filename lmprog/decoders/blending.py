@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import NoSample, SamplingError
 from ..runtime.model import Model
 from ..runtime.routine import Routine, together
-from ..runtime.sampling import Sampling
+from ..runtime.sampling import Sampling, real
 from .method import Outcome, Problem
 from .places import Floats, Places, Row, Spot, draw, logsum
 from .whole import check_weighs
@@ -123,7 +123,7 @@ def check_text(name: str, text: str) -> None:
 
 def check_share(share: float) -> None:
     """Raises SamplingError for what is no share."""
-    if not 0 <= share <= 1:
+    if not 0 <= real(share) <= 1:
         raise SamplingError(f"plausible lies in [0, 1], not {share!r}")
 
 

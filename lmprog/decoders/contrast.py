@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import SamplingError
 from ..runtime.model import Model
 from ..runtime.routine import Routine
+from ..runtime.sampling import real
 from .blending import Blended, check_models, check_share, check_text, gained, only_plausible, outcomes, places_of
 from .dropping import dropped
 from .method import Outcome, Problem
@@ -57,7 +58,7 @@ class Contrast(Blended):
             check_text("drop", self.drop)
         if self.against:
             check_text("against", self.against)
-        if math.isnan(self.alpha) or self.alpha < 0:
+        if not real(self.alpha) >= 0:
             raise SamplingError(f"alpha is a number of 0 or more, not {self.alpha!r}")
         check_share(self.plausible)
         if self.amateur is not None:

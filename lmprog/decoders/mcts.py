@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import BudgetError, EmptyLanguage, NoSample, SamplingError
 from ..runtime.request import Request, Result
 from ..runtime.routine import Routine, one, together
-from ..runtime.sampling import Sampling
+from ..runtime.sampling import Sampling, real
 from .base import derive_seed
 from .best_first import after
 from .best_of import worths
@@ -68,7 +68,7 @@ class MCTS:
         self.sampling()
         at_least_one(rollouts=self.rollouts, width=self.width, commit=1 if self.commit is None else self.commit)
         for name in ("c", "power"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+            if not 0 <= real(getattr(self, name)) < math.inf:
                 raise SamplingError(f"{name} is a finite number of 0 or more, not {getattr(self, name)!r}")
         if not (isinstance(self.value, Prefix) or callable(self.value)):
             raise SamplingError(f"value is a function of the text, or Prefix of one, not {self.value!r}")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..errors import SamplingError
 from ..grammars.remaining import Counts, Remaining
+from ..runtime.sampling import real
 from .method import Problem
 from .places import Floats, Ids
 from .potentials import AHEAD, LogWeight, Potential
@@ -106,14 +107,16 @@ class Near:
     demands (`lmprog.grammars.remaining`); where more than 64 tokens may come, what tokens cost that are no piece of the
     draft, or of a nearest value, is guessed from their bytes.
 
-    Raises SamplingError for a `near` that is no finite number of 0 or more.
+    Raises SamplingError for a draft that is no text, or a `near` that is no finite number of 0 or more.
     """
 
     draft: str
     near: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.near < math.inf:
+        if not isinstance(self.draft, str):
+            raise SamplingError(f"a draft is a text, not {self.draft!r}")
+        if not 0 <= real(self.near) < math.inf:
             raise SamplingError(f"near is a number of 0 or more, not {self.near!r}")
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import SamplingError
 from ..runtime.routine import Routine
-from ..runtime.sampling import Sampling
+from ..runtime.sampling import Sampling, real
 from .beam import best
 from .blending import outcomes, places_of, stepwise
 from .method import Outcome, Problem
@@ -66,7 +66,7 @@ class OpenText(Undrawn):
 
     def __post_init__(self) -> None:
         at_least_one(k=self.k, n=self.n)
-        if not (math.isfinite(self.alpha) and self.alpha >= 0):
+        if not 0 <= real(self.alpha) < math.inf:
             raise SamplingError(f"alpha is a finite number of 0 or more, not {self.alpha!r}")
 
     def filled(self, problem: Problem, score: Score) -> Routine[Outcome]:
@@ -107,7 +107,7 @@ class FSD(OpenText):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("alpha", "smoothing"):
-            if not 0 <= getattr(self, name) <= 1:
+            if not 0 <= real(getattr(self, name)) <= 1:
                 raise SamplingError(f"{name} lies in [0, 1], not {getattr(self, name)!r}")
 
     def fill(self, problem: Problem) -> Routine[Outcome]:

@@ -24,6 +24,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..errors import SamplingError
+from ..runtime.sampling import real
 from .method import Problem
 from .places import Floats, Ids, Places, Spot
 
@@ -54,7 +55,7 @@ class Also:
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.power) and self.power > 0):
+        if not 0 < real(self.power) < math.inf:
             raise SamplingError(f"a power is a finite number above 0, not {self.power!r}")
 
 

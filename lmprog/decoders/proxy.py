@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..errors import SamplingError
 from ..runtime.model import Model
 from ..runtime.routine import Routine
+from ..runtime.sampling import real
 from .blending import Blended, check_models, check_share, gained, only_plausible, outcomes, places_of
 from .method import Outcome, Problem
 from .places import Floats, Row, Spot
@@ -40,7 +41,7 @@ class Proxy(Blended):
         self.sampling()
         check_models(tuned=self.tuned, base=self.base)
         check_share(self.plausible)
-        if not (math.isfinite(self.alpha) and self.alpha >= 0):
+        if not 0 <= real(self.alpha) < math.inf:
             raise SamplingError(f"alpha is a finite number of 0 or more, not {self.alpha!r}")
 
     def fill(self, problem: Problem) -> Routine[Outcome]:

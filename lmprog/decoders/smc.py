@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import NoSample, SamplingError
 from ..runtime.routine import Routine
+from ..runtime.sampling import real
 from .certificate import Certificate, Particle
 from .method import Outcome, Problem
 from .places import Places, draw
@@ -65,7 +66,7 @@ class SMC(Whole):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least_one(n=self.n, expand=self.expand)
-        if not 0 <= self.threshold <= 1:
+        if not 0 <= real(self.threshold) <= 1:
             raise SamplingError(f"threshold lies in [0, 1], not {self.threshold!r}")
         if not isinstance(self.step, str) or not self.step:
             raise SamplingError(f'step is "token", "word", "line" or the characters that end one, not {self.step!r}')

@@ -79,8 +79,9 @@ def evaluate(
     progress, concurrency   as in `map`
     rows    only these rows of `data`, by number; each gives what it gives among all
 
-    What a metric gets of a run is value, text, captures (without `dist` and `certificate`), usage, messages, slots and
-    verdicts. A row whose run or metric fails scores 0, and is in `Evaluation.errors`.
+    What a metric gets of a run is value, text, captures (without `dist`, and certificates without `particles` and
+    `ess`), usage, messages, slots and verdicts. A row whose run or metric fails scores 0, and is in
+    `Evaluation.errors`.
 
     Raises EvaluationError for data, rows, metrics and caches that cannot be, or when the metric fails on every row.
     Warns with CacheWarning when a cache is damaged or cannot be written.
@@ -167,8 +168,15 @@ def noting(variable: ContextVar[list[T] | None], notes: list[T]) -> Iterator[Non
 
 def light(run: Run[Any]) -> Run[Any]:
     """Without what would keep a model, or the records of every token."""
-    captures = [Capture(c.name, c.value, c.text, c.span, c.tokens, c.finish, c.logprob) for c in run.captures.all()]
+    captures = [_light(capture) for capture in run.captures.all()]
     return replace(run, captures=Captures(captures), trace=(), tokens=(), requests=(), causes={}, model=None)
+
+
+def _light(capture: Capture) -> Capture:
+    known = capture.certificate
+    told = None if known is None else replace(known, ess=(), particles=())
+    parts = capture.name, capture.value, capture.text, capture.span, capture.tokens, capture.finish, capture.logprob
+    return Capture(*parts, certificate=told)
 
 
 def _scored(done: Outcome, row: dict[str, Any], functions: Mapping[str, Function]) -> Scored:

@@ -54,6 +54,11 @@ def drawn(p: Any, topic: str) -> Any:
     return p(topic, gen(choices=["math", "poem"], temperature=1.0, name="kind"))
 
 
+@program
+def line(p: Any, topic: str) -> Any:
+    return p("Topic: ", topic, "\nLine: ", gen(regex="[a-z]{3}", name="line"))
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "cache.sqlite"
@@ -77,6 +82,39 @@ def test_the_second_time_nothing_is_run(model: RandomModel, file: Path) -> None:
     assert ("", "") == (first.uncached, second.uncached)
     assert first.usage == second.cached_usage
     assert lp.Usage() == second.usage == first.cached_usage
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        lp.SMC(3, bounds=True),
+        lp.Abstain("Topic", "abc"),
+        lp.Arithmetic(2),
+        lp.BestOf(2),
+        lp.Beam(2),
+        lp.BestFirst(limit=20),
+        lp.MCTS(len, rollouts=4),
+        lp.Exhaustive(),
+        lp.Consistent(2),
+    ],
+    ids=lambda decoder: type(decoder).__name__,
+)
+def test_certificates_are_kept(model: RandomModel, file: Path, decoder: Any) -> None:
+    """But for what grows with the particles and with the text."""
+
+    def run() -> lp.Evaluation:
+        return lp.evaluate(line, ROWS, lambda row, run: True, model=model, decoder=decoder, seed=0, cache=file)
+
+    (first, fresh), (again, kept) = [(done, [row.run for row in done.rows]) for done in (run(), run())]
+    assert first.uncached == again.uncached == ""
+    assert all([row.cached for row in again.rows])
+    known = [one.captures["line"].certificate for one in fresh if one is not None]
+    assert known == [one.captures["line"].certificate for one in kept if one is not None]
+    assert all([one is not None and not one.particles and not one.ess for one in known])
+    whole = line.run("t0", model=model, decoder=decoder, seed=0).captures["line"].certificate
+    assert whole is not None
+    assert known[0] is not None
+    assert (whole.support is None, whole.logZ is None) == (known[0].support is None, known[0].logZ is None)
 
 
 def test_only_what_is_new_is_run(model: RandomModel, file: Path) -> None:

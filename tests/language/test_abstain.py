@@ -146,7 +146,7 @@ def test_where_nothing_is_known_the_whole_text_comes(model: RandomModel) -> None
 def test_what_has_no_meaning_is_refused() -> None:
     wrong: list[dict[str, Any]] = [{"drop": ""}, {"value": ""}, {"question": ""}, {"momentum": 1.5}, {"drop": None}]
     wrong += [{"drop": "\ud800"}, {"value": "\ud800"}]
-    for given in [*wrong, {"momentum": math.nan}, {"temperature": -1.0}]:
+    for given in [*wrong, {"momentum": "1"}, {"momentum": math.nan}, {"temperature": -1.0}]:
         with pytest.raises(lp.SamplingError):
             lp.Abstain(**({"drop": "D", "value": "ccc"} | given))
     with pytest.raises(lp.SamplingError, match="to be dropped: 'c'"):

@@ -133,6 +133,14 @@ def test_errors(model: RandomModel) -> None:
         lp.refining(int, near=-1.0)
     with pytest.raises(lp.SamplingError, match="0 or more"):
         lp.refining(int, near=math.nan)
+    with pytest.raises(lp.SamplingError, match="0 or more"):
+        lp.refining(int, near="1")  # type: ignore[arg-type]
+    with pytest.raises(lp.SamplingError, match="particles"):
+        lp.refining(int, near=1.0, particles=0)
+    with pytest.raises(lp.SamplingError, match="a draft is a text"):
+        lp.Near(None, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(lp.NoModel, match=r"lp\.load\('gemma'\)"):
+        lp.constrain("3", int, refiner="gemma")  # type: ignore[arg-type]
     with pytest.raises(lp.SamplingError, match="no other decoder"):
         lp.refining(int, near=1.0, decoder=lp.Sample())
     with pytest.raises(lp.SamplingError, match="0 or more"):

@@ -165,10 +165,16 @@ def test_a_model_that_is_closed(model: RandomModel) -> None:
 
 def test_what_has_no_meaning_is_refused(model: RandomModel) -> None:
     wrong: list[dict[str, Any]] = [{"alpha": math.nan}, {"alpha": math.inf}, {"alpha": -1.0}, {"plausible": 2.0}]
+    wrong += [{"alpha": "1"}, {"alpha": 10**400}, {"plausible": None}, {"temperature": "1"}, {"seed": 1.5}]
     for given in [*wrong, {"temperature": -1.0}, {"tuned": "google/gemma"}, {"base": None}]:
         with pytest.raises(lp.SamplingError):
             lp.Proxy(**({"tuned": model, "base": model} | given))
-    wrong = [{"amateur": "gemma"}, {"amateur": model, "drop": ""}, {"amateur": model, "drop": "a", "against": "b"}]
+    wrong = [
+        {"amateur": model, "alpha": "1"},
+        {"amateur": "gemma"},
+        {"amateur": model, "drop": ""},
+        {"amateur": model, "drop": "a", "against": "b"},
+    ]
     for given in wrong:
         with pytest.raises(lp.SamplingError):
             lp.Contrast(**given)

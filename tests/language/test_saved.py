@@ -135,6 +135,7 @@ def test_bytes_that_are_no_text(model: RandomModel, tmp_path: Path) -> None:
         (lambda data: json.dumps(data | {"captures": [{"odd": 1}]}), r"captures\[0\] cannot be read: .*'odd'"),
         (lambda data: json.dumps(data | {"captures": [data["captures"][0] | {"certificate": {"logZ": "a"}}]}), "'a'"),
         (lambda data: json.dumps(data | {"captures": [data["captures"][0] | {"certificate": {"X": 1}}]}), "field 'X'"),
+        (lambda data: json.dumps(data | {"captures": [data["captures"][0] | {"logprob": 10**400}]}), "too large"),
         (lambda data: json.dumps(data | {"captures": [data["captures"][0] | {"certificate": 3}]}), "cannot be read"),
         (lambda data: json.dumps(data | {"usage": {"requests": "many"}}), "usage cannot be read: .*'many'"),
     ],

@@ -14,6 +14,7 @@ import pytest
 
 import lmprog as lp
 from lmprog.testing import RandomModel, Scripted, TableModel
+from lmprog.tuning import SeenRows
 
 MODEL = RandomModel(0)
 ROWS = [{"question": f"q{n}", "expected": "ab"[n % 2]} for n in range(12)]
@@ -438,7 +439,7 @@ def familiar(text: str) -> float:
 
 def test_compared_on_rows_of_the_search() -> None:
     found = lp.optimise(outer, ROWS, planted, space=SPACE, budget=lp.Budget(evaluations=2))
-    with pytest.warns(UserWarning, match="3 of 4 rows are rows of the search"):
+    with pytest.warns(SeenRows, match="3 of 4 rows are rows of the search"):
         found.compare([*ROWS[:3], {"question": "new"}])
 
 

@@ -245,6 +245,13 @@ class Cascade(Program[..., Any]):
             raise ProgramError("the steps of this cascade have models of their own: model= would change nothing")
         return super().chosen(model)
 
+    def _seeds(self, options: Options) -> list[int | None]:
+        """That of the call for every step, or else each step's own for the row."""
+        row = options.row if isinstance(options, _Options) else None
+        if options.seed is not None or row is None:
+            return [options.seed] * len(self.steps)
+        return [derive_seed(step.program.options.base_seed(), "row", row) for step in self.steps]
+
     def _start(self, canceller: Canceller, model: LanguageModel, options: Options, body: Body) -> Future[Run[Any]]:
         refuse(f"{self.__name__} runs")
         here = replace(options, preview=False)  # steps have previews of their own
@@ -284,9 +291,7 @@ class Cascade(Program[..., Any]):
     def _words(self, number: int, model: LanguageModel | None, options: _Options) -> dict[str, Any]:
         """What a step's run is told beside the arguments."""
         step, gates = self.steps[number], self.function.gates
-        seed = options.seed
-        if seed is None and options.row is not None:
-            seed = derive_seed(step.program.options.base_seed(), "row", options.row)
+        seed = self._seeds(options)[number]
         sure = number < len(gates) and isinstance(gates[number].test, Confidence)
         words = {"model": step.model or (None if step.has_model else model), "decoder": options.decoder, "seed": seed}
         words["logprobs"] = True if sure or options.logprobs else None

@@ -267,6 +267,10 @@ class Program(Slotted, Generic[P, T]):
             check_decoder(given["decoder"])
         return replace(self.options, **given)
 
+    def _seeds(self, options: Options) -> list[int | None]:
+        """From which the draws of a run derive."""
+        return [options.seed]
+
     def _start(self, canceller: Canceller, model: LanguageModel, options: Options, body: Body) -> Future[Run[T]]:
         """A run that goes on by itself."""
         refuse(f"{self.__name__} runs")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EvaluationError
-from ..models import LanguageModel
+from ..models import LanguageModel, overridden
 from ..options import Options
 from ..programs import Program
 from ..runtime.model_cache import cache_root
@@ -40,7 +40,9 @@ def opened(where: Where, program: Program[..., Any], model: LanguageModel) -> It
         return
     store = Store(place(where))
     try:
-        yield Kept(store, program, model)
+        kept = Kept(store, program, model)
+        store.still = kept.same
+        yield kept
     finally:
         store.close()
 
@@ -68,19 +70,33 @@ class Kept:
         if self._store is None:
             return
         identity = Identities(self._store.known, self._store.learn)
-        self._fingerprint = Fingerprint(identity)
+        self._fingerprint, self._options = Fingerprint(identity), options
+        inner = overridden()  # on which programs run that are called inside
+        models = [self._model] if inner in (None, self._model) else [self._model, inner]
         try:
-            program = self._fingerprint.program(self._program, options)
-            self._base = self._fingerprint.of(versions(), identity(self._model), program)
+            self._looked = self._fingerprint.program(self._program, options)
+            self._base = self._fingerprint.of(versions(), [identity(model) for model in models], self._looked)
         except Unsure as error:
             self.why = str(error)
+
+    def same(self) -> bool:
+        """Whether the program, and all that it reaches, is as it was before the runs."""
+        if self._base is None:
+            return False
+        try:
+            now = self._fingerprint.program(self._program, self._options)
+        except Unsure:
+            now = b""
+        if now != self._looked:
+            self._base, self.why = None, "the program changed while it ran, or something that it uses"
+        return now == self._looked
 
     def key(self, options: Options, arguments: dict[str, Any]) -> bytes | None:
         """Of one row; None: it is not kept."""
         if self._base is None:
             return None
         try:
-            return self._fingerprint.of(self._base, options.seed, arguments)
+            return self._fingerprint.of(self._base, self._program._seeds(options), arguments)
         except Unsure as error:
             self.why = f"a row: {error}"
             return None
@@ -94,7 +110,7 @@ class Kept:
 
     def put(self, key: bytes | None, done: Done, drawn: list[str]) -> None:
         """Keep a run, unless holes were drawn by chance, or it cannot be kept."""
-        if key is None or self._store is None:
+        if key is None or self._base is None or self._store is None:
             return
         if drawn:
             self.why = f"the hole {drawn[0]!r} is drawn without a seed: give seed="

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, ModuleType
@@ -31,7 +32,8 @@ def look(code: CodeType, around: Mapping[str, Any]) -> Used:
     """Raises Unsure for names that lead outside of the program: files, clocks, chance."""
     globals_, attributes, texts, modules = set[str](), set[str](), set[str](), list[ModuleType]()
     for inner in _codes(code):
-        texts |= {text for text in _texts(inner.co_consts) if text.isidentifier()}
+        for text in _texts(inner.co_consts):  # of a format such as "{a.b}", the names in it
+            texts |= set(re.findall(r"\w+", text)) if "{" in text else {text} if text.isidentifier() else set()
         for step in dis.get_instructions(inner):
             if step.opname == "IMPORT_NAME":
                 modules += _imported(inner, step, around)

@@ -11,11 +11,14 @@ which knows functions of modules by name only.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import enum
 import functools
 import hashlib
 import inspect
+import operator
+import platform
 import random
 import re
 import sys
@@ -35,19 +38,21 @@ from ..runtime.model import Model
 from ..runtime.remote.model import RemoteModel
 from ..templates import Template
 from . import code
-from .library import Unsure, library
+from .library import Unsure, is_library, library
 
 Digest = bytes
 SIMPLE = (type(None), bool, int, float, complex, str, bytes, bytearray, type(Ellipsis), type(NotImplemented), range)
 MADE = frozenset({
     "__abstractmethods__", "__annotations__", "__annotations_cache__", "__class_vars__", "__dict__", "__firstlineno__",
-    "__module__", "__private_attributes__", "__signature__", "__slotnames__", "__static_attributes__", "__weakref__",
-    "_abc_impl",
+    "__module__", "__signature__", "__slotnames__", "__static_attributes__", "__weakref__", "_abc_impl",
 })  # fmt: skip
 SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 PLAIN: tuple[Any, ...] = (str, bytes, int, float, tuple, list, set, frozenset, dict)
 WRAPPED = (staticmethod, classmethod)
+HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: of classes that Python code made, and of some others
 CODE = (types.FunctionType, property, *WRAPPED)
+LOOKERS = (operator.attrgetter, operator.methodcaller)  # hold names that no code may say
+ENUM = frozenset(vars(enum.Enum("Made", "X"))) - {"X"}  # that every enumeration has
 SPECIAL = (type(typing.Any), type(typing.Union), type(typing.ClassVar))
 Identity = Callable[[Any], Any]  # of a model; raises Unsure
 
@@ -102,9 +107,9 @@ class Fingerprint:
         if isinstance(value, list | tuple) and type(value) in (list, tuple):
             return self._all(type(value).__name__, value)
         if type(value) in (dict, types.MappingProxyType):
-            return self._all("dict", [part for pair in value.items() for part in pair])
+            return self._all(type(value).__name__, [part for pair in value.items() for part in pair])
         if type(value) in (set, frozenset):
-            return _hash("set", *sorted([self._value(part) for part in value]))
+            return _hash(type(value).__name__, *sorted([self._value(part) for part in value]))
         for kinds, method in self._kinds:
             if isinstance(value, kinds):
                 found: Digest = method(self, value)
@@ -130,13 +135,20 @@ class Fingerprint:
         self._whole = self._whole or found.dynamic
         annotated = self._annotated(function.__annotations__, function.__globals__)
         named = {name: function.__globals__[name] for name in sorted(found.globals & function.__globals__.keys())}
-        parts = (function.__name__, function.__code__, inner, named, annotated, function.__dict__, found.imported)
-        return self._all("function", parts)
+        changed = self._changed(vars(builtins), found.globals - named.keys())
+        parts = (function.__name__, function.__code__, inner, named, changed, annotated, function.__dict__)
+        return self._all("function", (*parts, found.imported))
+
+    def _changed(self, library: Mapping[str, Any], names: Iterable[str]) -> list[tuple[str, Any]]:
+        """What a module or class of a library has by these names that is the user's, or a constant."""
+        found = [(name, library[name]) for name in sorted(library.keys() & names) if not name.startswith("__")]
+        return [(name, part) for name, part in found if type(part) in SIMPLE or _is_users(part)]
 
     def _annotated(self, annotations: Mapping[str, Any], around: Mapping[str, Any]) -> list[Any]:
         """Annotations, and what those that are texts name."""
         texts = " ".join([text for text in annotations.values() if isinstance(text, str)])
         words = set(re.findall(r"\w+", texts))
+        self._names |= words
         return [dict(annotations), {name: around[name] for name in sorted(words & around.keys())}]
 
     def _code(self, value: types.CodeType) -> Digest:
@@ -165,14 +177,15 @@ class Fingerprint:
     def _module(self, value: types.ModuleType) -> Digest:
         version = library(value.__name__)
         if version is not None:
-            return _hash("module", version.encode())
+            return _hash("module", version.encode(), self._value(self._changed(vars(value), self._names)))
         names = [name for name in sorted(vars(value)) if not name.startswith("__") or name == "__getattr__"]
         found = {name: vars(value)[name] for name in names if self._whole or name in {*self._names, "__getattr__"}}
         return _hash("module", value.__name__.encode(), self._value(found))
 
     def _class(self, value: type) -> Digest:
         if "<locals>" not in value.__qualname__ and (version := library(value.__module__)) is not None:
-            return _hash("class", f"{version}:{value.__qualname__}".encode())
+            changed = [pair for pair in self._changed(vars(value), self._names) if _is_users(pair[1])]
+            return _hash("class", f"{version}:{value.__qualname__}".encode(), self._value(changed))
         around = vars(sys.modules[value.__module__]) if value.__module__ in sys.modules else {}
         annotated = self._annotated(inspect.get_annotations(value), around)
         parts = (value.__qualname__, type(value), value.__bases__, annotated)
@@ -181,8 +194,8 @@ class Fingerprint:
     def _members(self, value: type) -> Iterator[Any]:
         own = {n: part for n, part in vars(value).items() if n not in MADE and not n.startswith("__pydantic_")}
         if issubclass(value, enum.Enum):
-            yield [(member.name, member.value) for member in value]
-            own = {n: part for n, part in own.items() if isinstance(part, CODE)}
+            yield [(name, _member(member)) for name, member in value.__members__.items()]
+            own = {n: part for n, part in own.items() if n not in ENUM | value.__members__.keys() or _is_code(n, part)}
         if (fields := vars(value).get("__pydantic_fields__")) is not None:
             yield {name: _field(field) for name, field in fields.items()}
             yield [getattr(d, "info", None) for d in _decorators(value)]
@@ -214,9 +227,17 @@ class Fingerprint:
         ]
 
     def _array(self, value: Any) -> Digest:
-        if value.dtype.hasobject:
-            return self._all("array", (value.shape, value.tolist()))
-        return self._all("array", (value.dtype.str, value.shape, np.ascontiguousarray(value).tobytes()))
+        if type(value) is not np.ndarray:
+            return self._object(value)
+        data = value.tolist() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes()
+        return self._all("array", (repr(value.dtype), value.shape, data))
+
+    def _looker(self, value: Any) -> Digest:
+        self._names |= set(re.findall(r"\w+", repr(value)))
+        return self._object(value)
+
+    def _pattern(self, value: re.Pattern[Any]) -> Digest:
+        return self._all(f"pattern {platform.python_version()}", (value.pattern, value.flags))
 
     def _refused(self, value: Any) -> Digest:
         raise Unsure(f"it uses a {type(value).__qualname__}, which does not always give the same")
@@ -230,10 +251,14 @@ class Fingerprint:
             reduced = value.__reduce_ex__(4)
         except Exception as error:  # whatever refuses to be copied
             raise Unsure(f"it uses a {kind.__qualname__}: {error}") from None
+        if hasattr(value, "__value__"):  # the name of a type
+            return self._all("alias", (value.__name__, value.__value__))
         if isinstance(reduced, str):
-            return _hash("named", f"{kind.__module__}:{reduced}".encode())
-        make, given, *rest = reduced
-        return self._all("object", [make, given, *[list(p) if isinstance(p, Iterator) else p for p in rest]])
+            home = getattr(value, "__module__", None) or kind.__module__
+            if library(home) is None:
+                raise Unsure(f"it uses a {kind.__qualname__} of which only the name is known: {reduced}")
+            return _hash("named", f"{home}:{reduced}".encode())
+        return self._all("object", _listed_parts(reduced))
 
     _kinds: tuple[tuple[Any, Callable[..., Digest]], ...] = (
         (types.FunctionType, _function),
@@ -246,6 +271,8 @@ class Fingerprint:
         (Program, _program),
         ((Model, RemoteModel, Models), _model),
         (np.ndarray, _array),
+        (LOOKERS, _looker),
+        (re.Pattern, _pattern),
         ((Iterator, random.Random, np.random.Generator, ASAp), _refused),
         (WRAPPED, lambda self, value: self._all(type(value).__name__, [value.__func__])),
         (property, lambda self, value: self._all("property", (value.fget, value.fset, value.fdel))),
@@ -257,7 +284,7 @@ class Fingerprint:
             (types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType),
             _descriptor,
         ),
-        (enum.Enum, lambda self, value: self._all("member", (type(value), value.name))),
+        (enum.Enum, lambda self, value: self._all("member", (type(value), value.name, _member(value)))),
         (typing.TypeVar, lambda self, value: self._all("variable", (value.__name__, value.__bound__))),
         (typing.NewType, lambda self, value: self._all("type", (value.__name__, value.__supertype__))),
         (typing.ForwardRef, lambda self, value: self._all("reference", [value.__forward_arg__])),
@@ -285,14 +312,42 @@ def _state(value: Any) -> Iterator[Any]:
     """What an instance of a Python class holds: its attributes, and its items where it is a container."""
     parts = [part for kind in type(value).__mro__ for part in vars(kind).items()]
     computed = {name for name, part in parts if isinstance(part, functools.cached_property)}
-    slots = {slot for name, part in parts if name == "__slots__" for slot in _listed(part)} - MADE
+    slots = {name for name, part in parts if isinstance(part, types.MemberDescriptorType)}
     found = {name: part for name, part in getattr(value, "__dict__", {}).items() if name not in computed}
     yield found | {name: getattr(value, name) for name in sorted(slots) if hasattr(value, name)}
     yield [plain(value) for plain in PLAIN if isinstance(value, plain)]
+    if _layout(type(value)) not in (object, *PLAIN):  # what it holds is not in its attributes
+        yield _listed_parts(value.__reduce_ex__(4))
 
 
-def _listed(slots: str | Iterable[str]) -> Iterable[str]:
-    return [slots] if isinstance(slots, str) else slots
+def _layout(kind: type) -> type:
+    """The compiled class that an instance is laid out as."""
+    return next(
+        base for base in kind.__mro__ if not base.__flags__ & HEAP or getattr(base.__new__, "__self__", None) is base
+    )
+
+
+def _listed_parts(reduced: Any) -> list[Any]:
+    """What `__reduce_ex__` gave, with iterators as lists."""
+    return [list(part) if isinstance(part, Iterator) else part for part in reduced]
+
+
+def _is_users(value: Any) -> bool:
+    """Whether a function or class is no library's."""
+    function = isinstance(value, types.FunctionType)
+    home = value.__globals__.get("__name__") if function else getattr(value, "__module__", None)
+    return isinstance(value, types.FunctionType | type) and isinstance(home, str) and not is_library(home)
+
+
+def _member(member: enum.Enum) -> dict[str, Any]:
+    """What a member of an enumeration holds, apart from the enumeration."""
+    return {name: part for name, part in vars(member).items() if name != "__objclass__"}
+
+
+def _is_code(name: str, part: Any) -> bool:
+    """Whether an enumeration has a method of its own by this name."""
+    function = getattr(part, "__func__", part)
+    return isinstance(part, CODE) and function not in [getattr(p, "__func__", p) for p in vars(enum.Enum).values()]
 
 
 def _field(field: Any) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import locale
 import platform
 import site
 import sys
 import sysconfig
+import time
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -23,11 +25,12 @@ KNOWN = frozenset({
     "typing_extensions",
 })  # fmt: skip
 UNSURE = frozenset({
-    "_io", "_random", "_socket", "_thread", "asyncio", "concurrent", "ctypes", "dbm", "fileinput", "ftplib", "gc",
-    "getpass", "glob", "http", "imaplib", "importlib", "io", "linecache", "locale", "mmap", "multiprocessing", "nt",
-    "os", "pkgutil", "platform", "poplib", "posix", "queue", "random", "runpy", "sched", "secrets", "select",
-    "selectors", "shelve", "shutil", "signal", "smtplib", "socket", "sqlite3", "ssl", "subprocess", "sys", "tempfile",
-    "threading", "time", "urllib", "uuid", "weakref",
+    "_io", "_random", "_socket", "_thread", "asyncio", "bz2", "concurrent", "ctypes", "dbm", "filecmp", "fileinput",
+    "ftplib", "gc", "getpass", "glob", "gzip", "http", "imaplib", "importlib", "inspect", "io", "linecache", "locale",
+    "lzma", "mimetypes", "mmap", "multiprocessing", "netrc", "nt", "os", "pkgutil", "platform", "poplib", "posix",
+    "queue", "random", "runpy", "sched", "secrets", "select", "selectors", "shelve", "shutil", "signal", "smtplib",
+    "socket", "sqlite3", "ssl", "subprocess", "sys", "tarfile", "tempfile", "threading", "time", "urllib", "uuid",
+    "weakref", "xml", "zipfile",
 })  # fmt: skip
 PATHS = frozenset({"posixpath", "ntpath", "urllib.parse"})  # of which only the names below matter
 GLOBALS = frozenset({
@@ -35,12 +38,16 @@ GLOBALS = frozenset({
     "open",
 })  # fmt: skip
 ATTRIBUTES = frozenset({
-    "abspath", "currentframe", "default_rng", "environ", "exists", "expanduser", "from_file", "fromfile", "genfromtxt",
-    "getctime", "getenv", "getmtime", "getsize", "glob", "import_module", "is_dir", "is_file", "isdir", "isfile",
-    "iterdir", "listdir", "load", "loadtxt", "memmap", "now", "open", "random", "read", "read_bytes", "read_text",
-    "readline", "readlines", "realpath", "rglob", "scandir", "stack", "today", "urandom", "utcnow", "walk",
+    "__globals__", "__subclasses__", "abspath", "currentframe", "cwd", "default_rng", "environ", "exists", "expanduser",
+    "from_file", "fromfile", "genfromtxt", "getctime", "getenv", "getmtime", "getsize", "glob", "import_module",
+    "is_dir", "is_file", "is_symlink", "isdir", "isfile", "iterdir", "listdir", "load", "loadtxt", "lstat", "memmap",
+    "now", "open", "random", "read", "read_bytes", "read_text", "readline", "readlines", "readlink", "realpath",
+    "rglob", "samefile", "scandir", "stack", "stat", "today", "urandom", "utcnow", "walk",
 })  # fmt: skip
-ENGINE = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
+ENGINE = (
+    "jinja2", "jsonschema_rs", "lark", "numpy", "pydantic", "pydantic_core", "safetensors", "tokenizers", "torch",
+    "transformers", "typing_extensions",
+)  # fmt: skip
 
 
 class Unsure(Exception):
@@ -63,6 +70,11 @@ def library(module: str) -> str | None:
     return f"{module} {version(top)}"
 
 
+def is_library(module: str) -> bool:
+    """Whether it is none of the user's own."""
+    return module.partition(".")[0] == "lmprog" or _where(module) != "user"
+
+
 def own_version() -> str:
     from .. import __version__
 
@@ -70,9 +82,11 @@ def own_version() -> str:
 
 
 def versions() -> list[str]:
-    """Of everything that takes part in every run."""
+    """Of everything that takes part in every run; time zone and locale, as dates and formats may follow them."""
     return [
         platform.python_version(),
+        *time.tzname,
+        locale.setlocale(locale.LC_ALL),
         platform.machine(),
         own_version(),
         *[f"{name} {version(name)}" for name in ENGINE],

@@ -51,6 +51,7 @@ class Store:
         self._since = time.monotonic()
         self._db: sqlite3.Connection | None = None
         self._writes = True
+        self.still: Callable[[], bool] = lambda: True  # whether what waits is still to be kept
         self._open()
 
     def get(self, key: bytes) -> bytes | None:
@@ -85,7 +86,7 @@ class Store:
         """Put what waits on disk."""
         with self._lock:
             rows, self._waiting, self._since = self._waiting, [], time.monotonic()
-            if rows:
+            if rows and self.still():
                 statement = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)"
                 self._write(lambda db: db.executemany(statement, rows))
 

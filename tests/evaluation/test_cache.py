@@ -279,6 +279,50 @@ def test_draws_of_a_program_that_is_run_inside(model: RandomModel, file: Path) -
     assert "the hole 'kind' is drawn without a seed: give seed=" == result.uncached
 
 
+def test_models_of_programs_inside(model: RandomModel, file: Path) -> None:
+    @program
+    def inner(p: Any) -> Any:
+        return p("in ", gen(regex="[a-z]{8}"))
+
+    @program
+    def outer(p: Any, topic: str) -> Any:
+        return p(topic, gen(regex="[ab]")) + inner()
+
+    lp.evaluate(outer, ROWS, "exact", model=model, cache=file)
+    with RandomModel(1) as other, lp.using(other):
+        again = lp.evaluate(outer, ROWS, "exact", model=model, cache=file)
+        assert (0, values(lp.evaluate(outer, ROWS, "exact", model=model))) == (cached(again), values(again))
+
+
+def test_cascades_whose_steps_draw(model: RandomModel, file: Path) -> None:
+    """Each row has its own seed, also where the cascade has none."""
+
+    @program(model=model, decoder=lp.Sample(seed=1))
+    def seeded(p: Any, topic: str) -> Any:
+        return p(topic, gen(choices=["math", "poem"]))
+
+    card = lp.cascade([seeded, seeded], accept=lambda run: run.value == "math")
+    rows = [{"topic": "t", "expected": "math"}] * 8
+    fresh, first, again = [lp.evaluate(card, rows, "exact", cache=where) for where in (None, file, file)]
+
+    assert [0, 0, 8] == [cached(result) for result in (fresh, first, again)]
+    assert values(fresh) == values(first) == values(again)
+    assert len({value for value, *_ in values(fresh)}) > 1
+
+
+def test_programs_that_change_what_they_use(model: RandomModel, file: Path) -> None:
+    seen: list[str] = []
+
+    @program
+    def counting(p: Any, topic: str) -> Any:
+        p.effect(seen.append, topic)
+        return len(seen), p(gen(regex="[ab]"))
+
+    assert "changed while it ran" in lp.evaluate(counting, ROWS, "json", model=model, cache=file).uncached
+    seen.clear()
+    assert 0 == cached(lp.evaluate(counting, ROWS, "json", model=model, cache=file))
+
+
 def test_failures_are_not_kept(model: RandomModel, file: Path) -> None:
     @program
     def fails(p: Any, topic: str) -> Any:

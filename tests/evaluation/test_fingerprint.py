@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata as metadata
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -277,7 +278,11 @@ def test_versions_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before != library.versions()
     monkeypatch.undo()
     real = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda name: "9" if name == "torch" else real(name))
+    for changed in ("torch", "Jinja2", "pydantic_core"):
+        monkeypatch.setattr(metadata, "version", lambda name, changed=changed: "9" if name == changed else real(name))
+        assert before != library.versions()
+        monkeypatch.undo()
+    monkeypatch.setattr(time, "tzname", ("X", "Y"))
     assert before != library.versions()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ Where = str | Path | bool | None
 
 
 def place(where: str | Path | bool = True) -> Path:
-    """Of the cache's file; True: the one of this user. Raises CacheError without a home, OSError."""
-    if isinstance(where, str | Path):
-        return Path(where).expanduser()
+    """Of the cache's file; True: the one of this user. Raises EvaluationError, CacheError without a home, OSError."""
+    if isinstance(where, str | Path) and "\0" not in str(where):
+        with suppress(RuntimeError):  # the home of a user whom there is not
+            return Path(where).expanduser()
     if where is not True:
         raise EvaluationError(f"cache= is True or a file, not {where!r}")
     folder = cache_root()

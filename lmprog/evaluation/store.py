@@ -31,7 +31,8 @@ TABLES = {
     "model TEXT NOT NULL) WITHOUT ROWID",
     "files": "(name TEXT PRIMARY KEY, digest TEXT NOT NULL, mark BLOB NOT NULL) WITHOUT ROWID",
 }
-BROKEN = {"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR_SHORT_READ"}
+BROKEN = {"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR", "SQLITE_IOERR_SHORT_READ"}
+WRITERS = (1, 2)  # version for writers, byte 18 of the file; SQLite does not write to files of others
 
 
 class CacheWarning(UserWarning):
@@ -150,6 +151,9 @@ class Store:
 
     def _damaged(self) -> bool:
         assert self._db is not None
+        with self.path.open("rb") as file:
+            if file.read(19)[18:] not in [bytes([version]) for version in WRITERS]:
+                return True
         return bool(self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
 
     def _mend(self, error: sqlite3.Error) -> None:

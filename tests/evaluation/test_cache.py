@@ -299,9 +299,9 @@ def test_cascades_whose_steps_draw(model: RandomModel, file: Path) -> None:
 
     @program(model=model, decoder=lp.Sample(seed=1))
     def seeded(p: Any, topic: str) -> Any:
-        return p(topic, gen(choices=["math", "poem"]))
+        return p(topic, gen(regex="[a-z]{6}"))
 
-    card = lp.cascade([seeded, seeded], accept=lambda run: run.value == "math")
+    card = lp.cascade([seeded, seeded], accept=lambda run: run.value > "n")
     rows = [{"topic": "t", "expected": "math"}] * 8
     fresh, first, again = [lp.evaluate(card, rows, "exact", cache=where) for where in (None, file, file)]
 
@@ -415,6 +415,13 @@ def test_truncated(full: Path, model: RandomModel, kept: int) -> None:
     assert data[:kept] == full.with_name("cache.sqlite.damaged-1").read_bytes()
 
 
+@pytest.mark.parametrize(("place", "byte"), [(47, 9), (18, 7)], ids=["format of the schema", "version of writers"])
+def test_a_header_of_other_versions_of_sqlite(full: Path, model: RandomModel, place: int, byte: int) -> None:
+    data = full.read_bytes()
+    full.write_bytes(data[:place] + bytes([byte]) + data[place + 1 :])
+    damaged(full, model)
+
+
 def test_garbage(full: Path, model: RandomModel) -> None:
     full.write_bytes(os.urandom(5000))
     damaged(full, model)
@@ -463,6 +470,12 @@ def test_a_database_of_another_program_is_left_alone(file: Path, model: RandomMo
 def test_a_place_where_no_file_can_be(tmp_path: Path, model: RandomModel, where: str) -> None:
     with pytest.raises(EvaluationError, match="a file in a folder that is there"):
         lp.evaluate(card, ROWS, "exact", model=model, cache=tmp_path / where)
+
+
+@pytest.mark.parametrize("where", ["~nobody-of-this-name/cache", "a\0b", 5])
+def test_a_place_that_cannot_be(model: RandomModel, where: Any) -> None:
+    with pytest.raises(EvaluationError, match="cache= is True or a file"):
+        lp.evaluate(card, ROWS, "exact", model=model, cache=where)
 
 
 def test_a_place_that_cannot_be_written(model: RandomModel) -> None:

@@ -43,7 +43,7 @@ def why(
             asked = load_model(model)
         loaded.causes[field] = found = find(loaded, field, asked, options)
         found.show()
-        if html is not None:
-            loaded.html(html)
         if save is not None:
             loaded.save(save)
+        if html is not None:
+            loaded.html(html)

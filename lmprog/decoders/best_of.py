@@ -15,7 +15,7 @@ from .draws import Draw, Drawing, chosen, grouped, number
 from .method import Method, Outcome, Problem, Tally
 from .places import Places, Spot
 from .potentials import Also, prompts
-from .whole import at_least_one
+from .whole import at_least_one, number_of
 
 Score = Callable[[Any], float]
 
@@ -121,10 +121,10 @@ class BestOf(Drawing):
         if not (self.stop and scores):
             return False
         best = max(scores.values())
-        sure = float(self.stop(best))
+        sure = number_of(said := self.stop(best))
         if not 0 <= sure <= 1:
             raise SamplingError(
-                f"stop gives the probability that a value of a score is right, not {sure!r} as for {best!r}"
+                f"stop gives the probability that a value of a score is right, not {said!r} as for {best!r}"
             )
         return sure >= self.enough
 

@@ -15,7 +15,7 @@ from ..runtime.sampling import Sampling
 from .base import Sample, check_decoder, derive_seed
 from .certificate import Certificate, Particle
 from .method import Method, Outcome, Problem, Tally
-from .whole import at_least_one
+from .whole import at_least_one, number_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -124,7 +124,7 @@ def particle(group: Sequence[Draw], count: int) -> Particle:
 
 def number(score: float, text: str) -> float:
     """Raises SamplingError for a score that is none."""
-    if math.isnan(value := float(score)):
+    if math.isnan(value := number_of(score)):
         raise SamplingError(f"a score is a number, not {score!r} as for {text!r}")
     return value
 

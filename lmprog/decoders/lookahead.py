@@ -57,6 +57,11 @@ class Lookahead(Whole):
     power: float = 1.0
     _futures: dict[Constraint, Futures] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.hmm, HMM):
+            raise SamplingError(f"Lookahead takes an HMM, as lp.distill(model) gives, not {self.hmm!r}")
+
     @property
     def choices(self) -> bool:
         return self.attribute is None

@@ -19,7 +19,7 @@ from .exhaustive import Found
 from .method import Outcome, Problem
 from .places import Places
 from .potentials import Prefix
-from .whole import at_least_one, check_weighs
+from .whole import at_least_one, check_weighs, number_of
 
 
 @dataclass(frozen=True)
@@ -301,10 +301,10 @@ class Search:
 
     def _value(self, text: str) -> float:
         if text not in self._known:
-            value = float(self._ask(text))
+            value = number_of(said := self._ask(text))
             if not math.isfinite(value) or (value < 0 and self.method.power):
                 least = " of 0 or more" if self.method.power else ""
-                raise SamplingError(f"a value is a finite number{least}, not {value!r} as for {text!r}")
+                raise SamplingError(f"a value is a finite number{least}, not {said!r} as for {text!r}")
             self._known[text] = value
         return self._known[text]
 

@@ -27,6 +27,7 @@ from ..errors import SamplingError
 from ..runtime.sampling import real
 from .method import Problem
 from .places import Floats, Ids, Places, Spot
+from .whole import number_of
 
 Weigh = Callable[[str], float]
 AHEAD = 64  # texts that functions are asked about before a token is drawn
@@ -55,6 +56,8 @@ class Also:
     power: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.prompt, str):
+            raise SamplingError(f"Also takes another prompt, as text, not {self.prompt!r}")
         if not 0 < real(self.power) < math.inf:
             raise SamplingError(f"a power is a finite number above 0, not {self.power!r}")
 
@@ -141,7 +144,7 @@ class Judge:
         self._prefixes = [_logged(one.weigh) for one in potentials if isinstance(one, Prefix)]
         kinds = LogWeight | Prefix | Also | Twist
         self._finals = [_logged(one) for one in potentials if not isinstance(one, kinds)]
-        self._finals += [one.of for one in potentials if isinstance(one, LogWeight)]
+        self._finals += [_checked(one.of) for one in potentials if isinstance(one, LogWeight)]
         self._twists = [one for one in potentials if isinstance(one, Twist)]
         self.guides, self.twisted = bool(self._prefixes), bool(self._twists)
         self.looks = bool(self._prefixes or self._finals or self.problem.hole.check)
@@ -186,11 +189,23 @@ def _logged(weigh: Weigh) -> Weigh:
     return lambda text: _log(weigh(text), text)
 
 
+def _checked(log_weight: Weigh) -> Weigh:
+    return lambda text: _below_infinity(log_weight(text), text)
+
+
+def _below_infinity(log_weight: float, text: str) -> float:
+    """Raises SamplingError for what is no logarithm of a weight."""
+    value = number_of(log_weight)
+    if not value < math.inf:
+        raise SamplingError(f"a LogWeight gives a number below infinity, not {log_weight!r} as for {text!r}")
+    return value
+
+
 def _log(weight: float, text: str) -> float:
     """Raises SamplingError for what is no weight."""
     if isinstance(weight, bool | np.bool_):
         return 0.0 if weight else -math.inf
-    value = float(weight)
+    value = number_of(weight)
     if not 0 <= value < math.inf:
         raise SamplingError(f"a potential gives a finite weight of 0 or more, not {weight!r} as for {text!r}")
     return math.log(value) if value else -math.inf

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import SamplingError
 from ..runtime.sampling import Sampling
@@ -64,6 +66,14 @@ def check_weighs(method: object, problem: Problem) -> None:
             f"{name} weighs values by the model's own probabilities: top_k, top_p, min_p, penalties and logit_bias "
             "would change what it is exact about"
         )
+
+
+def number_of(value: Any) -> float:
+    """What a user's function gave, also as a tensor of one number or the like; nan for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def at_least_one(**numbers: int) -> None:

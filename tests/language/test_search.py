@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -145,3 +146,27 @@ def test_values_may_go_on_to_the_end_of_the_context(decoder: lp.Decoder) -> None
     value = program(model=model, decoder=decoder)(lambda p: p("aab", gen(regex="[ab]+")))(seed=0)
 
     assert set(value) <= {"a", "b"}
+
+
+def test_what_a_function_of_the_user_gives_must_be_a_number(model: RandomModel) -> None:
+    def none(_: Any) -> Any:
+        return None
+
+    given: list[lp.Decoder] = [
+        lp.MCTS(none, 4),
+        lp.BestOf(2, none),
+        lp.BestOf(2, vowels, stop=none),
+        lp.SMC(2, none),
+        lp.SMC(2, lp.Guess(none)),
+        lp.SMC(2, lp.LogWeight(lambda _: math.inf)),
+    ]
+    for decoder in given:
+        with pytest.raises(lp.SamplingError, match=r"gives|number|weight"):
+            program(model=model, decoder=decoder)(lambda p: p("a ", gen(regex="[a-z]{2}")))()
+
+
+def test_what_is_no_part_of_a_decoder_is_refused() -> None:
+    wrong: list[Any] = [lambda: lp.Lookahead("hmm"), lambda: lp.Also(3), lambda: lp.Near("a", "b")]  # type: ignore[arg-type]
+    for make in wrong:
+        with pytest.raises(lp.SamplingError, match="not"):
+            make()

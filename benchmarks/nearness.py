@@ -4,7 +4,8 @@
 
 `lp.constrain`'s search for values by refiner × exp(-near × edits), with open strings, by 8 particles. Once these look
 ahead to the draft alone (every token that is no piece of it counts as one edit), and once to the nearest value that
-goes on from each text so far. `log Z` is the mean of the estimates: from below, the higher the better they are led.
+goes on from each text so far, and to what it must still write. `log Z` is the mean of the estimates: from below, the
+higher the better they are led.
 """
 
 import argparse

@@ -43,6 +43,10 @@ class Remaining:
             state = after
         return state
 
+    def shortest(self, state: int) -> int:
+        """The bytes that the language demands from here on, at least."""
+        return self._edits.automaton.minlen(state)
+
     def least(self, state: int, row: Counts) -> int:
         """The edits in all of the nearest text that goes on from here, or fewer where the search was cut short."""
         totals = row + self._bound(state)

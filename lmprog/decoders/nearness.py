@@ -19,6 +19,7 @@ from .places import Floats, Ids
 from .potentials import AHEAD, LogWeight, Potential
 
 WAY = 32  # bytes of a nearest text whose tokens are looked at
+DEMANDED = 0.7  # nats, about, that a byte costs which the language demands: who has paid for it is ahead of who will
 Bytes = Sequence[bytes | None]
 
 
@@ -83,6 +84,10 @@ class Sight:
         """Of the nearest value that goes on from here."""
         return int(mind.row.min()) if self.remaining is None else self.remaining.least(mind.state, mind.row)
 
+    def demanded(self, mind: Mind) -> int:
+        """The bytes that have to come, at least."""
+        return 0 if self.remaining is None else self.remaining.shortest(mind.state)
+
     def after(self, mind: Mind, data: bytes) -> Mind:
         state = mind.state if self.remaining is None else self.remaining.after(mind.state, data[mind.skip :])
         row = _extended(mind.row, self.draft, data[mind.skip :])
@@ -104,8 +109,9 @@ class Near:
 
     `SMC(n, Near(draft, near).potential)` draws values by model × exp(-near × edits). As a `Twist` it
     counts the edits of the nearest value that goes on from the text so far, with all that the hole's language still
-    demands (`lmprog.grammars.remaining`); where more than 64 tokens may come, what tokens cost that are no piece of the
-    draft, or of a nearest value, is guessed from their bytes.
+    demands (`lmprog.grammars.remaining`), and the bytes that it demands at least: a value that has closed a string has
+    paid for that, and is not to be outweighed by those that put it off. Where more than 64 tokens may come, what tokens
+    cost that are no piece of the draft, or of a nearest value, is guessed from their bytes.
 
     Raises SamplingError for a draft that is no text, or a `near` that is no finite number of 0 or more.
     """
@@ -127,16 +133,16 @@ class Near:
         return Sight(self.draft, problem).start
 
     def value(self, state: Mind) -> float:
-        return -self.near * state.sight.edits(state)
+        return -self.near * state.sight.edits(state) - DEMANDED * state.sight.demanded(state)
 
     def ahead(self, state: Mind, tokens: Ids) -> Floats:
         sight = state.sight
         looked = sight.looked(state, tokens)
-        edits = np.zeros(len(tokens))
+        values = np.zeros(len(tokens))
         if not looked.all():
-            edits += sight.edits(state) + sight.foreign[tokens]
-        edits[looked] = [sight.edits(self.advance(state, token)) for token in tokens[looked].tolist()]
-        return -self.near * edits
+            values += self.value(state) - self.near * sight.foreign[tokens]
+        values[looked] = [self.value(self.advance(state, token)) for token in tokens[looked].tolist()]
+        return values
 
     def advance(self, state: Mind, token: int) -> Mind:
         return state.sight.after(state, state.sight.vocab.token_bytes[token] or b"")

@@ -200,6 +200,22 @@ def test_nearness_is_exact(chain: tuple[TableModel, dict[str, float]], near: flo
     assert 0.06 > sum([abs(shares[text] / total - p / whole) for text, p in target.items()]) / 2
 
 
+def test_strings_are_closed_by_models_that_run_on() -> None:
+    """All that follows a string is improbable, so that particles which put its end off look heavier for a while."""
+    model = TableModel([*'a"!?'], lambda ids: [0.4, 0.1, 0.3, 0.19, 0.01])
+    hole = gen(regex='"a*"(!\\?){8}', name="x", max_tokens=60)
+
+    @lp.program(model=model, preview=False)
+    def write(p: lp.Prompt) -> Any:
+        return p(hole)
+
+    whole = math.fsum([0.1**2 * (0.3 * 0.19) ** 8 * 0.4**n * math.exp(-0.1 * abs(n - 2)) for n in range(43)])
+    decoder = lp.SMC(4, lp.Near('"aa"' + "!?" * 8, 0.1).potential)
+    found = [write.run(decoder=decoder, seed=seed).logZ or 0.0 for seed in range(20)]
+    assert np.mean(found) > math.log(whole) - 1.0
+    model.close()
+
+
 @pytest.mark.parametrize("near", [None, 1.0, math.inf])
 def test_drafts_that_are_hard(model: RandomModel, near: float | None) -> None:
     refine = lp.refining(gen(regex='"[a-z ]*"!'), refiner=model, near=near)

@@ -19,7 +19,6 @@ from lmprog import gen, program, select
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 Rows = list[dict[str, Any]]
-COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
 
 
 @program
@@ -52,16 +51,6 @@ def changelogs() -> tuple[Rows, Rows]:
     return rows[::2], rows[1::2]
 
 
-def shots() -> dict[str, list[Any]]:
-    """Examples of other packages, written beforehand: the first 2, 4 or all 6."""
-    lines = (EXAMPLES / "changelogs.shots.jsonl").read_text(encoding="utf-8").splitlines()
-    docs = [{"text": doc["text"], "entry": json.dumps(doc["truth"], **COMPACT)} for doc in map(json.loads, lines)]
-    longer = (
-        "Package, version, distribution, urgency, maintainer, email and date of each Debian changelog entry, as JSON."
-    )
-    return {"instruction": ["The changelog entry as JSON.", longer], "examples": [[], docs[:2], docs[:4], docs]}
-
-
 def report(name: str, state: Path | None, task: Any, split: tuple[Rows, Rows], metric: str, **how: Any) -> None:
     train, test = split
     place = None if state is None else state / f"{name}.sqlite"
@@ -83,8 +72,8 @@ def main() -> None:
         budget = lp.Budget(evaluations=16)
         report("classify", given.state, sentiment, snippets(), "exact", budget=budget, minibatch=24, demos=8)
     if given.task != "classify":
-        budget = lp.Budget(evaluations=6)
-        report("extract", given.state, entry, changelogs(), "fields", budget=budget, space=shots(), minibatch=16)
+        budget, space = lp.Budget(evaluations=6), {"instruction": ["The changelog entry as JSON."]}
+        report("extract", given.state, entry, changelogs(), "fields", budget=budget, space=space, minibatch=16)
 
 
 if __name__ == "__main__":

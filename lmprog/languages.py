@@ -166,6 +166,8 @@ def options_by_text(options: Any) -> dict[str, Any]:
         if isinstance(option, bytes | bytearray):
             raise HoleError(f"an option is text, not bytes: {option!r}")
         text = str(option)
+        if text.encode(errors="ignore").decode() != text:
+            raise HoleError(f"an option holds half a surrogate pair, which is not text: {text!r}")
         if text in by_text:
             raise HoleError(f"two options have the same text: {text!r}")
         by_text[text] = option

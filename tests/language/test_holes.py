@@ -36,6 +36,7 @@ WRONG: list[tuple[type[Exception], str, dict[str, Any]]] = [
     (lp.HoleError, "one language source; type and json", {"type": int, "json": {}}),
     (lp.HoleError, "no options", {"choices": []}),
     (lp.HoleError, "same text: '1'", {"choices": [1, "1"]}),
+    (lp.HoleError, "half a surrogate pair", {"choices": ["x\ud800", "y"]}),
     (lp.HoleError, "options are a list", {"choices": "abc"}),
     (lp.HoleError, "not bytes", {"choices": [b"abc"]}),
     (lp.HoleError, "ge= limits a type", {"regex": "[0-9]+", "ge": 1}),

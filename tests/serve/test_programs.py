@@ -235,6 +235,7 @@ def test_cascades(tmp_path: Any) -> None:
                 first = kind(text, model=remote)
                 assert (first if first == "good" else kind(text, model=big)) == run.value
         run = cascade.run("gone")
+        remote.close()
         assert 1 == run.step
         assert "BackendUnreachable" in str(run.tried[0].error)
 

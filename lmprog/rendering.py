@@ -20,9 +20,9 @@ def resource(name: str) -> str:
     return (files("lmprog") / "pages" / name).read_text(encoding="utf-8")
 
 
-def script(name: str) -> dict[str, str]:
-    """A script and the digest by which a page's content policy allows it."""
-    text = resource(name)
+def script(*names: str) -> dict[str, str]:
+    """A script, of one file or several, and the digest by which a page's content policy allows it."""
+    text = "".join([resource(name) for name in names])
     return {"script": text, "digest": base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}
 
 

@@ -39,7 +39,7 @@ def page(results: Sequence[Evaluation]) -> str:
         plot=_plot(names, results),
         omitted=len(first.rows) - len(rows),
         data=data({"rows": rows, "variants": [visible(name) for name in names]}),
-        **script("evaluation.js"),
+        **script("listed.js", "evaluation.js"),
         style=resource("run.css") + resource("report.css") + resource("evaluation.css"),
     )
 

@@ -54,7 +54,7 @@ def report(title: str, pairs: Pairs, truth: Truth) -> str:
         plots=_plots(figures),
         omitted=figures.records - len(shown),
         data=data({"records": entries, "fields": [visible(name) for name in figures.fields]}),
-        **script("report.js"),
+        **script("listed.js", "report.js"),
         style=resource("run.css") + resource("report.css"),
     )
 

@@ -1,19 +1,8 @@
-"use strict";
 (() => {
   // A row: index, given ([name, text] of its data), expected (text or null), runs (of each variant: [score, value, text,
   // error, notes]).
   const { rows, variants } = JSON.parse(document.getElementById("rows").textContent);
-  const get = (id) => document.getElementById(id);
-  const list = get("list"), more = get("more");
-  const PAGE = 50;
-  let found = [], shown = 0;
 
-  const el = (tag, text, kind) => {
-    const node = document.createElement(tag);
-    if (text !== undefined) node.textContent = text;
-    if (kind) node.className = kind;
-    return node;
-  };
   const other = () => (get("other") ? Number(get("other").value) : 1);
   const gain = (row) => (row.runs.length > 1 ? row.runs[0][0] - row.runs[other()][0] : 0);
   const failed = (row) => row.runs.some((run) => run[3]);
@@ -32,13 +21,11 @@
   };
 
   const card = (row) => {
-    const node = el("details", undefined, "record"), line = el("summary"), scores = el("span", undefined, "scores");
+    const line = el("summary"), scores = el("span", undefined, "scores");
     row.runs.forEach(([score], n) => scores.append(n ? " / " : "", el("span", String(Math.round(1000 * score) / 1000), score < 1 ? "wrong" : "")));
     const [, value, , error] = row.runs[0];
     line.append(el("span", `row ${row.index}`, "id"), scores, el("span", error || value, error ? "gist failed" : "gist"));
-    node.append(line);
-    node.addEventListener("toggle", () => { if (node.open && node.childElementCount === 1) node.append(body(row)); });
-    return node;
+    return unfolding(line, () => body(row));
   };
 
   const body = (row) => {
@@ -58,26 +45,16 @@
     return box;
   };
 
-  const extend = () => {
-    list.append(...found.slice(shown, shown + PAGE).map(card));
-    shown = Math.min(found.length, shown + PAGE);
-    more.hidden = shown >= found.length;
-    get("count").textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} rows`;
-  };
+  const show = listed(card, rows.length, "rows");
   const texts = (row) => [...row.given.map(([, text]) => text), row.expected || "", ...row.runs.flatMap((run) => run.slice(1, 4))];
   const update = () => {
     const words = get("find").value.toLowerCase(), test = TESTS[get("show").value];
     const has = (row) => !words || texts(row).some((text) => text.toLowerCase().includes(words));
-    found = rows.filter((row) => test(row) && has(row)).sort(ORDERS[get("sort").value]);
-    shown = 0;
-    list.replaceChildren();
-    extend();
-    if (list.firstChild) list.firstChild.open = true;
+    show(rows.filter((row) => test(row) && has(row)).sort(ORDERS[get("sort").value]));
   };
 
   for (const id of ["show", "sort", "other"]) get(id)?.addEventListener("change", update);
   get("find").addEventListener("input", update);
-  more.addEventListener("click", extend);
   if (location.hash.slice(1) in TESTS) get("show").value = location.hash.slice(1);
   update();
 })();

@@ -1,20 +1,9 @@
-"use strict";
 (() => {
   // A record: id, n (place in the input), doubt, error ([type, message, …] or null), fields ([pointer, value, confidence,
   // why it was withheld or is doubted, whether it was withheld, evidence, truth where it differs, right or not]), more (values left out), text (null, or pieces:
   // [text, fields] or a number of characters left out), size, notes.
   const { records, fields } = JSON.parse(document.getElementById("records").textContent);
-  const get = (id) => document.getElementById(id);
-  const list = get("list"), more = get("more");
-  const PAGE = 50;
-  let found = [], shown = 0;
 
-  const el = (tag, text, kind) => {
-    const node = document.createElement(tag);
-    if (text !== undefined) node.textContent = text;
-    if (kind) node.className = kind;
-    return node;
-  };
   const pattern = (pointer) => pointer.split("/").map((part) => (/^\d+$/.test(part) ? "*" : part)).join("/");
   const percent = (share) => (share === null ? "–" : (100 * share).toFixed(share > 0.995 && share < 1 ? 2 : 0) + " %");
 
@@ -48,12 +37,10 @@
   };
 
   const card = (record) => {
-    const node = el("details", undefined, "record"), line = el("summary");
+    const line = el("summary");
     line.append(meter(record), el("span", record.id, "id"));
     line.append(record.error ? el("span", record.error.slice(0, 2).join(": "), "gist failed") : el("span", record.fields.map((f) => f[1]).join(" · "), "gist"));
-    node.append(line);
-    node.addEventListener("toggle", () => { if (node.open && node.childElementCount === 1) node.append(body(record)); });
-    return node;
+    return unfolding(line, () => body(record));
   };
 
   const body = (record) => {
@@ -110,26 +97,16 @@
     return table;
   };
 
-  const extend = () => {
-    list.append(...found.slice(shown, shown + PAGE).map(card));
-    shown = Math.min(found.length, shown + PAGE);
-    more.hidden = shown >= found.length;
-    get("count").textContent = `${found.length.toLocaleString("en")} of ${records.length.toLocaleString("en")} records`;
-  };
+  const show = listed(card, records.length, "records");
   const update = () => {
     const field = get("field").selectedIndex ? fields[get("field").selectedIndex - 1] : null, words = get("find").value.toLowerCase(), test = TESTS[get("show").value];
     const chosen = (f) => field === null || pattern(f[0]) === field;
     const has = (r) => !words || r.id.toLowerCase().includes(words) || r.fields.some((f) => f[1].toLowerCase().includes(words));
-    found = records.filter((r) => test(r, chosen) && has(r)).sort(ORDERS[get("sort").value](field));
-    shown = 0;
-    list.replaceChildren();
-    extend();
-    if (list.firstChild) list.firstChild.open = true;
+    show(records.filter((r) => test(r, chosen) && has(r)).sort(ORDERS[get("sort").value](field)));
   };
 
   for (const name of fields) get("field").append(el("option", name || "value"));
   for (const id of ["show", "sort", "field"]) get(id).addEventListener("change", update);
   get("find").addEventListener("input", update);
-  more.addEventListener("click", extend);
   update();
 })();

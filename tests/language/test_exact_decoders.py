@@ -18,6 +18,7 @@ from lmprog.decoders.awrs import awrs, mean_rate
 from lmprog.decoders.resample import ess, multinomial, systematic, thinned
 from lmprog.testing import RandomModel, TableModel
 from lmprog.testing.enumerated import distance, exactly, random_table
+from tests.keeping import NEEDS_AN_A
 
 UNIFORM = TableModel(["0", "1"], lambda ids: [0.5, 0.5, 0.0] if len(ids) < 5 else [0.0, 0.0, 1.0])
 
@@ -347,22 +348,6 @@ def test_json_and_traces(model: RandomModel) -> None:
         assert all(token.logprob <= 0 and token.masked <= 1e-9 for token in traced.tokens)
 
 
-class NeedsAnA:
-    """A monitor that may lead into dead ends: it does not say before the end that an "a" is wanted."""
-
-    def start(self, prompt: str) -> str:
-        return ""
-
-    def advance(self, state: str, text: str) -> str:
-        return state + text
-
-    def allow(self, state: str) -> None:
-        return None
-
-    def final(self, state: str) -> bool:
-        return "a" in state
-
-
 HOLES = {
     "int": gen(int, ge=3, le=5000),
     "checked": gen(int, ge=0, le=99, where=lambda n: n % 3 == 0),
@@ -373,7 +358,7 @@ HOLES = {
     "choice": select(["cat", "category", "dog"]),
     "bytes": gen(regex="[äé日本]{1,3}"),
     "open": gen(regex="a{0,3}|[a-z]+", max_tokens=4),
-    "monitored": gen(regex="[a-z]{1,6}", monitor=NeedsAnA()),
+    "monitored": gen(regex="[a-z]{1,6}", monitor=NEEDS_AN_A),
 }
 
 

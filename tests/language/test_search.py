@@ -10,6 +10,7 @@ import pytest
 import lmprog as lp
 from lmprog import gen, program
 from lmprog.testing import RandomModel, TableModel
+from tests.keeping import NEEDS_AN_A
 
 
 def vowels(text: str) -> float:
@@ -93,29 +94,13 @@ def test_rows_and_traces(model: RandomModel, decoder: lp.Decoder) -> None:
     assert run.html()
 
 
-class NeedsAnA:
-    """A monitor that leads into dead ends: it does not say before the end that an "a" is wanted."""
-
-    def start(self, prompt: str) -> str:
-        return ""
-
-    def advance(self, state: str, text: str) -> str:
-        return state + text
-
-    def allow(self, state: str) -> None:
-        return None
-
-    def final(self, state: str) -> bool:
-        return "a" in state
-
-
 @pytest.mark.parametrize(
     "decoder",
     [*DECODERS, lp.Beam(4), lp.MCTS(vowels, 40, commit=20), lp.BestOf(12, vowels), lp.Consistent(12)],
     ids=lambda decoder: type(decoder).__name__,
 )
 def test_what_ends_where_a_monitor_allows_nothing_takes_no_part(model: RandomModel, decoder: lp.Decoder) -> None:
-    hole = gen(regex="[a-d]{1,6}", monitor=NeedsAnA())
+    hole = gen(regex="[a-d]{1,6}", monitor=NEEDS_AN_A)
     fill = program(model=model, decoder=decoder)(lambda p, n: p(f"Text {n}: ", hole, "\n"))
 
     for n in range(4):
@@ -123,7 +108,7 @@ def test_what_ends_where_a_monitor_allows_nothing_takes_no_part(model: RandomMod
 
 
 def test_where_all_draws_end_there_it_is_said(model: RandomModel) -> None:
-    hole = gen(regex="[b-d]{1,6}", monitor=NeedsAnA())
+    hole = gen(regex="[b-d]{1,6}", monitor=NEEDS_AN_A)
     for decoder in (lp.BestOf(3), lp.Consistent(3), lp.MCTS(vowels, 8), lp.Confident(3), lp.FSD()):
         with pytest.raises(lp.NoSample):
             program(model=model, decoder=decoder)(lambda p: p("Text: ", hole, "\n"))()

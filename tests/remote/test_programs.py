@@ -16,6 +16,7 @@ from lmprog.grammars import from_type
 from lmprog.grammars.repair import repair
 from lmprog.testing import RandomModel, TableModel
 
+from ..keeping import Keeping
 from .server import Server, serving
 
 ENFORCING = ["vllm", "sglang", "llama.cpp"]
@@ -246,22 +247,10 @@ def test_a_constraint_that_is_refused_is_checked_here(digits: TableModel) -> Non
 
 
 def test_monitors_are_asked_at_the_end(vllm: tuple[Server, lp.RemoteModel]) -> None:
-    class Even:
-        def start(self, prompt: str) -> str:
-            return ""
-
-        def advance(self, state: str, text: str) -> str:
-            return state + text
-
-        def allow(self, state: str) -> None:
-            return None
-
-        def final(self, state: str) -> bool:
-            return len(state) % 2 == 0
-
+    even = Keeping(lambda text: len(text) % 2 == 0)
     _, model = vllm
     for seed in range(4):
-        value = program(lambda p: p("x:", gen(regex="[a-z]{1,6}", monitor=Even()), "\n"))(
+        value = program(lambda p: p("x:", gen(regex="[a-z]{1,6}", monitor=even), "\n"))(
             model=model, decoder=lp.Sample(seed=seed)
         )
         assert len(value) % 2 == 0
